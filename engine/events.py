@@ -1,0 +1,167 @@
+"""What the trainer tells: frozen events, the same in memory, on the wire and in metrics.jsonl.
+
+Losses are nats per token. A float that may be None is None exactly when it was not finite.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+State = Literal["preparing", "ready", "running", "paused", "stopped", "finished", "failed"]
+"""preparing: reading the corpus, building the model. ready: nothing trained yet. paused: goes on
+at a key. stopped: saved at the user's wish, may go on. finished: a limit was reached, saved.
+failed: can't go on; the reason says why."""
+
+
+class Event(Struct, frozen=True, tag=True, kw_only=True, omit_defaults=True):
+    """Something that happened in a run."""
+
+
+class Recorded(Event, frozen=True, kw_only=True):
+    """An event that is kept in metrics.jsonl, with the number of steps taken before or by it."""
+
+    step: int
+
+
+class Stepped(Recorded, frozen=True, kw_only=True):
+    """One optimiser update (or one skipped: see `skipped`)."""
+
+    epoch: float
+    """Passes over the training text so far, a fraction."""
+    loss: float | None
+    """Mean cross-entropy of this step's batch, nats per token."""
+    learning_rate: float
+    """The rate this step was taken with, after the schedule."""
+    norm_before: float | None
+    """Global L2 norm of the gradient before clipping."""
+    norm_after: float | None
+    """The same, measured after clipping."""
+    groups_before: dict[str, float | None]
+    """The norm before clipping of each parameter group: embedding, lstm.0, ..., output."""
+    groups_after: dict[str, float | None]
+    clip_mode: str
+    clip_threshold: float
+    clipped: bool
+    """Whether clipping changed the gradient."""
+    skipped: bool = False
+    """True when loss or gradient was not finite and the weights were left alone."""
+    seconds: float
+    """Training time of the run so far, evaluation and pauses left out."""
+    tokens_per_second: float
+    """Training tokens per second over the last second or so, evaluation left out."""
+
+
+class Evaluated(Recorded, frozen=True, kw_only=True):
+    """A pass over a held-out split with the exact distribution, dropout off."""
+
+    split: str
+    loss: float
+    perplexity: float
+    """exp(loss); None of the tokens is left out: <unk> and <eos> count as tokens."""
+    tokens: int
+    seconds: float
+    best: bool = False
+    """Whether this is the lowest validation loss of the run so far."""
+
+
+class Sampled(Recorded, frozen=True, kw_only=True):
+    """A piece of text written by the model at this step."""
+
+    text: str
+
+
+class NonFinite(Recorded, frozen=True, kw_only=True):
+    """A loss or gradient that was not a finite number; the weights were left alone."""
+
+    tensor: str
+    """`loss`, or the name of the first parameter whose gradient was not finite."""
+    value: str
+    """`nan` or `inf`."""
+    in_a_row: int
+
+
+class Intervened(Recorded, frozen=True, kw_only=True):
+    """Something the user did, at the step boundary where it took effect."""
+
+    action: str
+    """`learning_rate`, `clip_mode`, `clip_threshold`, or `start`, `pause`, `step`, `stop`,
+    `evaluate`, `save`."""
+    old: float | str | None = None
+    new: float | str | None = None
+
+
+class Saved(Recorded, frozen=True, kw_only=True):
+    """A checkpoint is on the disk, synced, and `latest` names it."""
+
+    checkpoint: str
+    seconds: float
+
+
+class SaveFailed(Recorded, frozen=True, kw_only=True):
+    """A checkpoint could not be written; the one before is untouched."""
+
+    reason: str
+
+
+class StateChanged(Event, frozen=True, kw_only=True):
+    """The run moved to another state; `reason` is a sentence where there is something to say."""
+
+    state: State
+    reason: str = ""
+
+
+class Progress(Event, frozen=True, kw_only=True):
+    """How far something that takes a while has come. `done == total` ends it."""
+
+    task: str
+    """`reading`, `counting`, `encoding`, `loading torch`, `building`, `evaluating`, `saving`."""
+    done: int
+    total: int
+    """0 when it can't be known."""
+    unit: str = ""
+
+
+class CorpusSummary(Struct, frozen=True, kw_only=True):
+    """What the corpus pane shows. Counts are of the whole corpus unless a split is named."""
+
+    source: str
+    tokenizer: str
+    """The tokenizer's rules in a few words."""
+    files: int
+    bytes: int
+    """Of decoded text as UTF-8."""
+    characters: int
+    lines: int
+    tokens: dict[str, int]
+    """Tokens in each split: train, valid, test (a split that is absent has no key)."""
+    vocabulary: int
+    unknown_rate: dict[str, float]
+    """Share of each split's tokens that are <unk>."""
+    frequent: list[tuple[str, int]]
+    """The most frequent tokens of the training split with their counts, at most 100."""
+    cached: bool = False
+    """Whether the encoded corpus was found from an earlier opening."""
+
+
+class CorpusReady(Event, frozen=True, kw_only=True):
+    """The corpus is read and encoded."""
+
+    corpus: CorpusSummary
+
+
+class ModelReady(Event, frozen=True, kw_only=True):
+    """The model is built, or loaded where a checkpoint left it. Fields are those of Status."""
+
+    parameters: int
+    groups: list[str]
+    device: str
+    threads: int
+    step: int
+    epoch: float
+    learning_rate: float
+    clip_mode: str
+    clip_threshold: float
+
+
+AnyRecorded = Stepped | Evaluated | Sampled | NonFinite | Intervened | Saved | SaveFailed
+AnyEvent = AnyRecorded | StateChanged | Progress | CorpusReady | ModelReady

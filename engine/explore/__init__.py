@@ -1,0 +1,1 @@
+"""Exploring a model: neighbours and generation."""

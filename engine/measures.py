@@ -1,0 +1,13 @@
+"""Measures of a language model, from its loss."""
+
+import math
+
+
+def perplexity(loss: float) -> float:
+    """exp(loss), the loss in nats per token; infinite where it overflows."""
+    return math.exp(loss) if loss < 709 else math.inf
+
+
+def bits_per_character(total_loss: float, characters: int) -> float:
+    """A summed loss in nats, as bits for each of the characters it was summed over."""
+    return total_loss / math.log(2) / max(1, characters)

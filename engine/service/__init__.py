@@ -1,0 +1,1 @@
+"""The door between engine and screen: protocol, worker process, client, runs on disk."""

@@ -1,0 +1,419 @@
+"""One run, conducted: prepared, trained event by event, changed by commands, saved, asked.
+
+It knows nothing of sockets. Whoever owns it calls `advance` while it is `busy`, and may call
+anything else in between.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, assert_never
+
+from engine.config import RunConfig, replace
+from engine.errors import UserError
+from engine.events import (
+    CorpusReady,
+    Intervened,
+    ModelReady,
+    NonFinite,
+    Progress,
+    Saved,
+    SaveFailed,
+    State,
+    StateChanged,
+    Stepped,
+)
+from engine.service import protocol as p
+from engine.service.record import Record
+from engine.service.runs import latest_checkpoint, load_config
+
+if TYPE_CHECKING:
+    import torch
+
+    from engine.explore.neighbours import NeighbourIndex
+    from engine.model.lstm import LSTMLanguageModel
+    from engine.text.corpus import Corpus
+    from engine.text.tokenizer import Tokenizer
+    from engine.training.checkpoint import Checkpoint
+    from engine.training.trainer import Trainer
+
+PAUSE_AFTER = 3
+"""Non-finite steps in a row after which training pauses."""
+TrainingCommand = p.Start | p.Pause | p.Step | p.Stop | p.SetKnob | p.Evaluate
+
+
+class Conductor:
+    """The state of a run: see engine.events.State."""
+
+    def __init__(self, folder: Path, record: Record) -> None:
+        """Raises UserError where the folder holds no run."""
+        self.folder = folder
+        self.config: RunConfig = load_config(folder)
+        self.state: State = "preparing"
+        self.reason = ""
+        self.progress: Progress | None = None
+        self.tokenizer: Tokenizer | None = None
+        self.model: LSTMLanguageModel | None = None
+        self.trainer: Trainer | None = None
+        self._record = record
+        self._corpus: Corpus | None = None
+        self._index: NeighbourIndex | None = None
+        self._parameters = 0
+        self._groups: list[str] = []
+        self._device = ""
+        self._threads = 0
+        self._explored_step = 0
+        """The step of a saved model that can't be trained on."""
+        self._saved_step = -1
+        self._training: Iterator[Any] | None = None
+        self._evaluations: list[Iterator[Any]] = []
+        """Asked for by the user, before the next step."""
+        self._unfinished: Iterator[Any] | None = None
+        """What is in the middle of an evaluation."""
+        self._single_step = False
+
+    @property
+    def step(self) -> int:
+        return self._explored_step if self.trainer is None else self.trainer.step
+
+    @property
+    def busy(self) -> bool:
+        """Whether `advance` has something to do."""
+        if self.trainer is None or self.state in ("preparing", "failed"):
+            return False
+        waiting = self._single_step or self._evaluations or self._unfinished
+        return self.state == "running" or bool(waiting)
+
+    @property
+    def between_steps(self) -> bool:
+        """Whether no evaluation is half done."""
+        return self._unfinished is None
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether there is something that no checkpoint holds."""
+        return self.trainer is not None and self.step > 0 and self._saved_step != self.step
+
+    # --- preparing ----------------------------------------------------------------------------
+
+    def open_corpus(self, on_progress: Callable[[Progress], None]) -> str:
+        """Read and encode the corpus; needs no torch. Returns why that can't be done where a saved
+        model can do without, and raises UserError where there is none."""
+        from engine.text.corpus import open_corpus
+
+        try:
+            self._corpus = open_corpus(self.config.corpus, progress=on_progress)
+        except UserError as error:
+            if latest_checkpoint(self.folder) is None:
+                raise
+            return str(error)
+        self.tokenizer = self._corpus.tokenizer
+        self.publish(CorpusReady(corpus=self._corpus.summary))
+        return ""
+
+    def build(self, corpus_problem: str) -> None:
+        """Build the model and load the newest checkpoint. Raises UserError where neither works."""
+        import torch
+
+        from engine.explore.neighbours import NeighbourIndex
+        from engine.training.checkpoint import load_latest
+        from engine.training.trainer import Trainer, pick_device, pick_threads
+
+        device = pick_device()
+        self.tell_progress("building")
+        checkpoint, note = load_latest(self.folder)
+        trainer, problem = None, corpus_problem
+        if self._corpus is not None:
+            trainer = Trainer(self.config, self._corpus, device)
+            torch.set_num_threads(pick_threads(trainer))
+            if checkpoint is not None:
+                try:
+                    note = f"{note} {checkpoint.restore(trainer)}".strip()
+                except UserError as error:
+                    trainer, problem = None, str(error)
+        if trainer is not None:
+            self._record.rewind(trainer.step)
+            self.trainer, self.model = trainer, trainer.model
+            self._saved_step = trainer.step if checkpoint else -1
+        elif checkpoint is not None:
+            note = f"{problem} The saved model can be asked, not trained."
+            self._explore_only(checkpoint, device)
+        else:
+            raise UserError(problem)
+        self._index = NeighbourIndex()
+        self._tell_model(device.type, torch.get_num_threads())
+        self.set_state("ready" if self.step == 0 else "paused", note)
+
+    def _explore_only(self, checkpoint: "Checkpoint", device: "torch.device") -> None:
+        from engine.model.lstm import LSTMLanguageModel
+
+        self.tokenizer = checkpoint.tokenizer
+        self.model = LSTMLanguageModel(len(self.tokenizer.vocabulary), self.config.model).to(device)
+        checkpoint.load_weights(self.model)
+        self._explored_step = checkpoint.training.step
+
+    def _tell_model(self, device: str, threads: int) -> None:
+        assert self.model is not None
+        self._parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        self._groups = [name for name, _ in self.model.parameter_groups()]
+        self._device, self._threads = device, threads
+        status = self.status()
+        fields = {name: getattr(status, name) for name in ModelReady.__struct_fields__}
+        self.publish(ModelReady(**fields))
+
+    # --- training -----------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """The next event: of an evaluation under way, else one asked for, else of training."""
+        try:
+            self._advance()
+        except UserError as error:
+            self.set_state("paused", str(error))
+        except Exception as error:
+            logging.exception("training failed")
+            self._training, self._unfinished, self._evaluations = None, None, []
+            self.fail(describe(error))
+
+    def _advance(self) -> None:
+        assert self.trainer is not None
+        if self._training is None:
+            self._training = self.trainer.train()
+        asked = self._evaluations[0] if self._evaluations else None
+        source = self._unfinished or asked or self._training
+        event = next(source, None)
+        self._unfinished = source if isinstance(event, Progress) else None
+        if event is not None:
+            self._hear(event)
+        elif source is asked:
+            self._evaluations.pop(0)
+        else:
+            self._training, self._single_step = None, False
+            self.save()
+            self.set_state("finished", f"Reached {self.trainer.limit_reached}.")
+
+    def _hear(self, event: Any) -> None:
+        from engine.training.trainer import CheckpointDue
+
+        self.progress = event if isinstance(event, Progress) else None
+        if isinstance(event, CheckpointDue):
+            self.save()
+            return
+        self.publish(event)
+        if isinstance(event, Stepped):
+            self._single_step = False
+        if isinstance(event, NonFinite) and event.in_a_row >= PAUSE_AFTER:
+            self._rest()
+            self.set_state(
+                "paused",
+                f"{event.in_a_row} steps in a row were not finite ({event.value} in "
+                f"{event.tensor}); the weights were left alone. Try a lower learning rate (-), "
+                "clipping by norm (c) or a lower threshold ([), then start again.",
+            )
+
+    def _rest(self) -> None:
+        if self.trainer is not None:
+            self.trainer.rest()
+
+    def save(self) -> str:
+        """Write a checkpoint; returns its name. Where that fails it is told, and "" returned."""
+        assert self.trainer is not None
+        from engine.training.checkpoint import save
+
+        began = time.monotonic()
+        try:
+            self._record.sync()
+            name = save(self.folder, self.trainer)
+        except OSError as error:
+            reason = (
+                f"Can't save to {error.filename or self.folder}: {error.strerror}. "
+                "The checkpoint before is untouched."
+            )
+            logging.exception("saving failed")
+            self.publish(SaveFailed(step=self.step, reason=reason))
+            return ""
+        self._saved_step = self.step
+        self.publish(Saved(step=self.step, checkpoint=name, seconds=time.monotonic() - began))
+        return name
+
+    def fail(self, reason: str) -> None:
+        """The run can't go on."""
+        logging.error("%s", reason)
+        self.progress = None
+        self.set_state("failed", reason)
+
+    # --- telling ------------------------------------------------------------------------------
+
+    def publish(self, event: Any) -> None:
+        self._record.add(event)
+
+    def set_state(self, state: State, reason: str = "") -> None:
+        """Change the state and tell it at once."""
+        if state != "preparing":
+            self.progress = None if self.between_steps else self.progress
+        self.state, self.reason = state, reason
+        logging.info("%s after step %d %s", state, self.step, reason)
+        self.publish(StateChanged(state=state, reason=reason))
+        self._record.flush()
+
+    def tell_progress(self, task: str) -> None:
+        """Tell at once of something whose end can't be known."""
+        self.progress = Progress(task=task, done=0, total=0)
+        self.publish(self.progress)
+        self._record.flush()
+
+    def _intervene(self, action: str, old: float | str | None = None, new: Any = None) -> None:
+        self.publish(Intervened(step=self.step, action=action, old=old, new=new))
+
+    def status(self) -> p.Status:
+        """The run as it stands."""
+        trainer, config = self.trainer, self.config
+        return p.Status(
+            run=self.folder.name,
+            folder=str(self.folder),
+            pid=os.getpid(),
+            state=self.state,
+            reason=self.reason,
+            config=config,
+            step=self.step,
+            epoch=trainer.epoch if trainer else 0.0,
+            learning_rate=trainer.learning_rate if trainer else config.optimiser.learning_rate,
+            clip_mode=trainer.clip_mode if trainer else config.clipping.mode,
+            clip_threshold=trainer.clip_threshold if trainer else config.clipping.threshold,
+            parameters=self._parameters,
+            groups=self._groups,
+            device=self._device,
+            threads=self._threads,
+            corpus=self._corpus.summary if self._corpus else None,
+            progress=self.progress,
+        )
+
+    # --- commands -----------------------------------------------------------------------------
+
+    def command(self, command: TrainingCommand) -> p.Done:
+        """Carry out a command before the next step. Raises UserError where it can't be done."""
+        trainer = self.require_trainer()
+        match command:
+            case p.Start():
+                self._check_limit(trainer)
+                trainer.non_finite_in_a_row = 0
+                self._intervene("start")
+                self.set_state("running")
+            case p.Step():
+                self._check_limit(trainer)
+                self._rest()
+                self._intervene("step")
+                self._single_step = True
+                self.set_state("paused")
+            case p.Pause():
+                if self.state == "running":
+                    self._rest()
+                    self._intervene("pause")
+                    self.set_state("paused")
+            case p.Stop():
+                self._rest()
+                self._intervene("stop")
+                self._single_step = False
+                if self.unsaved and not self.save():
+                    self.set_state("paused", "Stopped, but it could not be saved.")
+                else:
+                    self.set_state("stopped")
+            case p.Evaluate(split=split):
+                if split not in trainer.corpus.splits:
+                    raise UserError(f"The corpus has no {split} split to evaluate on.")
+                self._intervene("evaluate", new=split)
+                self._evaluations.append(trainer.evaluate(split))
+            case p.SetKnob(knob=knob, value=value):
+                self._set_knob(trainer, knob, value)
+            case _:
+                assert_never(command)
+        return p.Done(step=self.step)
+
+    def require_trainer(self) -> "Trainer":
+        """The trainer. Raises UserError where there is none to command."""
+        if self.trainer is None or self.state == "failed":
+            raise UserError(self.reason or "The engine is still preparing: wait a moment.")
+        return self.trainer
+
+    def save_asked(self) -> p.Done:
+        """Save at the user's wish. Raises UserError where that fails."""
+        self.require_trainer()
+        self._intervene("save")
+        name = self.save()
+        if not name:
+            raise UserError("The checkpoint could not be saved; the one before is untouched.")
+        return p.Done(step=self.step, note=name)
+
+    def _check_limit(self, trainer: "Trainer") -> None:
+        if trainer.limit_reached:
+            raise UserError(
+                f"The run has reached its limit, {trainer.limit_reached}: "
+                "`lstm-tui train --resume` can raise it."
+            )
+
+    def _set_knob(self, trainer: "Trainer", knob: p.Knob, value: float | str) -> None:
+        old: float | str = getattr(trainer, knob)
+        match knob:
+            case "learning_rate":
+                config = replace(self.config, {"optimiser.learning_rate": value})
+                trainer.learning_rate = config.optimiser.learning_rate
+            case "clip_mode":
+                config = replace(self.config, {"clipping.mode": value})
+                trainer.clip_mode = config.clipping.mode
+            case "clip_threshold":
+                config = replace(self.config, {"clipping.threshold": value})
+                trainer.clip_threshold = config.clipping.threshold
+        self._saved_step = -1
+        self._intervene(knob, old, getattr(trainer, knob))
+
+    # --- queries ------------------------------------------------------------------------------
+
+    def represent(self, query: p.Represent) -> p.Representation:
+        """As soon as the corpus is read. Raises UserError before."""
+        if self.tokenizer is None:
+            raise UserError(self.reason or "The corpus is still being read: wait a moment.")
+        from engine.service.queries import represent
+
+        return represent(query, self.config, self.tokenizer, self.model)
+
+    def _require_model(self) -> "tuple[Tokenizer, LSTMLanguageModel]":
+        if self.tokenizer is None or self.model is None or self._index is None:
+            raise UserError(self.reason or "The model is still being built: wait a moment.")
+        return self.tokenizer, self.model
+
+    def neighbours(self, query: p.Neighbours) -> p.NeighbourList:
+        """Raises UserError where the word isn't known, or before the model is built."""
+        tokenizer, model = self._require_model()
+        assert self._index is not None
+        from engine.service.queries import neighbours
+
+        return neighbours(query, tokenizer, model, self._index, self.step)
+
+    def score(self, query: p.Score) -> p.TextScore:
+        """Raises UserError where there is nothing to score, or before the model is built."""
+        from engine.service.queries import score
+
+        return score(query, *self._require_model())
+
+    def generate(self, query: p.Generate) -> Iterator[p.TextPiece]:
+        """Pieces of text, each from the weights of its moment. Raises UserError."""
+        tokenizer, model = self._require_model()
+        from engine.service.queries import text_stream
+
+        pieces = text_stream(query, tokenizer, model)
+        return (p.TextPiece(text=piece, step=self.step) for piece in pieces)
+
+    def evaluate_corpus(self, query: p.EvaluateCorpus) -> Iterator[Progress | p.CorpusScore]:
+        """Progress, then the score. Raises UserError."""
+        from engine.service.queries import evaluate_corpus
+
+        return evaluate_corpus(query, *self._require_model())
+
+
+def describe(error: Exception) -> str:
+    """A sentence for something unforeseen; the traceback is in the log."""
+    text = str(error).split("\n")[0][:200]
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text:
+        return "Out of memory: make training.batch_size, training.bptt or the model smaller."
+    return f"An unexpected error ended this ({type(error).__name__}: {text}); see engine.log."

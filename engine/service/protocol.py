@@ -1,0 +1,305 @@
+"""The narrow door: typed messages between the engine process and its clients.
+
+A message is one msgpack object behind its length as four big-endian bytes, over a Unix socket.
+The engine speaks first, with `Welcome`. Then the client sends `Call`s, each answered by one
+`Answer` (or, for a stream, several, the last one marked), and the engine sends `Events` of its own.
+
+Commands take effect between two steps and are answered by `Done` with that step. Queries are
+answered from the weights as they stand between two steps and change nothing.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from engine.config import RunConfig
+from engine.events import AnyEvent, CorpusSummary, Progress, State
+
+MAX_MESSAGE = 64 * 1024 * 1024
+"""Longer messages are refused, in bytes."""
+
+Knob = Literal["learning_rate", "clip_mode", "clip_threshold"]
+
+
+class Message(Struct, frozen=True, tag=True, kw_only=True):
+    """Anything that crosses the door."""
+
+
+# --- commands: answered by Done ---------------------------------------------------------------
+
+
+class Start(Message, frozen=True, kw_only=True):
+    """Train, or go on training."""
+
+
+class Pause(Message, frozen=True, kw_only=True):
+    """Wait after the current step."""
+
+
+class Step(Message, frozen=True, kw_only=True):
+    """Take one step, then wait."""
+
+
+class Stop(Message, frozen=True, kw_only=True):
+    """End training and save; the engine stays for questions and may be started again."""
+
+
+class SetKnob(Message, frozen=True, kw_only=True):
+    """Change a setting from the next step on. `learning_rate` sets the schedule's base rate."""
+
+    knob: Knob
+    value: float | str
+
+
+class Evaluate(Message, frozen=True, kw_only=True):
+    """Measure a split's loss now. Answered when the evaluation is queued, told by Evaluated."""
+
+    split: str = "valid"
+
+
+class Save(Message, frozen=True, kw_only=True):
+    """Write a checkpoint now. Answered when it is on the disk, or with a Refusal."""
+
+
+class Detach(Message, frozen=True, kw_only=True):
+    """This client leaves and training goes on without it until its limit or another client."""
+
+
+class Shutdown(Message, frozen=True, kw_only=True):
+    """End the engine process, saving first if asked. A run that never took a step is removed."""
+
+    save: bool = True
+
+
+# --- queries ----------------------------------------------------------------------------------
+
+
+class AskStatus(Message, frozen=True, kw_only=True):
+    """Answered by Status."""
+
+
+class Neighbours(Message, frozen=True, kw_only=True):
+    """The words whose embeddings have the largest cosine with this word's: NeighbourList."""
+
+    word: str
+    top: int = 10
+
+
+class Represent(Message, frozen=True, kw_only=True):
+    """A sentence as one-hot rows, ids and embeddings: Representation."""
+
+    text: str
+
+
+class Generate(Message, frozen=True, kw_only=True):
+    """Text from the live weights: a stream of TextPiece. Cancel it by `Cancel`."""
+
+    prompt: str = ""
+    tokens: int = 100
+    temperature: float = 1.0
+    """0 takes the most probable token always."""
+    top_k: int = 0
+    """0 for no limit."""
+    top_p: float = 1.0
+    seed: int | None = None
+    per_second: float = 0.0
+    """At most this many tokens a second, so that people can read along; 0 for no limit."""
+
+
+class Score(Message, frozen=True, kw_only=True):
+    """The perplexity of a text, each line by itself: TextScore."""
+
+    text: str
+
+
+class EvaluateCorpus(Message, frozen=True, kw_only=True):
+    """The perplexity of another corpus under this model's tokenizer: a stream of Progress, then
+    CorpusScore. `split` names the split of a folder with given splits; empty takes its test.txt,
+    else its valid.txt, and of any other source all the text."""
+
+    source: str
+    split: str = ""
+
+
+class Cancel(Message, frozen=True, kw_only=True):
+    """End a stream early: the answer marked last follows at once. Answered by Done."""
+
+    call: int
+
+
+AnyCommand = Start | Pause | Step | Stop | SetKnob | Evaluate | Save | Detach | Shutdown
+AnyQuery = AskStatus | Neighbours | Represent | Generate | Score | EvaluateCorpus | Cancel
+
+
+# --- answers ----------------------------------------------------------------------------------
+
+
+class Done(Message, frozen=True, kw_only=True):
+    """A command took effect after this many steps. `note` is a sentence worth showing, if any."""
+
+    step: int
+    note: str = ""
+
+
+class Refusal(Message, frozen=True, kw_only=True):
+    """The call can't be done: one sentence for the user."""
+
+    reason: str
+    suggestions: list[str] = []
+
+
+class Status(Message, frozen=True, kw_only=True):
+    """The run as it stands between two steps."""
+
+    run: str
+    """Its name: the last part of its folder."""
+    folder: str
+    pid: int
+    state: State
+    reason: str
+    config: RunConfig
+    step: int
+    epoch: float
+    learning_rate: float
+    """The base rate, before the schedule."""
+    clip_mode: str
+    clip_threshold: float
+    parameters: int
+    """Trainable numbers in the model; 0 until it is built."""
+    groups: list[str]
+    device: str
+    threads: int
+    corpus: CorpusSummary | None
+    progress: Progress | None
+    """What is under way, if it takes a while."""
+
+
+class Neighbour(Struct, frozen=True):
+    word: str
+    cosine: float
+
+
+class NeighbourList(Message, frozen=True, kw_only=True):
+    word: str
+    """As the tokenizer reads it."""
+    step: int
+    count: int
+    """How often the word occurs in the training split."""
+    neighbours: list[Neighbour]
+
+
+class TokenView(Struct, frozen=True, kw_only=True):
+    """One token of a sentence, both ways."""
+
+    text: str
+    id: int
+    known: bool
+    """False: it is <unk> to the model; `id` is that of <unk>."""
+    embedding: list[float]
+    """The first 8 numbers of its vector; empty until the model is built."""
+
+
+class Representation(Message, frozen=True, kw_only=True):
+    """A sentence as one-hot rows and as embedding rows, with what each costs as float32."""
+
+    tokens: list[TokenView]
+    vocabulary: int
+    """Length of a one-hot row."""
+    embedding_size: int
+    one_hot_bytes: int
+    """For the whole sentence: tokens x vocabulary x 4."""
+    embedding_bytes: int
+    """For the whole sentence: tokens x embedding_size x 4."""
+
+
+class TextPiece(Message, frozen=True, kw_only=True):
+    """A piece of generated text, written by the weights after `step` steps."""
+
+    text: str
+    step: int
+
+
+class TextScore(Message, frozen=True, kw_only=True):
+    """`tokens` predicted, at `loss` nats each; perplexity is exp(loss). <unk>, <eos> count."""
+
+    loss: float
+    perplexity: float
+    tokens: int
+    unknown: int
+
+
+class CorpusScore(Message, frozen=True, kw_only=True):
+    """As TextScore, for a whole corpus read as one stream with the state carried."""
+
+    source: str
+    split: str
+    loss: float
+    perplexity: float
+    bits_per_character: float
+    tokens: int
+    unknown: int
+    convention: str
+    """In a sentence: what counts as a token."""
+
+
+AnyAnswer = (
+    Done
+    | Refusal
+    | Status
+    | NeighbourList
+    | Representation
+    | TextPiece
+    | TextScore
+    | Progress
+    | CorpusScore
+)
+
+
+# --- envelopes --------------------------------------------------------------------------------
+
+
+class Call(Message, frozen=True, kw_only=True):
+    """From a client; `id` is the client's own number, answered under the same."""
+
+    id: int
+    body: AnyCommand | AnyQuery
+
+
+class Welcome(Message, frozen=True, kw_only=True):
+    """The first message on a connection. The run's past is in metrics.jsonl: its first
+    `recorded` bytes hold exactly what happened before this; events follow from there."""
+
+    status: Status
+    recorded: int
+
+
+class Answer(Message, frozen=True, kw_only=True):
+    id: int
+    body: AnyAnswer
+    last: bool = True
+
+
+class Events(Message, frozen=True, kw_only=True):
+    """What happened since the last one, in order; at most about 20 of these a second."""
+
+    events: list[AnyEvent]
+
+
+class Goodbye(Message, frozen=True, kw_only=True):
+    """The engine ends; `reason` is a sentence."""
+
+    reason: str
+
+
+FromEngine = Welcome | Answer | Events | Goodbye
+
+_encoder = msgspec.msgpack.Encoder()
+decode_call = msgspec.msgpack.Decoder(Call).decode
+decode_from_engine = msgspec.msgpack.Decoder[FromEngine](FromEngine).decode
+
+
+def frame(message: Message) -> bytes:
+    """The message as it goes over the socket: four bytes of length, then msgpack."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(4, "big") + body

@@ -1,0 +1,165 @@
+"""Answers to questions about a model, from its weights as they stand between two steps.
+
+What takes long is a generator: each item is an answer, and the weights may change between two.
+"""
+
+import time
+from collections.abc import Iterator
+from itertools import islice
+
+import torch
+
+from engine.config import RunConfig
+from engine.errors import UserError
+from engine.events import Progress
+from engine.explore.generation import generate, start_token
+from engine.explore.neighbours import NeighbourIndex
+from engine.measures import bits_per_character, perplexity
+from engine.model.lstm import LSTMLanguageModel
+from engine.service import protocol as p
+from engine.text.corpus import encode_source
+from engine.text.reading import resolve
+from engine.text.tokenizer import Tokenizer
+from engine.training.evaluation import total_loss, window_loss
+
+EMBEDDING_SHOWN = 8
+"""Numbers of a word's vector that a Representation holds."""
+MAX_TEXT = 100_000
+"""Characters of a prompt or text in a query."""
+
+
+class UnknownWord(UserError):
+    """A word the vocabulary doesn't hold, with close ones."""
+
+    def __init__(self, word: str, suggestions: list[str]) -> None:
+        near = f": did you mean {', '.join(suggestions)}?" if suggestions else "."
+        super().__init__(f"{word!r} isn't in the vocabulary{near}")
+        self.suggestions = suggestions
+
+
+def represent(
+    query: p.Represent, config: RunConfig, tokenizer: Tokenizer, model: LSTMLanguageModel | None
+) -> p.Representation:
+    """One-hot rows and embedding rows of a sentence. Needs no model: its vectors are then empty."""
+    _check_length(query.text)
+    texts = tokenizer.tokens(query.text)
+    vocabulary, size = len(tokenizer.vocabulary), config.model.embedding_size
+    return p.Representation(
+        tokens=[_view(text, tokenizer, model) for text in texts],
+        vocabulary=vocabulary,
+        embedding_size=size,
+        one_hot_bytes=len(texts) * vocabulary * 4,
+        embedding_bytes=len(texts) * size * 4,
+    )
+
+
+def _view(text: str, tokenizer: Tokenizer, model: LSTMLanguageModel | None) -> p.TokenView:
+    found = tokenizer.vocabulary.id(text)
+    token = tokenizer.vocabulary.unknown if found is None else found
+    vector: list[float] = []
+    if model is not None:
+        vector = model.embedding.weight[token, :EMBEDDING_SHOWN].tolist()
+    return p.TokenView(text=text, id=token, known=found is not None, embedding=vector)
+
+
+def neighbours(
+    query: p.Neighbours,
+    tokenizer: Tokenizer,
+    model: LSTMLanguageModel,
+    index: NeighbourIndex,
+    step: int,
+) -> p.NeighbourList:
+    """Raises UnknownWord, or UserError where the query is not one token."""
+    _check_length(query.word)
+    words = [token for token in tokenizer.tokens(query.word) if token.strip()]
+    if len(words) != 1:
+        raise UserError("Neighbours are of one word: type one.")
+    vocabulary = tokenizer.vocabulary
+    token = vocabulary.id(words[0])
+    if token is None:
+        raise UnknownWord(words[0], vocabulary.suggest(words[0]))
+    found = index.nearest(model.embedding.weight, step, token, max(1, query.top))
+    return p.NeighbourList(
+        word=words[0],
+        step=step,
+        count=vocabulary.counts[token],
+        neighbours=[p.Neighbour(vocabulary.tokens[other], cosine) for other, cosine in found],
+    )
+
+
+def text_stream(query: p.Generate, tokenizer: Tokenizer, model: LSTMLanguageModel) -> Iterator[str]:
+    """Pieces of generated text, after the prompt. Raises UserError for settings out of range."""
+    _check_length(query.prompt)
+    if not (0 <= query.temperature <= 100 and 0 < query.top_p <= 1 and query.top_k >= 0):
+        raise UserError("Temperature goes from 0 to 100, top-p from above 0 to 1, top-k from 0.")
+    if query.tokens < 1:
+        raise UserError("Ask for at least one token.")
+    random = torch.Generator()
+    random.manual_seed(time.time_ns() if query.seed is None else query.seed)
+    ids = generate(
+        model,
+        [start_token(tokenizer), *tokenizer.encode(query.prompt).tolist()],
+        temperature=query.temperature,
+        top_k=query.top_k,
+        top_p=query.top_p,
+        random=random,
+        banned=tokenizer.vocabulary.unknown,
+    )
+    decode = tokenizer.streaming_decoder()
+    for token in tokenizer.encode(query.prompt).tolist():
+        decode(token)
+    for token in islice(ids, query.tokens):
+        yield decode(token)
+
+
+def score(query: p.Score, tokenizer: Tokenizer, model: LSTMLanguageModel) -> p.TextScore:
+    """Each line from an empty state. Raises UserError where there is nothing to score."""
+    _check_length(query.text)
+    total, count, unknown = 0.0, 0, 0
+    for line in query.text.split("\n"):
+        if not line.strip():
+            continue
+        ids = [start_token(tokenizer), *tokenizer.encode(line + "\n").tolist()]
+        column = torch.tensor(ids)[:, None]
+        loss, _ = window_loss(model, column[:-1], column[1:], model.initial_state(1))
+        total, count = total + loss, count + len(ids) - 1
+        unknown += ids.count(tokenizer.vocabulary.unknown)
+    if count == 0:
+        raise UserError("There is no text to score.")
+    loss = total / count
+    return p.TextScore(loss=loss, perplexity=perplexity(loss), tokens=count, unknown=unknown)
+
+
+def evaluate_corpus(
+    query: p.EvaluateCorpus, tokenizer: Tokenizer, model: LSTMLanguageModel
+) -> Iterator[Progress | p.CorpusScore]:
+    """Progress, then the score of a whole text. Raises UserError where it can't be read."""
+    split = query.split or _preferred_split(query.source)
+    text = encode_source(query.source, tokenizer, split=split)
+    total, count = 0.0, 0
+    for total, count in total_loss(model, text.ids):  # noqa: B007
+        yield Progress(task="evaluating", done=count, total=len(text.ids) - 1, unit="tokens")
+    loss = total / count
+    yield p.CorpusScore(
+        source=query.source,
+        split=split or "all",
+        loss=loss,
+        perplexity=perplexity(loss),
+        bits_per_character=bits_per_character(total, text.characters),
+        tokens=count,
+        unknown=text.unknown,
+        convention=f"per {tokenizer.name} token; <unk> and <eos> count as tokens",
+    )
+
+
+def _preferred_split(name: str) -> str:
+    """Of a folder with given splits its test split, else valid, else train; else all the text."""
+    source = resolve(name)
+    if not source.given_splits:
+        return ""
+    return next(split for split in ("test", "valid", "train") if split in source.splits)
+
+
+def _check_length(text: str) -> None:
+    if len(text) > MAX_TEXT:
+        raise UserError(f"The text is longer than {MAX_TEXT:,} characters: give less.")

@@ -1,0 +1,1 @@
+"""Text: reading and decoding files, tokenizers, vocabulary, the encoded corpus."""

@@ -1,0 +1,287 @@
+"""A corpus: text, read as a stream, turned into token ids that are mapped into memory.
+
+The first reading checks the text and takes its fingerprint. Where the same text was encoded in the
+same way before, its ids are found in the cache; else a second reading learns the vocabulary from
+the training split, and a third encodes.
+"""
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import platformdirs
+
+from engine.config import CorpusConfig
+from engine.errors import UserError
+from engine.events import CorpusSummary, Progress
+from engine.text import store
+from engine.text.reading import Source, read_chunks, read_text, resolve
+from engine.text.splitting import divide
+from engine.text.tokenizer import Tokenizer, learn_tokenizer
+
+FORMAT = 1
+"""To be raised when the same text and configuration would be encoded differently."""
+FREQUENT = 100
+REPORT_EVERY = 0.1
+"""Seconds."""
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """An encoded corpus."""
+
+    splits: dict[str, np.ndarray]
+    """Ids of "train" and, where present, "valid" and "test": 1-D, uint16 or uint32, read-only,
+    memory-mapped; at least 2 in each."""
+    tokenizer: Tokenizer
+    summary: CorpusSummary
+    fingerprint: str
+    """Hex digest over the text of each split and how it is split and tokenised."""
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """A text under a tokenizer that was learnt from another."""
+
+    ids: np.ndarray
+    """1-D, uint16 or uint32, read-only, memory-mapped; at least 2."""
+    characters: int
+    unknown: int
+    """Of the tokens."""
+
+
+def open_corpus(
+    config: CorpusConfig, *, progress: Report = lambda _: None, cache: Path | None = None
+) -> Corpus:
+    """Read and encode a corpus, or find it in the cache.
+
+    `cache` is the folder that holds encoded corpora; None takes $LSTM_TUI_CACHE, else the user's
+    own cache folder. `progress` is told at most about ten times a second. Raises UserError where
+    the source can't be read, isn't text or is too little, or where the cache can't be written.
+    """
+    source = resolve(config.source)
+    scans = _scan(source, progress)
+    fingerprint = _fingerprint(config, scans)
+    folder = (cache or _default_cache()) / "corpora" / fingerprint
+
+    stored = store.find(folder)
+    cached = stored is not None
+    if stored is None:
+        try:
+            with store.new_folder(folder) as new:
+                _encode(config, source, scans, new, progress)
+        except OSError as error:
+            raise UserError(
+                f"Can't write the encoded corpus below {folder.parent} ({error.strerror}): make "
+                f"room, or name another folder in LSTM_TUI_CACHE."
+            ) from None
+        stored = store.find(folder)
+        if stored is None:
+            raise UserError(f"The encoded corpus in {folder} can't be read back: try again.")
+    return Corpus(
+        stored.splits, stored.tokenizer, _summary(source, scans, stored, cached), fingerprint
+    )
+
+
+def encode_source(
+    name: str, tokenizer: Tokenizer, *, split: str = "", progress: Report = lambda _: None
+) -> EncodedText:
+    """The text of a source, or of one split of a folder that names its splits, as `tokenizer`
+    reads it. The ids lie in a temporary file that goes when they do.
+
+    Raises UserError where the source can't be read, isn't text, is too little or lacks the split.
+    """
+    source = resolve(name)
+    if split and not source.given_splits:
+        raise UserError(f"{name} has no splits of its own; only a folder with train.txt has.")
+    if split and split not in source.splits:
+        raise UserError(f"{name} has no {split}.txt; it has {', '.join(source.splits)}.")
+    chosen = [source.splits[split]] if split else source.splits.values()
+    parts = [part for parts in chosen for part in parts]
+
+    ticker = _Ticker(progress, "encoding", sum(part.size for part in parts), "bytes")
+    characters = tokens = unknown = 0
+    dtype = store.smallest_type(len(tokenizer.vocabulary))
+    try:
+        with tempfile.TemporaryFile() as file:
+            for text in read_chunks(parts, ticker.at):
+                ids = tokenizer.encode(text)
+                file.write(ids.astype(dtype).tobytes())
+                characters += len(text)
+                tokens += len(ids)
+                unknown += int((ids == tokenizer.vocabulary.unknown).sum())
+            file.flush()
+            if tokens < store.LEAST_TOKENS:
+                raise UserError(f"{name} is too little text: there must be at least two tokens.")
+            mapped = np.memmap(file, dtype, "r")
+    except OSError as error:
+        raise UserError(
+            f"Can't write to the temporary folder {tempfile.gettempdir()} ({error.strerror})."
+        ) from None
+    ticker.end()
+    return EncodedText(mapped, characters, unknown)
+
+
+# --- the first reading ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """What the first reading finds out about a split's text."""
+
+    bytes: int
+    characters: int
+    lines: int
+    digest: str
+
+
+def _scan(source: Source, progress: Report) -> dict[str, _Scan]:
+    """Read all there is, which also shows that all of it is text."""
+    sizes = {split: sum(part.size for part in parts) for split, parts in source.splits.items()}
+    ticker = _Ticker(progress, "reading", sum(sizes.values()), "bytes")
+    scans: dict[str, _Scan] = {}
+    for split, parts in source.splits.items():
+        size = characters = lines = 0
+        digest = hashlib.blake2b(digest_size=16)
+        blank = ended = True
+        for text in read_text(parts, ticker.at):
+            data = text.encode()
+            digest.update(data)
+            size += len(data)
+            characters += len(text)
+            lines += text.count("\n")
+            blank = blank and text.isspace()
+            ended = text.endswith("\n")
+        if split == "train" and blank:
+            raise UserError(f"{source.name} is empty: there is no text in it to learn from.")
+        scans[split] = _Scan(size, characters, lines + (not ended), digest.hexdigest())
+        ticker.begin_at(sizes[split])
+    ticker.end()
+    return scans
+
+
+def _fingerprint(config: CorpusConfig, scans: dict[str, _Scan]) -> str:
+    settings = msgspec.structs.asdict(config)
+    del settings["source"]
+    texts = {split: scan.digest for split, scan in scans.items()}
+    identity = msgspec.json.encode([FORMAT, settings, texts], order="deterministic")
+    return hashlib.blake2b(identity, digest_size=16).hexdigest()
+
+
+def _default_cache() -> Path:
+    named = os.environ.get("LSTM_TUI_CACHE")
+    return Path(named or platformdirs.user_cache_dir("lstm-tui", appauthor=False))
+
+
+# --- the second and third ---------------------------------------------------------------------
+
+
+def _encode(
+    config: CorpusConfig, source: Source, scans: dict[str, _Scan], folder: Path, progress: Report
+) -> None:
+    """Learn the tokenizer and write the encoded corpus into `folder`. Raises OSError."""
+    shares = _shares(config, source)
+    training = round(scans["train"].characters * (1 - sum(shares.values())))
+    everything = sum(scan.characters for scan in scans.values())
+
+    def training_text() -> Iterator[str]:
+        ticker = _Ticker(progress, "counting", training, "characters")
+        for split, text in _texts(source, scans, shares, ticker.at):
+            if split != "train":
+                break
+            yield text
+        ticker.end()
+
+    tokenizer = learn_tokenizer(config, training_text)
+    ticker = _Ticker(progress, "encoding", everything, "characters")
+    tokens = store.write(folder, tokenizer, _texts(source, scans, shares, ticker.at))
+    ticker.end()
+    if "train" not in tokens:
+        raise UserError(f"{source.name} is too little text: there must be at least two tokens.")
+
+
+def _shares(config: CorpusConfig, source: Source) -> dict[str, float]:
+    """The parts of the training text to cut off for other splits."""
+    if not source.given_splits:
+        return {"valid": config.valid_fraction, "test": config.test_fraction}
+    return {} if "valid" in source.splits else {"valid": config.valid_fraction}
+
+
+def _texts(
+    source: Source,
+    scans: dict[str, _Scan],
+    shares: dict[str, float],
+    tell: Callable[[int], None],
+) -> Iterator[tuple[str, str]]:
+    """(split, chunk) of the whole corpus, first all of "train". `tell` is given the characters so
+    far. Raises UserError where a file isn't what it was at the first reading."""
+    told = 0
+    for given, parts in source.splits.items():
+        characters = 0
+        chunks = read_chunks(parts)
+        for split, text in divide(
+            given, chunks, scans[given].characters, shares if given == "train" else {}
+        ):
+            yield split, text
+            characters += len(text)
+            tell(told + characters)
+        if characters != scans[given].characters:
+            raise UserError(f"{source.name} changed while it was being read: open it again.")
+        told += characters
+
+
+def _summary(
+    source: Source, scans: dict[str, _Scan], stored: store.Stored, cached: bool
+) -> CorpusSummary:
+    vocabulary = stored.tokenizer.vocabulary
+    tokens = {split: len(ids) for split, ids in stored.splits.items()}
+    return CorpusSummary(
+        source=source.name,
+        tokenizer=stored.tokenizer.rules,
+        files=source.files,
+        bytes=sum(scan.bytes for scan in scans.values()),
+        characters=sum(scan.characters for scan in scans.values()),
+        lines=sum(scan.lines for scan in scans.values()),
+        tokens=tokens,
+        vocabulary=len(vocabulary),
+        unknown_rate={split: stored.unknown[split] / tokens[split] for split in tokens},
+        frequent=[
+            entry
+            for entry in zip(vocabulary.tokens[:FREQUENT], vocabulary.counts, strict=False)
+            if entry[1] > 0
+        ],
+        cached=cached,
+    )
+
+
+class _Ticker:
+    """Tells how far a task has come, at most every REPORT_EVERY seconds, and its end."""
+
+    def __init__(self, progress: Report, task: str, total: int, unit: str) -> None:
+        self._progress = progress
+        self._task, self._total, self._unit = task, total, unit
+        self._base = 0
+        self._next = 0.0
+
+    def begin_at(self, done: int) -> None:
+        """Count what `at` is given from here on."""
+        self._base += done
+
+    def at(self, done: int) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + REPORT_EVERY
+            self._tell(min(self._base + done, self._total))
+
+    def end(self) -> None:
+        self._tell(self._total)
+
+    def _tell(self, done: int) -> None:
+        self._progress(Progress(task=self._task, done=done, total=self._total, unit=self._unit))

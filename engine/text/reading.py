@@ -1,0 +1,227 @@
+"""Where the text of a corpus comes from, read as a stream of chunks and never held whole.
+
+A source is the name of a built-in corpus, a file, a folder or a glob. A folder that holds
+`train.txt` brings its own splits; in any other, all text files are joined.
+"""
+
+import glob
+import gzip
+import os
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from engine.errors import UserError
+from engine.text import python_docs, toy_world
+from engine.text.decoding import decode
+
+SUFFIXES = (".txt", ".text", ".md", ".tokens")
+"""Of the files taken from a folder; `.gz` may follow."""
+SPLITS = ("train", "valid", "test")
+BUILT_IN: dict[str, Callable[[], str]] = {
+    "toy-world": toy_world.text,
+    "python-docs": python_docs.text,
+}
+BLOCK = 1 << 20
+"""Bytes read at once."""
+CHUNK = 1 << 17
+"""Characters in a chunk, at most: its words should fit into the processor's cache."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A file of text, plain or gzip."""
+
+    path: Path
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return _tried(self.path, lambda: self.path.stat().st_size)
+
+    def read(self, tell: Callable[[int], None]) -> Iterator[str]:
+        """The decoded text, in pieces of any length. `tell` is given the bytes of the file used
+        so far. Raises UserError where the file can't be read or isn't text."""
+        return decode(self._blocks(tell), str(self.path))
+
+    def _blocks(self, tell: Callable[[int], None]) -> Iterator[bytes]:
+        with _tried(self.path, lambda: self.path.open("rb")) as file:
+            packed = self.path.suffix.lower() == ".gz"
+            stream = gzip.GzipFile(fileobj=file) if packed else file
+            while block := _tried(self.path, lambda: stream.read(BLOCK)):
+                tell(file.tell())
+                yield block
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A corpus that is made rather than read."""
+
+    text: Callable[[], str]
+    size = 0
+
+    def read(self, tell: Callable[[int], None]) -> Iterator[str]:  # noqa: ARG002
+        yield self.text()
+
+
+Part = TextFile | BuiltIn
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a source string stands for."""
+
+    name: str
+    """As given."""
+    splits: dict[str, tuple[Part, ...]]
+    """The parts to join: of each split where they are given, else all under "train"."""
+    given_splits: bool
+    """Whether a folder names its splits itself, so that only a missing `valid` is cut by
+    position."""
+
+    @property
+    def files(self) -> int:
+        return sum(isinstance(part, TextFile) for parts in self.splits.values() for part in parts)
+
+
+def resolve(source: str) -> Source:
+    """What `source` stands for. Raises UserError where that is nothing, or nothing readable."""
+    if source in BUILT_IN:
+        return _joined(source, [BuiltIn(BUILT_IN[source])])
+    if "\0" in source:
+        raise UserError(f"{source!r} can't be the name of a file.")
+    path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path's own raises for ~nobody
+    return _tried(path, lambda: _on_disk(source, path))
+
+
+def _on_disk(source: str, path: Path) -> Source:
+    if path.is_dir():
+        return _folder(source, path)
+    if path.is_file():
+        return _joined(source, [TextFile(path)])
+    if path.exists():
+        raise UserError(
+            f"{source} is neither a file nor a folder: a corpus is read more than once, so save "
+            f"it to a file first."
+        )
+    if glob.has_magic(source):
+        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - may be absolute
+        files = [TextFile(Path(name)) for name in found if Path(name).is_file()]
+        if not files:
+            raise UserError(f"No file matches {source}.")
+        return _joined(source, files)
+    raise UserError(
+        f"There is no file or folder {source}; the built-in corpora are {' and '.join(BUILT_IN)}."
+    )
+
+
+def _joined(name: str, parts: Iterable[Part]) -> Source:
+    return Source(name, {"train": tuple(parts)}, given_splits=False)
+
+
+def _folder(name: str, folder: Path) -> Source:
+    given: dict[str, tuple[Part, ...]] = {
+        split: (TextFile(path),)
+        for split in SPLITS
+        for path in (folder / f"{split}.txt.gz", folder / f"{split}.txt")
+        if path.is_file()
+    }
+    if "train" in given:
+        return Source(name, given, given_splits=True)
+    files = sorted(_text_files(folder))
+    if not files:
+        endings = ", ".join(SUFFIXES)
+        raise UserError(f"The folder {name} holds no text files ({endings}, or these with .gz).")
+    return _joined(name, map(TextFile, files))
+
+
+def _text_files(folder: Path) -> Iterator[Path]:
+    """All text files below `folder`, hidden ones left out."""
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"Can't read the folder {error.filename}: {error.strerror}.")
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(place, name)
+            if not name.startswith(".") and _is_text_name(name.lower()) and path.is_file():
+                yield path
+
+
+def _is_text_name(name: str) -> bool:
+    return name.removesuffix(".gz").endswith(SUFFIXES)
+
+
+def read_chunks(
+    parts: Iterable[Part], tell: Callable[[int], None] = lambda _: None
+) -> Iterator[str]:
+    """The joined text of `parts` in chunks of at most CHUNK characters, none empty.
+
+    Where a part doesn't end its last line and another follows, the line is ended. Chunks end at a
+    line end, in a huge line before white space, and only failing that anywhere; where they end
+    depends on the text alone. `tell` is given the bytes read from the disk so far.
+    """
+    return cut_chunks(read_text(parts, tell))
+
+
+def read_text(parts: Iterable[Part], tell: Callable[[int], None]) -> Iterator[str]:
+    """The same text in pieces of any length, none empty."""
+    before = 0
+    last = "\n"
+    for part in parts:
+        first = True
+        for piece in part.read(lambda used, before=before: tell(before + used)):  # type: ignore[misc]
+            if not piece:
+                continue
+            if first and last != "\n":
+                yield "\n"
+            yield piece
+            first, last = False, piece[-1]
+        before += part.size
+
+
+def cut_chunks(pieces: Iterable[str], size: int = CHUNK) -> Iterator[str]:
+    """The same text in chunks of at most `size` characters: see `read_chunks`."""
+    buffer = ""
+    for piece in pieces:
+        buffer += piece
+        start = 0
+        while len(buffer) - start > size:
+            end = _chunk_end(buffer, start, start + size)
+            yield buffer[start:end]
+            start = end
+        buffer = buffer[start:]
+    if buffer:
+        yield buffer
+
+
+def _chunk_end(text: str, start: int, limit: int) -> int:
+    """Where the chunk of `text` that begins at `start` ends, at `limit` at the latest."""
+    # After a line end that no other follows, so that empty lines stay together.
+    end = text.rfind("\n", start, limit)
+    if end >= 0 and text[end + 1] == "\n":
+        before = text[start:end].rstrip("\n")
+        end = text.rfind("\n", start, start + len(before))
+    if end >= 0:
+        return end + 1
+    # Else before white space, which sub-word pieces begin with.
+    for end in range(limit, start, -1):
+        if text[end].isspace():
+            return end
+    return limit
+
+
+def _tried(path: Path, action: Callable[[], Result]) -> Result:
+    """The result of `action`; UserError names the file where that fails."""
+    try:
+        return action()
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        problem = "is cut short" if isinstance(error, EOFError) else "is damaged or isn't gzip"
+        raise UserError(f"{path} can't be unpacked: it {problem}.") from None
+    except OSError as error:
+        raise UserError(f"Can't read {path}: {error.strerror or error}.") from None

@@ -1,0 +1,103 @@
+"""What a tokenizer is, learning one from a corpus, and loading one that was saved."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import msgspec
+import numpy as np
+
+from engine.config import CorpusConfig
+from engine.errors import UserError
+from engine.text import characters, words
+from engine.text.characters import CharacterTokenizer, SavedCharacters, count_characters
+from engine.text.subwords import LETTERS, SavedSubwords, learn_pieces
+from engine.text.vocabulary import TokenCounter, Vocabulary
+from engine.text.words import SavedWhitespace, SavedWord, WhitespaceTokenizer, WordTokenizer
+
+MAX_FILE = 256 * 1024 * 1024
+"""Bytes of a tokenizer file, at most."""
+
+
+class Tokenizer(Protocol):
+    """Text to token ids and back."""
+
+    name: ClassVar[str]
+    """As in `corpus.tokenizer`."""
+    vocabulary: Vocabulary
+
+    @property
+    def rules(self) -> str:
+        """What makes a token, in a few words."""
+
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of `text` as this tokenizer reads them, whether known or not."""
+
+    def encode(self, text: str) -> np.ndarray:
+        """The ids of the tokens of `text`, int64, 1-D; unknown ones have that of `<unk>`."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Readable text. Bytes that begin a character without ending it show nothing."""
+
+    def streaming_decoder(self) -> Callable[[int], str]:
+        """A function that takes ids one by one and returns the text each adds. It keeps what it
+        needs (spacing, parts of a character), so for a text that goes on from a prompt give it the
+        prompt's ids first."""
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON. Raises OSError."""
+
+
+def learn_tokenizer(config: CorpusConfig, texts: Callable[[], Iterator[str]]) -> Tokenizer:
+    """The tokenizer `config` describes, its vocabulary that of the text which each call of `texts`
+    reads anew, in chunks. Raises UserError where the vocabulary is too small for sub-words."""
+    lowercase, punctuation = config.lowercase, config.punctuation
+    match config.tokenizer:
+        case "word":
+            tokens = (WordTokenizer.split(text, lowercase, punctuation) for text in texts())
+            vocabulary = _learn_vocabulary(config, tokens, words.SPECIALS)
+            return WordTokenizer(vocabulary, lowercase, punctuation)
+        case "whitespace":
+            tokens = (WhitespaceTokenizer.split(text) for text in texts())
+            return WhitespaceTokenizer(_learn_vocabulary(config, tokens, words.SPECIALS))
+        case "character":
+            counts = map(count_characters, texts())
+            return CharacterTokenizer(_learn_vocabulary(config, counts, characters.SPECIALS))
+        case "subword":
+            least = len(LETTERS) + 1
+            if config.max_vocabulary < least:
+                raise UserError(
+                    f"corpus.max_vocabulary is {config.max_vocabulary}, but sub-words need at "
+                    f"least {least}: one for each byte, and <unk>."
+                )
+            return learn_pieces(texts, config.max_vocabulary)
+
+
+def _learn_vocabulary(
+    config: CorpusConfig,
+    stretches: Iterable[list[str] | dict[str, int]],
+    specials: Sequence[str],
+) -> Vocabulary:
+    counter = TokenCounter()
+    for tokens in stretches:
+        counter.add(tokens)
+    return counter.vocabulary(specials, config.min_count, config.max_vocabulary)
+
+
+Saved = SavedWord | SavedWhitespace | SavedCharacters | SavedSubwords
+_decoder = msgspec.json.Decoder[Saved](Saved)
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer saved at `path`. Raises UserError where there is none that can be used."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+        if len(data) > MAX_FILE:
+            raise ValueError(f"it is larger than {MAX_FILE} bytes")
+        saved: Saved = _decoder.decode(data)
+        return saved.restore()
+    except OSError as error:
+        raise UserError(f"Can't read the tokenizer {path}: {error.strerror}.") from None
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+        raise UserError(f"{path} is no usable tokenizer: {error}.") from None

@@ -1,0 +1,112 @@
+"""The tokens a model knows, most frequent first, and counting them in bounded memory."""
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+
+UNKNOWN = "<unk>"
+END_OF_SENTENCE = "<eos>"
+MAX_TOKEN = 128
+"""Characters; a longer token is unknown to every vocabulary."""
+MAX_TOKENS = 1_000_000
+"""In a vocabulary; the limit of `corpus.max_vocabulary`."""
+MAX_DISTINCT = 2_000_000
+"""Different tokens counted before the rarest are forgotten."""
+SUGGEST_AMONG = 20_000
+"""Close spellings are looked for among the most frequent tokens: difflib is slow."""
+
+
+class Vocabulary:
+    """Tokens and how often each occurs in the training split; a token's index is its id.
+
+    Raises ValueError where the two lists don't make a vocabulary.
+    """
+
+    def __init__(self, tokens: Sequence[str], counts: Sequence[int]) -> None:
+        self.tokens = list(tokens)
+        self.counts = list(counts)
+        if len(self.tokens) != len(self.counts):
+            raise ValueError(f"{len(self.tokens)} tokens have {len(self.counts)} counts")
+        if len(self.tokens) > MAX_TOKENS:
+            raise ValueError(f"it has {len(self.tokens)} tokens, more than {MAX_TOKENS}")
+        if any(not 0 <= count < 1 << 63 for count in self.counts):
+            raise ValueError("it has a count that is negative or beyond 64 bits")
+        self._ids = {token: index for index, token in enumerate(self.tokens)}
+        if len(self._ids) != len(self.tokens):
+            raise ValueError("it has a token twice")
+        if UNKNOWN not in self._ids:
+            raise ValueError(f"it has no {UNKNOWN}")
+        self.unknown = self._ids[UNKNOWN]
+        """The id of `<unk>`."""
+        self.end_of_sentence = self._ids.get(END_OF_SENTENCE)
+        """The id of `<eos>`; None where the tokenizer has none."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def id(self, token: str) -> int | None:
+        """The id of `token`, or None where it isn't known."""
+        return self._ids.get(token)
+
+    def suggest(self, token: str, n: int = 3) -> list[str]:
+        """Up to `n` known tokens spelt nearly as `token`, the closest first."""
+        token = token[:MAX_TOKEN]
+        near = [
+            known
+            for known in self.tokens[:SUGGEST_AMONG]
+            if abs(len(known) - len(token)) <= 3 and known not in (UNKNOWN, END_OF_SENTENCE)
+        ]
+        return difflib.get_close_matches(token, near, n)
+
+
+class TokenCounter:
+    """Counts tokens, at most about `limit` different ones: past it, the rarer half is forgotten
+    and counts as unknown."""
+
+    def __init__(self, limit: int = MAX_DISTINCT) -> None:
+        self._limit = limit
+        self._counts: Counter[str] = Counter()  # in the order of first appearance
+        self._unknown = 0
+
+    def add(self, tokens: Iterable[str] | Mapping[str, int]) -> None:
+        """Count the tokens of a stretch of text, or add their counts in the order of first
+        appearance."""
+        known = len(self._counts)
+        self._counts.update(tokens)
+        new = islice(self._counts, known, None)
+        for token in [token for token in new if len(token) > MAX_TOKEN]:
+            self._unknown += self._counts.pop(token)
+        if len(self._counts) > self._limit:
+            self._forget_rarest()
+
+    def _forget_rarest(self) -> None:
+        counts = self._counts
+        kept = set(sorted(counts, key=counts.__getitem__, reverse=True)[: self._limit // 2])
+        kept |= {END_OF_SENTENCE, UNKNOWN}
+        self._unknown += sum(count for token, count in counts.items() if token not in kept)
+        self._counts = Counter({token: count for token, count in counts.items() if token in kept})
+
+    def vocabulary(self, specials: Sequence[str], min_count: int, max_tokens: int) -> Vocabulary:
+        """The tokens that occur at least `min_count` times, the most frequent `max_tokens` of
+        them with the `specials`, which are always in and have their places by count. Equally
+        frequent ones stand in the order of first appearance. What is left out counts as `<unk>`.
+        """
+        counts = dict(self._counts)
+        special = {token: counts.pop(token, 0) for token in specials}
+        ranked = sorted(counts, key=counts.__getitem__, reverse=True)
+        kept = {
+            token
+            for token in ranked[: max(0, max_tokens - len(special))]
+            if counts[token] >= min_count
+        }
+        left_out = sum(count for token, count in counts.items() if token not in kept)
+        special[UNKNOWN] += self._unknown + left_out
+        entries = [
+            (token, special.get(token, count))
+            for token, count in self._counts.items()
+            if token in kept or token in special
+        ]
+        entries += [entry for entry in special.items() if entry[0] not in self._counts]
+        entries.sort(key=lambda entry: entry[1], reverse=True)
+        return Vocabulary([token for token, _ in entries], [count for _, count in entries])

@@ -1,0 +1,194 @@
+"""Tokenizers whose tokens are words: `WordTokenizer` for any text, `WhitespaceTokenizer` for text
+that is tokenised already (PTB, WikiText). Each line end is a token, `<eos>`."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+import numpy as np
+
+from engine.config import Punctuation
+from engine.text.vocabulary import END_OF_SENTENCE, MAX_TOKEN, UNKNOWN, Vocabulary
+
+SPECIALS = (UNKNOWN, END_OF_SENTENCE)
+
+
+class _Ids(dict[str, int]):
+    """Ids by token; any other string has the id of `<unk>`."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        super().__init__((token, index) for index, token in enumerate(vocabulary.tokens))
+        self._unknown = vocabulary.unknown
+
+    def __missing__(self, token: str) -> int:
+        return self._unknown
+
+
+def _encode(ids: _Ids, tokens: list[str]) -> np.ndarray:
+    return np.fromiter(map(ids.__getitem__, tokens), np.int64, len(tokens))
+
+
+# --- pre-tokenised text -----------------------------------------------------------------------
+
+
+class SavedWhitespace(msgspec.Struct, tag="whitespace", forbid_unknown_fields=True):
+    tokens: list[str]
+    counts: list[int]
+
+    def restore(self) -> "WhitespaceTokenizer":
+        return WhitespaceTokenizer(_checked(self.tokens, self.counts))
+
+
+class WhitespaceTokenizer:
+    """Tokens are what stands between white space, as the field reads PTB and WikiText: each line
+    end, that of a blank line too, is `<eos>`, and `<unk>` in the text is the unknown token."""
+
+    name: ClassVar[str] = "whitespace"
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._ids = _Ids(vocabulary)
+
+    @property
+    def rules(self) -> str:
+        return "whitespace: words as they stand between white space; a line end is <eos>"
+
+    @staticmethod
+    def split(text: str) -> list[str]:
+        """The tokens of `text`, whether known or not."""
+        return text.replace("\n", f" {END_OF_SENTENCE} ").split()
+
+    def tokens(self, text: str) -> list[str]:
+        return self.split(text)
+
+    def encode(self, text: str) -> np.ndarray:
+        return _encode(self._ids, self.split(text))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return "".join(map(self.streaming_decoder(), ids))
+
+    def streaming_decoder(self) -> Callable[[int], str]:
+        line_begins = True
+
+        def append(index: int) -> str:
+            nonlocal line_begins
+            space = "" if line_begins else " "
+            line_begins = index == self.vocabulary.end_of_sentence
+            return "\n" if line_begins else space + self.vocabulary.tokens[index]
+
+        return append
+
+    def save(self, path: Path) -> None:
+        vocabulary = self.vocabulary
+        saved = SavedWhitespace(vocabulary.tokens, vocabulary.counts)
+        path.write_bytes(msgspec.json.encode(saved))
+
+
+# --- any text ---------------------------------------------------------------------------------
+
+CLOSING = frozenset(".,;:!?)]}%'’”…»。，、；：！？）】」』")
+"""Marks written close to the word before."""
+OPENING = frozenset("([{$£€¿¡“‘«（【「『")
+"""Marks written close to the word after."""
+
+_BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n){2,}")
+
+
+class SavedWord(msgspec.Struct, tag="word", forbid_unknown_fields=True):
+    tokens: list[str]
+    counts: list[int]
+    lowercase: bool
+    punctuation: Punctuation
+
+    def restore(self) -> "WordTokenizer":
+        vocabulary = _checked(self.tokens, self.counts)
+        return WordTokenizer(vocabulary, self.lowercase, self.punctuation)
+
+
+class WordTokenizer:
+    """Tokens are words and punctuation marks.
+
+    A word is a run of letters (with their combining marks), digits and underscores; an apostrophe
+    or hyphen between two such runs is part of it: don't, state-of-the-art. Each other character
+    that isn't white space is a token of its own, or dropped. Case is folded with `str.lower`,
+    which keeps the spelling (`casefold` would turn ß into ss). Each line end is `<eos>`, but of
+    blank lines in a row only the first counts. `<unk>` and `<eos>` in the text stand for
+    themselves.
+    """
+
+    name: ClassVar[str] = "word"
+
+    def __init__(self, vocabulary: Vocabulary, lowercase: bool, punctuation: Punctuation) -> None:
+        self.vocabulary = vocabulary
+        self.lowercase = lowercase
+        self.punctuation: Punctuation = punctuation
+        self._ids = _Ids(vocabulary)
+
+    @property
+    def rules(self) -> str:
+        case = "lower case" if self.lowercase else "case kept"
+        marks = "is a token" if self.punctuation == "separate" else "is dropped"
+        return f"word: {case}, each punctuation mark {marks}; a line end is <eos>"
+
+    @staticmethod
+    def split(text: str, lowercase: bool, punctuation: Punctuation) -> list[str]:
+        """The tokens of `text`, whether known or not."""
+        if lowercase:
+            text = text.lower()
+        text = _BLANK_LINES.sub("\n\n", text).replace("\n", END_OF_SENTENCE)
+        return _pattern(punctuation).findall(text)
+
+    def tokens(self, text: str) -> list[str]:
+        return self.split(text, self.lowercase, self.punctuation)
+
+    def encode(self, text: str) -> np.ndarray:
+        return _encode(self._ids, self.tokens(text))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return "".join(map(self.streaming_decoder(), ids))
+
+    def streaming_decoder(self) -> Callable[[int], str]:
+        close_up = True  # no space before the next word
+        quoted = False
+
+        def append(index: int) -> str:
+            nonlocal close_up, quoted
+            if index == self.vocabulary.end_of_sentence:
+                close_up, quoted = True, False
+                return "\n"
+            token = self.vocabulary.tokens[index]
+            closes = token in CLOSING or (token == '"' and quoted)
+            space = "" if close_up or closes else " "
+            close_up = token in OPENING or (token == '"' and not quoted)
+            quoted ^= token == '"'
+            return space + token
+
+        return append
+
+    def save(self, path: Path) -> None:
+        vocabulary = self.vocabulary
+        saved = SavedWord(vocabulary.tokens, vocabulary.counts, self.lowercase, self.punctuation)
+        path.write_bytes(msgspec.json.encode(saved))
+
+
+@cache
+def _pattern(punctuation: Punctuation) -> re.Pattern[str]:
+    # Python's \w leaves out combining marks; without them, and the two joiners, a word of an Indic
+    # script would fall to pieces. Marks beyond the basic plane would make `re` ten times slower.
+    marks = [chr(code) for code in range(0x10000) if unicodedata.category(chr(code))[0] == "M"]
+    run = rf"\w[\w\u200c\u200d{''.join(marks)}]*"
+    word = rf"{run}(?:['’\-‐‑]{run})*|{UNKNOWN}|{END_OF_SENTENCE}"
+    return re.compile(word + r"|[^\w\s]" if punctuation == "separate" else word)
+
+
+def _checked(tokens: list[str], counts: list[int]) -> Vocabulary:
+    if any(len(token) > MAX_TOKEN for token in tokens):
+        raise ValueError(f"it has a token longer than {MAX_TOKEN} characters")
+    vocabulary = Vocabulary(tokens, counts)
+    if vocabulary.end_of_sentence is None:
+        raise ValueError(f"it has no {END_OF_SENTENCE}")
+    return vocabulary

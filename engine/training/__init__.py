@@ -1,0 +1,1 @@
+"""Training: batches, the trainer, clipping, schedules, evaluation, checkpoints."""
