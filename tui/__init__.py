@@ -1,0 +1,1 @@
+"""The terminal: the playground and the `lstm-tui` command line. Never imports torch."""

@@ -1,0 +1,294 @@
+"""The program: which run is on the screen, and how it comes and goes. What it looks like is in
+`tui.screens.playground`.
+"""
+
+import asyncio
+import gc
+import signal
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import work
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+
+from engine.config import preset
+from engine.errors import UserError
+from engine.events import SaveFailed
+from engine.service import client, runs
+from engine.service.client import Engine, EngineEnded
+from engine.service.protocol import (
+    AnyCommand,
+    Detach,
+    Done,
+    Save,
+    Shutdown,
+    Start,
+)
+from tui.history import History
+from tui.sanitize import visible
+from tui.screens.playground import Playground
+from tui.session import Session
+
+if TYPE_CHECKING:
+    from tui.screens.quit import Leaving
+
+Launcher = Callable[[Path], Awaitable[Engine]]
+
+FIRST_PRESET = "toy"
+_PAST_BATCH = 2000
+"""Past events taken in at once: a few milliseconds, so that keys stay quick."""
+_LAST_CALL = 60.0
+"""Seconds an engine has to save when the program is told to end by a signal."""
+
+
+class PlaygroundApp(App[str]):
+    """The playground. Its result, if any, is a line for the terminal it leaves behind."""
+
+    TITLE = "lstm-tui"
+    # Textual loads no stylesheet of a default screen, so it is named here.
+    CSS_PATH: ClassVar = [
+        "screens/playground.tcss",
+        "widgets/corpus_pane.tcss",
+        "widgets/neighbours_pane.tcss",
+        "widgets/generation_pane.tcss",
+        "widgets/training_pane.tcss",
+    ]
+
+    def __init__(
+        self, models: Path, folder: Path | None = None, *, launch: Launcher = client.launch
+    ) -> None:
+        super().__init__()
+        self.models = models
+        self.session: Session | None = None
+        self.start_when_ready = False
+        """The user has pressed start while the engine was still preparing."""
+        self._folder = folder
+        self._launch = launch
+        self._failure = ""
+        self._doing = "starting the engine…"
+        self._connected = asyncio.Event()
+        """Set while no engine is on its way up."""
+        self._leaving = False
+        self.playground = Playground()
+
+    def get_default_screen(self) -> Playground:
+        return self.playground
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """What Textual offers that isn't an action of ours."""
+        for command in super().get_system_commands(screen):
+            if command.title in ("Theme", "Screenshot"):
+                yield command
+
+    def on_mount(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._end_by_signal, "save")
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        # The engine's process is started once the first frame is on the screen.
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        # What is there now stays until the end. Left to the garbage collector it is gone through
+        # again and again, 50 ms each time, and a key pressed meanwhile waits.
+        gc.freeze()
+        self.open_run(self._folder)
+
+    # --- what the screen shows ------------------------------------------------------------------
+
+    @property
+    def note(self) -> str:
+        """What the program itself is doing, if anything."""
+        if self.start_when_ready:
+            return f"{self._doing}  starts when ready".strip()
+        return self._doing
+
+    @property
+    def problem(self) -> str:
+        """Why the run can't go on, in a few lines; empty while all is well."""
+        if self.session is None:
+            return self._failure
+        status = self.session.status
+        return status.reason if status.state in ("failed", "paused") else ""
+
+    def say(self, text: str, *, warning: bool = False) -> None:
+        """Tell the user a sentence."""
+        self.notify(visible(text), severity="warning" if warning else "information", markup=False)
+
+    # --- a run's life -----------------------------------------------------------------------------
+
+    @work(exclusive=True, group="run")
+    async def open_run(self, folder: Path | None) -> None:
+        """Show a run, or a fresh one on the toy world, until it ends or another is opened."""
+        self._failure, self._doing = "", "starting the engine…"
+        self._show(None)
+        self._connected.clear()
+        try:
+            if folder is None:
+                folder = runs.create_run(self.models, None, preset(FIRST_PRESET))
+            session = Session(await self._launch(folder))
+            await self._recall(session, session.engine.welcome.recorded)
+            self._show(session)
+        except UserError as error:
+            self._failure = str(error)
+            return
+        except EngineEnded as ended:
+            self._failure = ended.reason
+            return
+        finally:
+            self._doing = ""
+            self.playground.stale = True
+            self._connected.set()
+        try:
+            await self._follow(session)
+        finally:
+            await session.engine.close()
+
+    async def _recall(self, session: Session, size: int | None) -> None:
+        """Take in the run's past from so many bytes of its record, all of it without a number."""
+        try:
+            past = runs.read_metrics(session.engine.folder, size)
+            while batch := list(islice(past, _PAST_BATCH)):
+                session.recall(batch)
+                await asyncio.sleep(0)
+        except UserError as error:
+            self.say(str(error), warning=True)
+
+    def _show(self, session: Session | None) -> None:
+        self.session = session
+        self.playground.change_session()
+
+    async def _follow(self, session: Session) -> None:
+        """Take in what happens in the run until its engine ends."""
+        try:
+            self._start_if_wished(session)
+            async for events in session.engine.events():
+                session.apply(events)
+                if session.history.step > session.status.step:
+                    # The last steps before a crash are in no checkpoint: the engine dropped them.
+                    session.history = History()
+                    await self._recall(session, None)
+                self._start_if_wished(session)
+                for event in events:
+                    if isinstance(event, SaveFailed):
+                        self.say(event.reason, warning=True)
+                self.playground.stale = True
+        except EngineEnded as ended:
+            if not session.leaving:
+                session.end(ended.reason)
+                self.playground.stale = True
+
+    def _start_if_wished(self, session: Session) -> None:
+        if self.start_when_ready and session.status.state != "preparing":
+            self.start_when_ready = False
+            if session.status.state != "failed":
+                self.send(Start())
+
+    def send(self, command: AnyCommand) -> None:
+        """Send a command; a refusal is told, and so is what the engine has to say about it."""
+        if self.session is not None:
+            self.run_worker(self._send(self.session, command), group="commands")
+
+    async def _send(self, session: Session, command: AnyCommand) -> None:
+        try:
+            answer = await session.engine.call(command)
+        except UserError as error:
+            session.forget_wishes()
+            self.say(str(error), warning=True)
+        except EngineEnded:
+            pass  # the reader of its events tells
+        else:
+            if isinstance(answer, Done) and answer.note:
+                self.say(f"Saved as {answer.note}." if isinstance(command, Save) else answer.note)
+
+    # --- leaving --------------------------------------------------------------------------------
+
+    async def switch_to(self, folder: Path) -> bool:
+        """Leave the run that is shown, as the user chooses, and open another. False: they stay."""
+        if self.session is not None and self.session.engine.folder == folder:
+            if not self.session.ended:
+                return True
+        elif await self._let_go("Open another run") == "cancel":
+            return False
+        self.start_when_ready = False
+        self.open_run(folder)
+        return True
+
+    async def action_quit(self) -> None:
+        """Leave the program, after asking where there is something to lose. Again: at once."""
+        self._quit()
+
+    @work(group="leaving")
+    async def _quit(self) -> None:
+        from tui.screens.quit import Leave
+
+        if isinstance(self.screen, Leave):
+            return
+        if self._leaving:
+            self.exit()
+            return
+        self._leaving = True
+        session = self.session
+        choice = await self._let_go("Quit")
+        self._leaving = False
+        if choice != "cancel":
+            self.exit(_farewell(session) if session and choice == "leave" else None)
+
+    async def _let_go(self, title: str) -> "Leaving":
+        """End or leave the run that is shown; "cancel" if the user would rather stay."""
+        from tui.screens.quit import Leave
+
+        await self._connected.wait()
+        session = self.session
+        if session is None or session.ended:
+            return "save"
+        choice: Leaving = "save"
+        if session.running or session.unsaved:
+            choice = await self.push_screen_wait(Leave(title, session))
+        if choice != "cancel" and not await self._take_leave(session, choice):
+            return "cancel"
+        return choice
+
+    async def _take_leave(self, session: Session, choice: "Leaving") -> bool:
+        """Tell the engine. False where it can't save: then the user stays with what there is."""
+        session.leaving = True
+        self._doing = "saving…" if choice == "save" and session.unsaved else ""
+        self.playground.stale = True
+        try:
+            await session.engine.call(Detach() if choice == "leave" else Shutdown(save=True))
+        except EngineEnded:
+            pass
+        except UserError as error:
+            session.leaving = False
+            self.say(str(error), warning=True)
+            return False
+        finally:
+            self._doing = ""
+        return True
+
+    def _hang_up(self) -> None:
+        """The terminal is gone. Nothing is written to it any more: Textual's writer thread dies of
+        the first attempt, and further ones would wait for it forever."""
+        setattr(self._driver, "write", lambda _: None)  # noqa: B010 - a method, to the type checker
+        self._end_by_signal("leave")
+
+    def _end_by_signal(self, wish: "Leaving") -> None:
+        self.run_worker(self._leave_quietly(wish), group="leaving")
+
+    async def _leave_quietly(self, wish: "Leaving") -> None:
+        """SIGTERM: save and end. SIGHUP, the terminal is gone: what trains goes on training."""
+        session = self.session
+        if session is not None and not session.ended:
+            choice: Leaving = wish if session.running else "save"
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_CALL):
+                    await self._take_leave(session, choice)
+        self.exit()
+
+
+def _farewell(session: Session) -> str:
+    name = visible(session.name)
+    return f"{name} goes on training. Come back to it with: lstm-tui attach {name}"

@@ -1,0 +1,222 @@
+"""A run without a screen: the same engine process, followed or asked from the command line."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from engine.errors import UserError
+from engine.events import Evaluated, Saved, SaveFailed, State, StateChanged, Stepped
+from engine.service import protocol as p
+from engine.service.client import Engine, EngineEnded, launch
+from engine.service.runs import is_live, load_standing
+from tui.progress_line import Report
+from tui.sanitize import visible
+
+GONE_SECONDS = 10.0
+"""How long a process may take to end once it has said goodbye."""
+
+
+class Training:
+    """Trains a run until its limit or a signal, and tells a report what happens.
+
+    SIGINT and SIGTERM save and end the run; SIGHUP leaves it training, for `lstm-tui attach`.
+    """
+
+    def __init__(self, folder: Path, report: Report, writes_with: str) -> None:
+        self._folder = folder
+        self._report = report
+        self._writes_with = writes_with
+        self._engine: Engine | None = None
+        self._signal: signal.Signals | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        self._started = False
+        self._finished = False
+        self._problem = ""
+        """Why the run was ended, if it could not go on."""
+        self._unsaved = ""
+        """Why the newest checkpoint could not be written, if it could not."""
+        self._last: Stepped | None = None
+        self._valid: Evaluated | None = None
+
+    async def run(self) -> int:
+        """The exit code. Raises UserError where the run can't go on, EngineEnded if it died."""
+        self._catch_signals()
+        self._engine = engine = await launch(self._folder)
+        try:
+            if self._signal not in (None, signal.SIGHUP):
+                await self._leave()
+            await self._enter(engine.welcome.status.state, engine.welcome.status.reason)
+            await self._follow(engine)
+        finally:
+            await engine.close()
+        if self._signal is signal.SIGHUP:
+            return 128 + signal.SIGHUP
+        await _until_gone(self._folder)
+        if problem := self._problem or self._unsaved:
+            raise UserError(problem)
+        self._report.finish(*self._summary())
+        return 0 if self._finished or self._signal is None else 128 + self._signal
+
+    # --- signals ------------------------------------------------------------------------------
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # Ignored is how nohup and a shell's background jobs ask to be left alone.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, self._on_signal, number)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self._signal is None:
+            self._signal = number
+            # Without a start there would be nothing to leave training: `_enter` leaves later.
+            if self._engine is not None and (self._started or number is not signal.SIGHUP):
+                self._leaving = asyncio.create_task(self._leave())
+        elif number is signal.SIGINT:
+            raise KeyboardInterrupt  # asked twice: don't wait; the engine goes on saving
+
+    async def _leave(self) -> None:
+        """Do what the signal asks; the engine's events end then."""
+        assert self._engine is not None
+        with suppress(EngineEnded):  # the end of its events tells
+            if self._signal is signal.SIGHUP:
+                await self._engine.call(p.Detach())
+                await self._engine.close()
+            else:
+                self._report.say("Saving…")
+                await self._engine.call(p.Shutdown(save=True))
+
+    # --- the run ------------------------------------------------------------------------------
+
+    async def _follow(self, engine: Engine) -> None:
+        """Hear the run's events until the engine ends."""
+        try:
+            async for events in engine.events():
+                for event in events:
+                    match event:
+                        case Stepped():
+                            self._last = event
+                        case Evaluated(split="valid"):
+                            self._valid = event
+                        case Saved():
+                            self._unsaved = ""
+                        case SaveFailed():
+                            self._unsaved = event.reason
+                        case StateChanged(state=state, reason=reason):
+                            await self._enter(state, reason)
+                if self._signal is not signal.SIGHUP:
+                    self._report.apply(events)
+        except EngineEnded:
+            if self._signal is None and not self._finished and not self._problem:
+                raise
+        if self._leaving is not None:
+            await self._leaving
+
+    async def _enter(self, state: State, reason: str) -> None:
+        """Start the run once it is ready, end it once it is finished or can't go on."""
+        if self._signal not in (None, signal.SIGHUP):
+            return  # it is being ended
+        if state in ("ready", "paused", "stopped") and not self._started:
+            await self._start(reason)
+        elif state == "finished":
+            self._finished = True
+            await self._shut_down(save=True)
+        elif state == "failed":
+            self._problem = reason
+            await self._shut_down(save=False)
+        elif state == "paused" and reason:
+            self._problem = reason
+            await self._shut_down(save=True)
+
+    async def _start(self, note: str) -> None:
+        assert self._engine is not None
+        self._started = True
+        if note:
+            self._report.say(visible(note))
+        try:
+            await self._engine.call(p.Start())
+        except UserError as refusal:
+            self._problem = str(refusal)
+            await self._shut_down(save=True)
+        if self._signal is signal.SIGHUP:
+            await self._leave()
+
+    async def _shut_down(self, *, save: bool) -> None:
+        assert self._engine is not None
+        with suppress(EngineEnded):  # the end of its events tells
+            await self._engine.call(p.Shutdown(save=save))
+
+    def _summary(self) -> tuple[dict[str, Any], list[str]]:
+        """The end of the run as a record, and in sentences."""
+        name, valid = self._folder.name, self._valid
+        saved = load_standing(self._folder)
+        if saved is None:
+            return (
+                {"type": "Summary", "run": name, "outcome": "interrupted", "saved": False},
+                ["Interrupted before the first step: nothing is kept."],
+            )
+        outcome = "finished" if self._finished else "interrupted"
+        record = {
+            "type": "Summary",
+            "run": name,
+            "folder": str(self._folder),
+            "outcome": outcome,
+            "step": saved.step,
+            "epoch": self._last.epoch if self._last else None,
+            "valid_loss": valid.loss if valid else None,
+            "valid_perplexity": valid.perplexity if valid else None,
+            "saved": True,
+        }
+        measured = (
+            f"valid loss {valid.loss:.4f}, perplexity {valid.perplexity:,.2f}"
+            if valid
+            else "not validated since it was started"
+        )
+        return record, [
+            f"{outcome.capitalize()} at step {saved.step:,}: {measured}.",
+            f"Saved in {self._folder}.",
+            f"It writes by `{self._writes_with}`; `lstm-tui`, then m, opens it.",
+        ]
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Engine]:
+    """The engine of a saved run, ready for questions; one that was live already goes on as before.
+
+    Raises UserError where the run can't be opened.
+    """
+    engine = await launch(folder)
+    try:
+        await _until_prepared(engine)
+        yield engine
+    finally:
+        if engine.started:
+            with suppress(EngineEnded):
+                await engine.call(p.Shutdown(save=False))
+        await engine.close()
+        if engine.started:
+            await _until_gone(folder)
+
+
+async def _until_prepared(engine: Engine) -> None:
+    state, reason = engine.welcome.status.state, engine.welcome.status.reason
+    if state == "preparing":
+        async for events in engine.events():
+            for event in events:
+                if isinstance(event, StateChanged):
+                    state, reason = event.state, event.reason
+            if state != "preparing":
+                break
+    if state == "failed":
+        raise UserError(reason)
+
+
+async def _until_gone(folder: Path) -> None:
+    """Wait for the engine's process to end, so that the next command finds the run free."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GONE_SECONDS):
+            while is_live(folder):  # noqa: ASYNC110 - a file lock can't be awaited
+                await asyncio.sleep(0.02)

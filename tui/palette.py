@@ -1,0 +1,34 @@
+"""The actions in the command palette."""
+
+from functools import partial
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from tui.actions import ACTIONS, Action
+from tui.session import Session
+
+
+class ActionCommands(Provider):
+    """Every action that can be done now."""
+
+    def _possible(self) -> list[Action]:
+        session: Session | None = getattr(self.app, "session", None)
+        return [action for action in ACTIONS if action.available(session)]
+
+    async def discover(self) -> Hits:
+        for action in self._possible():
+            title = f"{action.title}  ({action.shown})"
+            yield DiscoveryHit(title, partial(self._do, action), help=action.effect)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for action in self._possible():
+            title = f"{action.title}  ({action.shown})"
+            if (score := matcher.match(f"{title} {action.effect}")) > 0:
+                yield Hit(
+                    score, matcher.highlight(title), partial(self._do, action), help=action.effect
+                )
+
+    async def _do(self, action: Action) -> None:
+        name = "app.quit" if action.id == "quit" else action.id
+        await self.app.run_action(name, self.screen)

@@ -1,0 +1,205 @@
+"""What `lstm-tui train` tells while it trains: on a terminal, in a file, or as JSON."""
+
+import errno
+import shutil
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+import msgspec
+
+from engine.config import TrainingConfig
+from engine.events import AnyEvent, Evaluated, NonFinite, Progress, SaveFailed, Stepped
+from tui.sanitize import visible
+
+CLIP_WINDOW = 1000
+"""Steps over which the fraction of clipped ones is told."""
+RATE_WINDOW = 30.0
+"""Seconds over which the speed behind the remaining time is measured."""
+
+
+class Report:
+    """Lines for a file or a pipe: what is worth keeping, and the progress every ten seconds."""
+
+    progress_every = 10.0
+
+    def __init__(self, out: TextIO, limits: TrainingConfig) -> None:
+        self._out = out
+        self._tally = Tally(limits)
+        self._told = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._write(f"{text}\n")
+
+    def apply(self, events: Iterable[AnyEvent]) -> None:
+        """What happened, in order."""
+        for event in events:
+            self._tally.apply(event)
+            if text := told(event):
+                self.say(text)
+        now = time.monotonic()
+        if now - self._told >= self.progress_every:
+            self._told = now
+            self._tell(self._tally)
+
+    def finish(self, summary: dict[str, Any], sentences: list[str]) -> None:  # noqa: ARG002
+        """The end of the run, as a record for a program and as sentences for people."""
+        for sentence in sentences:
+            self.say(sentence)
+
+    def clear(self) -> None:
+        """Leave an empty line for whatever is printed next."""
+
+    def _tell(self, tally: "Tally") -> None:
+        self.say(tally.line())
+
+    def _write(self, text: str) -> None:
+        try:
+            self._out.write(text)
+            self._out.flush()
+        except OSError as error:
+            if error.errno != errno.EIO:  # EIO: the terminal is gone, its SIGHUP on the way
+                raise
+
+
+class TerminalReport(Report):
+    """The progress on one line rewritten in place, above it the lines that stay."""
+
+    progress_every = 0.2
+
+    def say(self, text: str) -> None:
+        self._write(f"\r\x1b[K{text}\n")
+
+    def clear(self) -> None:
+        self._write("\r\x1b[K")
+
+    def _tell(self, tally: "Tally") -> None:
+        # The last column stays free: a terminal that wraps there would begin a new line.
+        width = shutil.get_terminal_size().columns - 1
+        self._write(f"\r\x1b[K{tally.line(width)}")
+
+
+class JsonReport(Report):
+    """One JSON object a line: each Evaluated as in metrics.jsonl, then the summary."""
+
+    def say(self, text: str) -> None:
+        pass
+
+    def apply(self, events: Iterable[AnyEvent]) -> None:
+        for event in events:
+            if isinstance(event, Evaluated):
+                self._write(f"{msgspec.json.encode(event).decode()}\n")
+
+    def finish(self, summary: dict[str, Any], sentences: list[str]) -> None:  # noqa: ARG002
+        self._write(f"{msgspec.json.encode(summary).decode()}\n")
+
+
+class Tally:
+    """The run in one line: where it is, how it learns, how fast, how long it will take."""
+
+    def __init__(self, limits: TrainingConfig) -> None:
+        self._limits = limits
+        self._progress: Progress | None = None
+        self._last: Stepped | None = None
+        self._perplexity: float | None = None
+        self._clipped: deque[bool] = deque(maxlen=CLIP_WINDOW)
+        self._pace: deque[tuple[float, int, float]] = deque()
+
+    def apply(self, event: AnyEvent) -> None:
+        match event:
+            case Stepped():
+                self._progress = None
+                self._last = event
+                self._clipped.append(event.clipped)
+                self._note_pace(event)
+            case Evaluated(split="valid"):
+                self._perplexity = event.perplexity
+            case Progress():
+                over = 0 < event.total <= event.done
+                self._progress = None if over else event
+
+    def _note_pace(self, event: Stepped) -> None:
+        """Remember (seconds, step, epoch) about once a second, over the last RATE_WINDOW."""
+        now = time.monotonic()
+        if not self._pace or now - self._pace[-1][0] >= 1:
+            self._pace.append((now, event.step, event.epoch))
+        while now - self._pace[0][0] > RATE_WINDOW and len(self._pace) > 2:
+            self._pace.popleft()
+
+    def line(self, width: int | None = None) -> str:
+        """At most `width` columns: what matters least is left out first."""
+        last = self._last
+        if self._progress is not None or last is None:
+            return _progress(self._progress)[:width]
+        perplexity = self._perplexity
+        seconds = self.seconds_left()
+        parts = [  # (how soon it is left out, text)
+            (0, f"step {last.step:,}"),
+            (2, f"epoch {last.epoch:.2f}"),
+            (0, f"loss {_number(last.loss)}"),
+            (1, "" if perplexity is None else f"valid ppl {perplexity:,.1f}"),
+            (6, f"lr {last.learning_rate:.3g}"),
+            (5, f"norm {_number(last.norm_before)}→{_number(last.norm_after)}"),
+            (4, f"clip {sum(self._clipped) / len(self._clipped):.0%}"),
+            (3, f"{last.tokens_per_second:,.0f} tok/s"),
+            (1, "" if seconds is None else f"ETA {_duration(seconds)}"),
+        ]
+        text = ""
+        for rank in range(6, -1, -1):
+            text = "  ".join(part for soon, part in parts if part and soon <= rank)
+            if width is None or len(text) <= width:
+                break
+        return text[:width]
+
+    def seconds_left(self) -> float | None:
+        """Until the first limit is reached at the present pace; None without a limit."""
+        if self._last is None or len(self._pace) < 2:
+            return None
+        (start, step, epoch), (end, last_step, last_epoch) = self._pace[0], self._pace[-1]
+        seconds = end - start
+        left = []
+        if self._limits.steps is not None and last_step > step:
+            left.append((self._limits.steps - last_step) * seconds / (last_step - step))
+        if self._limits.epochs is not None and last_epoch > epoch:
+            left.append((self._limits.epochs - last_epoch) * seconds / (last_epoch - epoch))
+        if self._limits.minutes is not None:
+            left.append(self._limits.minutes * 60 - self._last.seconds)
+        return max(0.0, min(left)) if left else None
+
+
+def told(event: AnyEvent) -> str:
+    """The line that stays for an event worth one, else nothing."""
+    match event:
+        case Evaluated():
+            best = "  best so far" if event.best else ""
+            return (
+                f"step {event.step:,}  {event.split} loss {event.loss:.4f}  "
+                f"perplexity {event.perplexity:,.2f}{best}"
+            )
+        case NonFinite():
+            return f"step {event.step:,}  {event.value} in {event.tensor}: the step was skipped"
+        case SaveFailed():
+            return f"step {event.step:,}  not saved: {visible(event.reason)}"
+    return ""
+
+
+def _progress(progress: Progress | None) -> str:
+    if progress is None:
+        return "preparing"
+    total = f" of {progress.total:,}" if progress.total else ""
+    done = f" {progress.done:,}{total} {progress.unit}" if progress.done or total else ""
+    return f"{progress.task}{done}".rstrip()
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "not finite"
+    return f"{value:.3g}" if value < 1000 else f"{value:.1e}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

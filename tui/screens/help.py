@@ -1,0 +1,49 @@
+"""Every key with what it does, made from the registry of actions."""
+
+from itertools import groupby
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from tui.actions import ACTIONS
+from tui.screens.dialog import Dialog
+
+_ABOUT = (
+    "An LSTM language model learns a text while you watch. Letters are keys of the playground; "
+    "in an input they go into it, and esc gives them back."
+)
+
+
+class Help(Dialog[None]):
+    """The help screen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark,q", "close", "Close")]
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(id="box", classes="-tall") as box:
+            box.border_title = "Help"
+            box.border_subtitle = "↑ ↓ scroll · esc close"
+            yield Static(Content(_ABOUT), classes="lead", markup=False)
+            for group, actions in groupby(
+                sorted(ACTIONS, key=lambda action: _GROUPS.index(action.group)),
+                key=lambda action: action.group,
+            ):
+                yield Static(Content(group), classes="heading", markup=False)
+                for action in actions:
+                    yield Static(
+                        Content.assemble(
+                            (f"{action.shown:<6}  ", "bold $text-primary"),
+                            action.title,
+                        ),
+                        classes="key",
+                        markup=False,
+                    )
+                    yield Static(Content(action.effect), classes="effect", markup=False)
+            yield Static(Content("ctrl+p  all of this in the command palette"), markup=False)
+
+
+_GROUPS = list(dict.fromkeys(action.group for action in ACTIONS))

@@ -1,0 +1,119 @@
+"""The form for a new run: a preset, then every setting with its range and its effect."""
+
+from itertools import groupby
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Button, Input, Static
+
+from engine.config import PRESETS, Field, RunConfig, fields, get, preset, replace
+from engine.errors import UserError
+from engine.service import runs
+from tui.sanitize import content
+from tui.screens.dialog import Dialog, line
+from tui.source import chosen_source
+from tui.widgets.choice import Choice
+from tui.widgets.pane import LineInput
+
+_FIRST = "laptop"
+
+
+class NewRun(Dialog[Path | None]):
+    """Dismissed with the folder of the run it made, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "start", "Create the run")]
+
+    def __init__(self, models: Path, config: RunConfig | None = None) -> None:
+        super().__init__()
+        self._models = models
+        self._config = config or preset(_FIRST)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box", classes="-tall") as box:
+            box.border_title = "New run"
+            box.border_subtitle = "tab: next field · ctrl+s: create · esc: close"
+            with VerticalScroll(id="form", can_focus=False):
+                chosen = self._config.preset
+                yield line(
+                    "preset", Choice(list(PRESETS), chosen, id="preset"), PRESETS[chosen].purpose
+                )
+                yield line(
+                    "name",
+                    LineInput(placeholder="made from the corpus", id="name"),
+                    "The name of the run and of its folder.",
+                )
+                for section, group in groupby(fields(), key=lambda field: field.path.split(".")[0]):
+                    yield Static(Content(section), classes="heading", markup=False)
+                    for field in group:
+                        yield self._field(field)
+            with Horizontal(id="foot"):
+                yield Button("Create the run", variant="primary", compact=True, id="create")
+                yield Static(id="error", markup=False)
+
+    def _field(self, field: Field) -> Horizontal:
+        value, effect = _text(get(self._config, field.path)), field.effect
+        control: Widget
+        if field.choices:
+            control = Choice(field.values.split(" | "), value, id=_id(field.path))
+        else:
+            control = LineInput(
+                value, placeholder="no limit" if field.optional else "", id=_id(field.path)
+            )
+            effect += f" ({field.values})" if field.values != "text" else ""
+        return line(field.path.split(".")[1], control, effect)
+
+    def _values(self) -> dict[str, str]:
+        return {field.path: self._control(field.path).value for field in fields()}
+
+    def _control(self, path: str) -> Any:
+        return self.query_one(f"#{_id(path)}")
+
+    @on(Choice.Changed, "#preset")
+    def _change_preset(self, event: Choice.Changed) -> None:
+        """Take the preset's values, except where the user has set one of their own."""
+        name = event.choice.value
+        before, self._config = self._config, preset(name)
+        self.query_one("#preset-effect", Static).update(Content(PRESETS[name].purpose))
+        for path, value in self._values().items():
+            if value == _text(get(before, path)):
+                self._control(path).value = _text(get(self._config, path))
+
+    @on(Button.Pressed, "#create")
+    def action_start(self) -> None:
+        """Make the run, or say beside the button what is wrong; nothing typed is lost."""
+        try:
+            values = self._values()
+            values["corpus.source"] = chosen_source(values["corpus.source"])
+            config = replace(self._config, values)
+            name = self.query_one("#name", Input).value.strip() or None
+            folder = runs.create_run(self._models, name, config)
+        except UserError as error:
+            self._complain(str(error))
+        else:
+            self.dismiss(folder)
+
+    def _complain(self, sentence: str) -> None:
+        self.query_one("#error", Static).update(content(sentence))
+        for path in (field.path for field in fields()):
+            if path in sentence:
+                self._control(path).focus()
+                return
+
+
+def _id(path: str) -> str:
+    return path.replace(".", "-")
+
+
+def _text(value: Any) -> str:
+    """A value as the form shows it, and as `replace` reads it back."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)

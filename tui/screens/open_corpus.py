@@ -1,0 +1,126 @@
+"""Choose a text and how it becomes tokens; a run on it begins from the preset that fits."""
+
+import asyncio
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.suggester import Suggester
+from textual.widgets import Button, Input, Static
+
+from engine.config import RunConfig, preset, replace
+from engine.errors import UserError
+from engine.service import runs
+from tui.sanitize import content, visible
+from tui.screens.dialog import Dialog, line
+from tui.source import chosen_source
+from tui.widgets.choice import Choice
+from tui.widgets.pane import Labelled, LineInput
+
+_FILE = "a file or folder"
+_SOURCES = {
+    "toy-world": "A small world of professions, places and foods, made to be looked at.",
+    "python-docs": "Python's own help topics: real English, here on every machine.",
+    _FILE: "A text of your own: a file (.gz too), a folder, or a pattern such as books/*.txt.",
+}
+_TOKENIZERS: dict[str, str] = {
+    "word": "Words in lower case, punctuation split off.",
+    "whitespace": "A text that spaces have cut into tokens already (PTB, WikiText).",
+    "character": "One character after the other: no word is unknown.",
+    "subword": "Frequent pieces of words, learnt from the text.",
+}
+
+
+class OpenCorpus(Dialog[Path | None]):
+    """Dismissed with the folder of the run it made, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "start", "Open")]
+
+    def __init__(self, models: Path) -> None:
+        super().__init__()
+        self._models = models
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box") as box:
+            box.border_title = "Open a corpus"
+            box.border_subtitle = "tab: next · → completes a path · ctrl+s: open · esc: close"
+            yield line("text", Choice(list(_SOURCES), _FILE, id="source"), _SOURCES[_FILE])
+            path = LineInput(placeholder="for example ~/books/novel.txt", id="path")
+            path.suggester = PathSuggester()
+            yield Labelled("path", path)
+            yield line(
+                "tokens", Choice(list(_TOKENIZERS), "word", id="tokenizer"), _TOKENIZERS["word"]
+            )
+            with Horizontal(id="foot"):
+                yield Button("Open", variant="primary", compact=True, id="open")
+                yield Static(id="error", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#path").focus()
+
+    @on(Choice.Changed, "#source")
+    def _change_source(self, event: Choice.Changed) -> None:
+        self.query_one(Labelled).display = event.choice.value == _FILE
+        self.query_one("#source-effect", Static).update(Content(_SOURCES[event.choice.value]))
+
+    @on(Choice.Changed, "#tokenizer")
+    def _change_tokenizer(self, event: Choice.Changed) -> None:
+        self.query_one("#tokenizer-effect", Static).update(Content(_TOKENIZERS[event.choice.value]))
+
+    @on(Button.Pressed, "#open")
+    @on(Input.Submitted)
+    def action_start(self) -> None:
+        """Make the run, or say beside the button what is wrong."""
+        try:
+            config = fitting(self._source(), self.query_one("#tokenizer", Choice).value)
+            folder = runs.create_run(self._models, None, config)
+        except UserError as error:
+            self.query_one("#error", Static).update(content(str(error)))
+        else:
+            self.dismiss(folder)
+
+    def _source(self) -> str:
+        chosen = self.query_one("#source", Choice).value
+        if chosen != _FILE:
+            return chosen
+        text = self.query_one("#path", Input).value.strip()
+        if not text:
+            raise UserError("Type the path of a text file or a folder, or choose a built-in text.")
+        return chosen_source(text)
+
+
+def fitting(source: str, tokenizer: str) -> RunConfig:
+    """A configuration for this text from the preset that fits it."""
+    if source == "toy-world" and tokenizer == "word":
+        return preset("toy")
+    base = preset("ptb-small" if tokenizer == "whitespace" else "laptop")
+    return replace(base, {"corpus.source": source, "corpus.tokenizer": tokenizer})
+
+
+class PathSuggester(Suggester):
+    """Completes the path being typed from the file system."""
+
+    def __init__(self) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+
+    async def get_suggestion(self, value: str) -> str | None:
+        return await asyncio.to_thread(complete, value)
+
+
+def complete(typed: str) -> str | None:
+    """The first entry, in order, that goes on from what is typed; None where nothing does."""
+    folder, slash, start = typed.rpartition("/")
+    try:
+        entries = sorted(Path(folder + slash or ".").expanduser().iterdir())
+    except OSError:
+        return None
+    for entry in entries:
+        hidden = entry.name.startswith(".") and not start
+        # A name that could not be shown as it is can't be offered either.
+        if entry.name.startswith(start) and not hidden and visible(entry.name) == entry.name:
+            return f"{folder}{slash}{entry.name}{'/' if entry.is_dir() else ''}"
+    return None

@@ -1,0 +1,84 @@
+"""The runs on disk, to go on with one."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import DataTable, Static
+
+from engine.service import runs
+from tui.sanitize import content, visible
+from tui.screens.dialog import Dialog
+from tui.widgets.pane import MUTED
+
+_COLUMNS = ("run", "corpus", "steps", "perplexity", "state", "changed")
+
+
+class OpenModel(Dialog[Path | None]):
+    """Dismissed with the folder of the chosen run, or None."""
+
+    def __init__(self, models: Path) -> None:
+        super().__init__()
+        self._models = models
+        self._runs: dict[str, runs.RunInfo] = {}
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box", classes="-tall") as box:
+            box.border_title = "Open a model"
+            box.border_subtitle = "enter opens · esc closes"
+            yield Static(content(f"in {self._models}", MUTED), classes="lead", markup=False)
+            yield DataTable[Text](cursor_type="row", id="runs")
+            yield Static(id="empty", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#empty").display = False
+        self._list()
+
+    @work
+    async def _list(self) -> None:
+        found = await asyncio.to_thread(runs.list_runs, self._models)
+        self._runs = {str(info.folder): info for info in found}
+        table = self.query_one("#runs", DataTable)
+        table.display = bool(found)
+        empty = self.query_one("#empty", Static)
+        empty.display = not found
+        empty.update(
+            Content("Nothing is saved here yet. esc closes; space trains, s saves, r begins a run.")
+        )
+        table.add_columns(*_COLUMNS)
+        for info in found:
+            table.add_row(*_row(info), key=str(info.folder))
+
+    @on(DataTable.RowSelected)
+    def _selected(self, event: DataTable.RowSelected) -> None:
+        info = self._runs[str(event.row_key.value)]
+        if info.problem:
+            self.notify(visible(info.problem), severity="warning", markup=False)
+        else:
+            self.dismiss(info.folder)
+
+
+def _row(info: runs.RunInfo) -> list[Text]:
+    perplexity = f"{info.valid_perplexity:,.1f}" if info.valid_perplexity is not None else "–"
+    state = "✗ damaged" if info.problem else "▶ live" if info.live else "■ saved"
+    return [
+        Text(visible(info.name), "bold"),
+        Text(visible(Path(info.config.corpus.source).name) if info.config else "–"),
+        Text(f"{info.step:,}", justify="right"),
+        Text(perplexity, justify="right"),
+        Text(state if info.step or info.live or info.problem else "○ new"),
+        Text(ago(time.time() - info.modified)),
+    ]
+
+
+def ago(seconds: float) -> str:
+    """How long ago, in the largest unit that fits."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return "just now"

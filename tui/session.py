@@ -1,0 +1,114 @@
+"""What the screen knows of the run it shows: its engine, its history, and its state as of now."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from engine.events import (
+    AnyEvent,
+    AnyRecorded,
+    CorpusReady,
+    Intervened,
+    ModelReady,
+    Progress,
+    Saved,
+    StateChanged,
+    Stepped,
+)
+from engine.service.protocol import Knob, Status
+from tui.history import History
+
+if TYPE_CHECKING:
+    from engine.service.client import Engine
+
+
+class Session:
+    """One run on the screen. `status` is replaced, never changed, as events come in."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self.engine = engine
+        self.history = History()
+        self.status: Status = engine.welcome.status
+        self.saved_step = 0
+        """The step of the newest checkpoint."""
+        self.ended = False
+        """Whether the engine process is gone."""
+        self.leaving = False
+        """Whether its end is wished for, so no failure."""
+        self._wished: dict[str, float | str] = {}
+
+    def recall(self, events: Iterable[AnyRecorded]) -> None:
+        """Take in the run's past: history, not state, which the engine's welcome has told."""
+        events = list(events)
+        self.history.apply(events)
+        self._note_saves(events)
+
+    def apply(self, events: Iterable[AnyEvent]) -> bool:
+        """Take in what has just happened. Returns whether there was anything."""
+        events = list(events)
+        self.history.apply(events)
+        self._note_saves(events)
+        changes: dict[str, Any] = {}
+        for event in events:
+            match event:
+                case Stepped():
+                    changes |= {"step": event.step, "epoch": event.epoch}
+                case StateChanged():
+                    changes |= {"state": event.state, "reason": event.reason, "progress": None}
+                case Progress():
+                    over = event.done == event.total and event.total > 0
+                    changes["progress"] = None if over else event
+                case CorpusReady():
+                    changes["corpus"] = event.corpus
+                case ModelReady():
+                    changes |= msgspec.structs.asdict(event)
+                case Intervened(action="learning_rate" | "clip_mode" | "clip_threshold" as knob):
+                    changes[knob] = event.new
+                    if self._wished.get(knob) == event.new:
+                        del self._wished[knob]
+        if changes:
+            self.status = msgspec.structs.replace(self.status, **changes)
+        return bool(events)
+
+    def _note_saves(self, events: Iterable[AnyEvent]) -> None:
+        for event in events:
+            if isinstance(event, Saved):
+                self.saved_step = event.step
+
+    def end(self, reason: str) -> None:
+        """The engine is gone."""
+        self.ended = True
+        self.status = msgspec.structs.replace(
+            self.status, state="failed", reason=reason, progress=None
+        )
+
+    @property
+    def name(self) -> str:
+        return self.status.run
+
+    @property
+    def running(self) -> bool:
+        return not self.ended and self.status.state == "running"
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether steps were taken that no checkpoint holds."""
+        return not self.ended and self.status.step > self.saved_step
+
+    @property
+    def answering(self) -> bool:
+        """Whether there is a model to put questions to."""
+        return not self.ended and self.status.parameters > 0
+
+    def knob(self, knob: Knob) -> Any:
+        """The setting as the user last wished it, so that two quick presses are two steps."""
+        return self._wished.get(knob, getattr(self.status, knob))
+
+    def wish(self, knob: Knob, value: float | str) -> None:
+        """Remember what was asked for until the engine says it has taken effect."""
+        self._wished[knob] = value
+
+    def forget_wishes(self) -> None:
+        """The engine refused one: what stands is what it says."""
+        self._wished.clear()

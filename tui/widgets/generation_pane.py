@@ -1,0 +1,160 @@
+"""The generation: text from the live weights as it is written, earlier passages above it."""
+
+from collections import deque
+from dataclasses import dataclass
+
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input
+
+from engine.events import Sampled
+from engine.service.protocol import Generate, TextPiece
+from tui.sanitize import content
+from tui.session import Session
+from tui.widgets.flow import Flow
+from tui.widgets.pane import MUTED, Block, Labelled, LineInput, Pane
+
+PER_SECOND = 20.0
+"""Tokens a second: as fast as people read along."""
+_TOKENS = 100
+_KEPT = 20
+"""Earlier passages kept."""
+_HOTTEST = 2.0
+_FADED = "$foreground 75%"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A text with the number of steps its writer had taken, and the prompt it goes on from."""
+
+    step: int
+    text: str
+    prompt: str = ""
+
+
+class GenerationPane(Pane):
+    """Prompt, temperature, and what the model writes."""
+
+    title = "4 generation"
+    hint = "enter prompt · , . temp"
+
+    class Prompted(Message):
+        """The user gave a prompt to go on from."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.temperature = 1.0
+        self.writing = False
+        """Whether the playground streams into this pane."""
+        self._earlier: deque[Passage] = deque(maxlen=_KEPT)
+        self._earlier_shown: list[Content] = []
+        self._earlier_changed = False
+        self._pieces: list[str] = []
+        self._step = 0
+        self._prompt = ""
+        self._sampled: Sampled | None = None
+        self._refusal = ""
+
+    def compose(self) -> ComposeResult:
+        prompt = LineInput(placeholder="empty: a new sentence", id="prompt")
+        yield Labelled("prompt", prompt, Block(id="temperature"))
+        yield Flow(id="passages")
+
+    def draw(self, session: Session | None) -> None:
+        self._take_samples(session)
+        self.query_one("#temperature", Block).show(_temperature(self.temperature, self.writing))
+        if self._earlier_changed:
+            self._earlier_changed = False
+            self._earlier_shown = [_shown(passage, _FADED) for passage in self._earlier]
+        self.query_one(Flow).show(self._earlier_shown, self._current())
+
+    def _current(self) -> Content:
+        if self._refusal:
+            return content(self._refusal, "$text-warning")
+        if self._pieces:
+            return _shown(self._passage, "")
+        if self._earlier or self.writing:
+            return Content("")
+        return Content.styled(
+            "g lets the model write from its weights as they are now:\n"
+            "before any training, noise; after some, sentences.",
+            MUTED,
+        )
+
+    @property
+    def _passage(self) -> Passage:
+        """The one being written."""
+        return Passage(self._step, "".join(self._pieces), self._prompt)
+
+    def request(self) -> Generate:
+        """The next passage to ask for; what comes now belongs to it."""
+        self.end_passage()
+        self._refusal = ""
+        self._prompt = self.query_one("#prompt", Input).value.strip()
+        return Generate(
+            prompt=self._prompt,
+            tokens=_TOKENS,
+            temperature=self.temperature,
+            per_second=PER_SECOND,
+        )
+
+    def add(self, piece: TextPiece) -> None:
+        """Take in a piece of the current passage; it shows at the next draw."""
+        if not self._pieces:
+            self._step = piece.step
+        self._pieces.append(piece.text)
+
+    def end_passage(self) -> None:
+        """What comes next is another passage."""
+        if self._pieces:
+            self._keep(self._passage)
+            self._pieces.clear()
+
+    def refused(self, reason: str) -> None:
+        """The engine would not write, for this reason, a sentence."""
+        self._refusal = reason
+
+    def warm(self, change: float) -> None:
+        """Change the temperature, from 0 to 2."""
+        self.temperature = round(min(_HOTTEST, max(0.0, self.temperature + change)), 1)
+
+    def clear(self) -> None:
+        """Another run is shown: what the last one wrote goes."""
+        self._earlier.clear()
+        self._earlier_changed = True
+        self._pieces.clear()
+        self._sampled = None
+        self._refusal = ""
+
+    def on_input_submitted(self) -> None:
+        """Enter gives the keys back and starts writing."""
+        self.screen.set_focus(None)
+        self.post_message(self.Prompted())
+
+    def _take_samples(self, session: Session | None) -> None:
+        """The samples training writes by itself join the passages."""
+        samples = session.history.samples if session else []
+        if samples and samples[-1] is not self._sampled:
+            self._sampled = samples[-1]
+            self._keep(Passage(samples[-1].step, samples[-1].text))
+
+    def _keep(self, passage: Passage) -> None:
+        self._earlier.append(passage)
+        self._earlier_changed = True
+
+
+def _shown(passage: Passage, style: str) -> Content:
+    return Content.assemble(
+        (f"step {passage.step:,}  ", f"italic {MUTED}"),
+        content(f"{passage.prompt} " if passage.prompt else "", f"bold {style}"),
+        content(passage.text.strip(), style, keep_newlines=True),
+    )
+
+
+def _temperature(temperature: float, writing: bool) -> Content:
+    return Content.assemble(
+        ("▶ writing  " if writing else "", "$text-success"),
+        ("temp ", MUTED),
+        (f"{temperature:.1f}", "bold"),
+    )

@@ -1,0 +1,128 @@
+"""The neighbours: the words whose embeddings point most nearly the same way."""
+
+from rich.cells import cell_len
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import Input
+
+from engine.events import CorpusSummary
+from engine.service.protocol import AnyAnswer, AnyQuery, Neighbour, NeighbourList, Neighbours
+from tui.sanitize import content, visible
+from tui.session import Session
+from tui.widgets.pane import MUTED, AskingPane, Block, Labelled, LineInput, fit
+
+_FIRST_WORD = "mathematician"
+_MEANING = "cosine: 1 same direction, 0 unrelated"
+
+
+class NeighboursPane(AskingPane):
+    """Type a word, see the closest; ▲ and ▼ mark what moved since the last look."""
+
+    title = "3 neighbours"
+    hint = "enter types · esc back"
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._answer: NeighbourList | None = None
+        self._suggested = _FIRST_WORD
+        self._ranks: dict[str, int] = {}
+        self._refusal = ""
+
+    def compose(self) -> ComposeResult:
+        yield Labelled("word", LineInput(_FIRST_WORD, id="word"))
+        yield Block(id="seen")
+        yield Block(id="nearest")
+        yield Block(id="meaning")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#meaning", Block).show(Content.styled(_MEANING, MUTED))
+
+    def _suggest(self, corpus: CorpusSummary | None) -> None:
+        """For a corpus without the word that was suggested first, suggest a telling one of its."""
+        word = self.query_one("#word", Input)
+        words = [token for token, _ in corpus.frequent] if corpus else []
+        if word.value != self._suggested or self._suggested in words or not words:
+            return
+        telling = [token for token in words if len(token) > 4 and token.isalpha()]
+        self._suggested = word.value = visible((telling or words)[0])
+
+    def draw(self, session: Session | None) -> None:
+        self._suggest(session.status.corpus if session else None)
+        seen = self.query_one("#seen", Block)
+        nearest = self.query_one("#nearest", Block)
+        if self._refusal:
+            seen.show(Content.styled("not known", "$text-warning"))
+            nearest.show(content(self._refusal))
+        elif self._answer is None:
+            seen.show(Content(""))
+            nearest.show(
+                Content.styled(
+                    "The closest words show here once the model is built.\n"
+                    "space starts training: watch them come together.",
+                    MUTED,
+                )
+            )
+        else:
+            seen.show(_seen(self._answer, session))
+            rows = self._answer.neighbours[: max(1, nearest.size.height)]
+            nearest.show(_nearest(rows, self._ranks, self.content_size.width))
+
+    def question(self) -> AnyQuery | None:
+        word = self.query_one("#word", Input).value.strip()
+        rows = self.query_one("#nearest", Block).size.height
+        return Neighbours(word=word, top=max(5, rows)) if word else None
+
+    def answered(self, answer: AnyAnswer) -> None:
+        assert isinstance(answer, NeighbourList)
+        previous = self._answer
+        same = previous is not None and previous.word == answer.word
+        self._ranks = (
+            {near.word: rank for rank, near in enumerate(previous.neighbours)}
+            if previous is not None and same
+            else {}
+        )
+        self._answer, self._refusal = answer, ""
+
+    def refused(self, reason: str) -> None:
+        self._refusal = reason
+
+    def clear(self) -> None:
+        self._answer, self._ranks, self._refusal = None, {}, ""
+
+
+def _seen(answer: NeighbourList, session: Session | None) -> Content:
+    live = session is not None and session.running
+    return Content.assemble(
+        f"step {answer.step:,}",
+        (" · live" if live else "", "$text-success"),
+        (f" · the text has it {answer.count:,} times", MUTED),
+    )
+
+
+def _nearest(rows: list[Neighbour], ranks: dict[str, int], width: int) -> Content:
+    word = min(20, max((cell_len(visible(near.word)) for near in rows), default=1))
+    bar = max(4, width - word - 11)
+    lines = []
+    for rank, near in enumerate(rows):
+        filled = round(bar * max(0.0, min(1.0, near.cosine)))
+        lines.append(
+            Content.assemble(
+                _move(rank, near.word, ranks),
+                f" {fit(near.word, word)} ",
+                ("━" * filled, "$accent"),
+                ("╌" * (bar - filled), "$foreground 15%"),
+                f" {near.cosine:+.3f}",
+            )
+        )
+    return Content("\n").join(lines)
+
+
+def _move(rank: int, word: str, ranks: dict[str, int]) -> tuple[str, str]:
+    """▲ where it came closer since the last look, ▼ where it fell back."""
+    if not ranks:
+        return " ", ""
+    before = ranks.get(word, len(ranks))
+    if rank < before:
+        return "▲", "$text-success"
+    return ("▼", "$text-warning") if rank > before else (" ", "")

@@ -1,0 +1,129 @@
+"""What the panes of the playground share: a frame, inputs, and blocks of text."""
+
+import asyncio
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from rich.cells import cell_len, set_cell_size
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from engine.service.protocol import AnyAnswer, AnyQuery
+from tui.sanitize import visible
+from tui.session import Session
+
+if TYPE_CHECKING:
+    from textual.css.styles import RulesMap
+
+MUTED = "$foreground 60%"
+"""The style of words that only explain."""
+
+
+class Pane(Vertical):
+    """A framed part of the playground. The playground calls `draw` a few times a second."""
+
+    title: ClassVar[str] = ""
+    hint: ClassVar[str] = ""
+    """What can be done in it, shown in the lower edge of its frame."""
+
+    def on_mount(self) -> None:
+        self.border_title = self.title
+        self.border_subtitle = self.hint
+
+    def draw(self, session: Session | None) -> None:
+        """Show the session as it stands; None while there is none. Must be quick."""
+        raise NotImplementedError
+
+
+class AskingPane(Pane):
+    """A pane whose content is the engine's answer to what the user typed into it.
+
+    The playground puts `question()` to the engine whenever something was typed, and about once a
+    second while the weights change, and hands back the answer or the refusal.
+    """
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's own name
+        super().__init__(id=id)
+        self.edited = asyncio.Event()
+
+    def question(self) -> AnyQuery | None:
+        """What to ask now; None while there is nothing to ask."""
+        raise NotImplementedError
+
+    def answered(self, answer: AnyAnswer) -> None:
+        """Keep the answer for the next draw."""
+        raise NotImplementedError
+
+    def refused(self, reason: str) -> None:
+        """Keep the engine's refusal, a sentence, for the next draw."""
+        raise NotImplementedError
+
+    def clear(self) -> None:
+        """Another run is shown: what the last one answered goes."""
+        raise NotImplementedError
+
+    def on_input_changed(self) -> None:
+        self.edited.set()
+
+    def on_resize(self) -> None:
+        self.edited.set()
+
+    def on_input_submitted(self) -> None:
+        """Enter gives the keys back to the playground."""
+        self.edited.set()
+        self.screen.set_focus(None)
+
+
+class Block(Static):
+    """Text that is repainted only when it differs from what is there."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(Content(""), id=id, classes=classes, markup=False)
+        self._shown = Content("")
+
+    def show(self, content: Content) -> None:
+        """Replace the text; the layout is redone only where the height may change."""
+        if content.is_same(self._shown):
+            return
+        before, self._shown = self._shown, content
+        moves = self.styles.is_auto_height and self._height(before) != self._height(content)
+        self.update(content, layout=moves)
+
+    def _height(self, content: Content) -> int:
+        width = self.content_size.width
+        rules = cast("RulesMap", self.styles)  # as Textual itself hands them over
+        return content.get_height(rules, width) if content and width else 0
+
+
+class LineInput(Input):
+    """A one-row input. What is pasted into it is shown like any other untrusted text."""
+
+    def __init__(self, value: str = "", *, placeholder: str = "", id: str) -> None:  # noqa: A002
+        super().__init__(value, placeholder=placeholder, id=id, compact=True, select_on_focus=False)
+
+    def validate_value(self, value: str) -> str:
+        return visible(value)
+
+
+class Labelled(Horizontal):
+    """An input with a word before it that says what to type, and maybe a block after it."""
+
+    DEFAULT_CSS = """
+    Labelled {
+        height: 1;
+        & > .label { width: auto; color: $foreground 60%; }
+        & > LineInput { width: 1fr; }
+    }
+    """
+
+    def __init__(self, label: str, field: LineInput, *more: Widget) -> None:
+        super().__init__(Static(f"{label} ", classes="label", markup=False), field, *more)
+
+
+def fit(text: str, width: int) -> str:
+    """Untrusted text made visible, in exactly this many cells: cut with … or padded."""
+    text = visible(text)
+    if cell_len(text) > width:
+        return set_cell_size(text, width - 1) + "…" if width > 0 else ""
+    return set_cell_size(text, width)
