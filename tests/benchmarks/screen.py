@@ -1,0 +1,214 @@
+"""What the screen costs, measured through a pseudo-terminal. Run by hand, on an idle machine:
+
+    python -m tests.benchmarks.screen CORPUS     (Penn Treebank's folder; about 10 minutes)
+
+1. Time to the first frame, against a Textual app with one empty widget, in turns.
+2. While `ptb-small` trains: from key press to the repaint it causes; processor time of the screen;
+   tokens per second with the screen against `lstm-tui train` without one, in turns.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from engine.service.runs import is_live
+from tests.drive import Program
+
+ROOT = Path(__file__).parents[2]
+COLUMNS, ROWS = 120, 36
+LSTM_TUI = [sys.executable, "-m", "tui.cli"]
+EMPTY_APP = """
+from textual.app import App
+from textual.widget import Widget
+
+class Empty(App):
+    BINDINGS = [("q", "quit", "quit")]
+    def compose(self):
+        yield Widget()
+
+Empty().run()
+"""
+PANES = {"1": b"1 corpus", "2": b"2 training", "3": b"3 neighbours", "4": b"4 generation"}
+"""Each pane's key, and the title in its border, painted anew when it gets the focus."""
+WARM_UP = 10.0
+"""Seconds of training before a measurement begins."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("corpus", type=Path, help="the text ptb-small trains on")
+    parser.add_argument("--starts", type=int, default=15, help="of each program, for the medians")
+    parser.add_argument("--rounds", type=int, default=3, help="without and with the screen each")
+    parser.add_argument("--seconds", type=float, default=60, help="of a round's measurement")
+    parser.add_argument("--presses", type=int, default=200)
+    options = parser.parse_args()
+    tell_machine()
+    with tempfile.TemporaryDirectory(prefix="lstm-tui-") as place:
+        environment = {
+            "PYTHONPATH": str(ROOT),
+            "LSTM_TUI_MODELS": f"{place}/models",
+            "LSTM_TUI_CACHE": f"{place}/cache",
+        }
+        measure_first_frame(options.starts, environment)
+        measure_training(options, Path(place, "models"), environment)
+
+
+def tell_machine() -> None:
+    cpu = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        cpu = names[0].partition(":")[2].strip() if names else cpu
+    packages = ", ".join(f"{name} {version(name)}" for name in ("textual", "torch", "msgspec"))
+    print(f"{cpu}, {os.cpu_count()} cores, {platform.platform(terse=True)}")
+    print(f"Python {platform.python_version()}, {packages}; {COLUMNS}x{ROWS}")
+
+
+def measure_first_frame(starts: int, environment: dict[str, str]) -> None:
+    """Medians over alternate starts, after one of each that fills the caches."""
+    empty, ours = [], []
+    for start in range(starts + 1):
+        pair = (
+            seconds_to_frame([sys.executable, "-c", EMPTY_APP], b"", environment),
+            seconds_to_frame(LSTM_TUI, PANES["4"], environment),
+        )
+        if start > 0:
+            empty.append(pair[0])
+            ours.append(pair[1])
+    base, own = statistics.median(empty), statistics.median(ours)
+    print(
+        f"first frame, median of {starts}: empty app {base * 1000:.0f} ms, "
+        f"lstm-tui {own * 1000:.0f} ms: {own / base:.2f} times (aim: at most 3)"
+    )
+
+
+def seconds_to_frame(command: list[str], shows: bytes, environment: dict[str, str]) -> float:
+    """From the start of the process to a painted screen that shows a text."""
+    with open_program(command, environment) as program:
+        painted = wait_for_bytes(program, 0.0, shows, at_least=COLUMNS * ROWS // 2)
+        program.send("q")
+        program.wait()
+    for folder in Path(environment["LSTM_TUI_MODELS"]).glob("*"):
+        while is_live(folder):  # its engine must not slow the next start
+            time.sleep(0.05)
+    return painted - program.started
+
+
+@contextmanager
+def open_program(command: list[str], environment: dict[str, str]) -> Iterator[Program]:
+    """A program whose output is timed but not drawn, which would take time from the training."""
+    program = Program(command, columns=COLUMNS, rows=ROWS, environment=environment, emulate=False)
+    with program:
+        yield program
+
+
+def wait_for_bytes(
+    program: Program, since: float, shows: bytes, at_least: int = 0, timeout: float = 20
+) -> float:
+    """When the output after `since` held a text and was this long. Raises TimeoutError."""
+    written, last = b"", since
+    while not (len(written) >= at_least and shows in written):
+        chunk = program.wait_for_output(last, timeout)
+        written, last = written + chunk.data, chunk.time
+    return last
+
+
+def measure_training(
+    options: argparse.Namespace, models: Path, environment: dict[str, str]
+) -> None:
+    headless, screened, shares, delays = [], [], [], []
+    for number in range(1, options.rounds + 1):
+        name = f"round-{number}"
+        command = [*LSTM_TUI, "train", str(options.corpus.absolute()), "--preset", "ptb-small"]
+        with subprocess.Popen(
+            [*command, "--name", name], env=os.environ | environment, stdout=subprocess.DEVNULL
+        ) as training:
+            wait_for_step(models / name, 1)
+            time.sleep(WARM_UP)
+            headless.append(tokens_per_second(models / name, options.seconds))
+            training.send_signal(signal.SIGHUP)  # the engine trains on
+        with open_program([*LSTM_TUI, "attach", name], environment) as program:
+            wait_for_bytes(program, 0.0, b"running")
+            time.sleep(WARM_UP)
+            cpu, began = program.cpu_seconds(), time.perf_counter()
+            screened.append(tokens_per_second(models / name, options.seconds))
+            shares.append((program.cpu_seconds() - cpu) / (time.perf_counter() - began))
+            if number == options.rounds:
+                delays = key_delays(program, options.presses)
+            program.send("q")
+            time.sleep(1)
+            program.send("s")
+            program.wait(60)
+        print(
+            f"round {number}: headless {headless[-1]:,.0f}, with the screen {screened[-1]:,.0f} "
+            f"tokens/s; the screen takes {shares[-1]:.1%} of a core",
+            flush=True,
+        )
+    kept = statistics.median(screened) / statistics.median(headless)
+    print(f"training keeps {kept:.1%} of the headless tokens/s, by medians (aim: 93% or more)")
+    print(f"the screen takes {statistics.median(shares):.1%} of a core (aim: at most 6%)")
+    percentiles = statistics.quantiles(delays, n=100)
+    print(
+        f"key press to repaint, {len(delays)} presses: median {percentiles[49] * 1000:.1f} ms, "
+        f"99th percentile {percentiles[98] * 1000:.1f} ms (aim: at most 60), "
+        f"most {max(delays) * 1000:.1f} ms"
+    )
+
+
+def key_delays(program: Program, presses: int) -> list[float]:
+    """Seconds from pressing a pane's key until its title is painted anew, at random moments."""
+    delays, current = [], "2"
+    for _ in range(presses):
+        time.sleep(random.uniform(0.15, 0.45))
+        current = random.choice([key for key in PANES if key != current])
+        pressed = time.perf_counter()
+        program.send(current)
+        delays.append(wait_for_bytes(program, pressed, PANES[current], timeout=5) - pressed)
+    return delays
+
+
+def wait_for_step(folder: Path, step: int, timeout: float = 120) -> None:
+    deadline = time.monotonic() + timeout
+    while last_step(folder) < step:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{folder.name} has not reached step {step}")
+        time.sleep(0.1)
+
+
+def tokens_per_second(folder: Path, seconds: float) -> float:
+    """By the clock on the wall, from the steps in the run's record."""
+    training = json.loads((folder / "config.json").read_bytes())["training"]
+    first, began = last_step(folder), time.perf_counter()
+    time.sleep(seconds)
+    last, ended = last_step(folder), time.perf_counter()
+    return float((last - first) * training["batch_size"] * training["bptt"] / (ended - began))
+
+
+def last_step(folder: Path) -> int:
+    """The newest step in metrics.jsonl; 0 before the first."""
+    path = folder / "metrics.jsonl"
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 65536))
+        lines = file.read().split(b"\n")[:-1]
+    for line in reversed(lines):
+        if line.startswith(b'{"type":"Stepped"'):
+            return int(json.loads(line)["step"])
+    return 0
+
+
+if __name__ == "__main__":
+    main()

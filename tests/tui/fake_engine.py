@@ -1,0 +1,297 @@
+"""An engine in memory: answers scripted, events pushed by the test, calls kept to be looked at."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import msgspec
+
+from engine.config import RunConfig, preset
+from engine.errors import UserError
+from engine.events import (
+    AnyEvent,
+    CorpusReady,
+    CorpusSummary,
+    Evaluated,
+    ModelReady,
+    StateChanged,
+    Stepped,
+)
+from engine.service import protocol as p
+from engine.service.client import EngineEnded
+
+CORPUS = CorpusSummary(
+    source="toy-world",
+    tokenizer="words, case folded, punctuation dropped",
+    files=1,
+    bytes=412_345,
+    characters=412_345,
+    lines=12_000,
+    tokens={"train": 72_000, "valid": 4_000, "test": 4_000},
+    vocabulary=64,
+    unknown_rate={"train": 0.0, "valid": 0.0, "test": 0.0},
+    frequent=[
+        ("<eos>", 12_000),
+        ("the", 11_480),
+        ("to", 5_301),
+        ("ran", 1_777),
+        ("store", 1_402),
+        ("solved", 1_333),
+        ("open", 1_201),
+        ("problem", 1_190),
+        ("mathematician", 900),
+        ("physicist", 880),
+        ("cooked", 620),
+        ("soup", 610),
+        ("teacher", 480),
+    ],
+)
+GROUPS = ["embedding", "lstm.0", "output"]
+NEAREST = ("physicist", "chemist", "teacher", "store", "soup", "ran", "problem", "open", "to")
+WORDS = ("the", "mathematician", "ran", "to", "the", "store", "and", "solved", "the", "problem")
+
+
+def status(folder: Path, config: RunConfig | None = None, **changes: object) -> p.Status:
+    """A run whose engine has just started."""
+    fresh = p.Status(
+        run=folder.name,
+        folder=str(folder),
+        pid=4711,
+        state="preparing",
+        reason="",
+        config=config or preset("toy"),
+        step=0,
+        epoch=0.0,
+        learning_rate=0.005,
+        clip_mode="norm",
+        clip_threshold=0.5,
+        parameters=0,
+        groups=[],
+        device="cpu",
+        threads=2,
+        corpus=None,
+        progress=None,
+    )
+    return msgspec.structs.replace(fresh, **changes)
+
+
+def built(folder: Path, **changes: object) -> p.Status:
+    """A run that is ready to train."""
+    ready = {"state": "ready", "corpus": CORPUS, "parameters": 10_496, "groups": GROUPS}
+    return status(folder, **(ready | changes))
+
+
+def step(number: int, **changes: object) -> Stepped:
+    """A step of a run that learns: a loss that falls, a norm that is clipped now and then."""
+    norm = 0.3 + 0.4 * ((number * 7919) % 101) / 101
+    values: dict[str, object] = {
+        "step": number,
+        "epoch": number / 140,
+        "loss": 1.1 + 3.0 / (1 + number / 40) + 0.15 * ((number * 104729) % 97) / 97,
+        "learning_rate": 0.005,
+        "norm_before": norm,
+        "norm_after": min(norm, 0.5),
+        "groups_before": dict.fromkeys(GROUPS, norm / 3**0.5),
+        "groups_after": dict.fromkeys(GROUPS, min(norm, 0.5) / 3**0.5),
+        "clip_mode": "norm",
+        "clip_threshold": 0.5,
+        "clipped": norm > 0.5,
+        "tokens_per_second": 48_210.0,
+        "seconds": number * 0.011,
+    }
+    return Stepped(**(values | changes))
+
+
+def evaluation(number: int, loss: float) -> Evaluated:
+    return Evaluated(
+        step=number,
+        split="valid",
+        loss=loss,
+        perplexity=2.718281828**loss,
+        tokens=4_000,
+        seconds=0.1,
+        best=True,
+    )
+
+
+READY = (
+    CorpusReady(corpus=CORPUS),
+    ModelReady(
+        parameters=10_496,
+        groups=GROUPS,
+        device="cpu",
+        threads=2,
+        step=0,
+        epoch=0.0,
+        learning_rate=0.005,
+        clip_mode="norm",
+        clip_threshold=0.5,
+    ),
+    StateChanged(state="ready"),
+)
+
+
+class FakeEngine:
+    """Stands in for `engine.service.client.Engine`."""
+
+    def __init__(self, welcome: p.Status) -> None:
+        self.folder = Path(welcome.folder)
+        past = self.folder / "metrics.jsonl"
+        self.welcome = p.Welcome(
+            status=welcome, recorded=past.stat().st_size if past.exists() else 0
+        )
+        self.status = welcome
+        """The run as it stands by what was pushed."""
+        self.calls: list[p.AnyCommand | p.AnyQuery] = []
+        self.refusals: dict[type, str] = {}
+        """The kinds of call that are refused, with the sentence."""
+        self.note = ""
+        """What comes with the answer to a command."""
+        self.closed = False
+        self.cancelled = 0
+        """Streams closed before their end."""
+        self.passage: tuple[str, ...] = tuple(f"{word} " for word in WORDS)
+        self.endless = False
+        """Whether a passage goes on until it is cancelled."""
+        self.unhurried = False
+        """Whether a passage, once written, never comes to its end."""
+        self._ended: EngineEnded | None = None
+        self._gone = asyncio.Event()
+        self._events: asyncio.Queue[list[AnyEvent] | None] = asyncio.Queue()
+
+    # --- what a test does ---------------------------------------------------------------------
+
+    def push(self, *events: AnyEvent) -> None:
+        """Let these happen, in one batch."""
+        for event in events:
+            match event:
+                case Stepped():
+                    self._now(step=event.step)
+                case StateChanged():
+                    self._now(state=event.state, reason=event.reason)
+                case CorpusReady():
+                    self._now(corpus=event.corpus)
+                case ModelReady():
+                    self._now(**msgspec.structs.asdict(event))
+        self._events.put_nowait(list(events))
+
+    def _now(self, **changes: object) -> None:
+        self.status = msgspec.structs.replace(self.status, **changes)
+
+    @property
+    def heard(self) -> bool:
+        """Whether the screen has taken in all that was pushed."""
+        return self._events.empty()
+
+    def die(self, reason: str) -> None:
+        """End as a process does."""
+        self._ended = EngineEnded(reason)
+        self._gone.set()
+        self._events.put_nowait(None)
+
+    def asked(self, kind: type) -> list:
+        """The calls of one kind, in order."""
+        return [call for call in self.calls if isinstance(call, kind)]
+
+    # --- what the screen sees -----------------------------------------------------------------
+
+    async def call(self, body: p.AnyCommand | p.AnyQuery) -> p.AnyAnswer:
+        if self._ended is not None:
+            raise self._ended
+        self.calls.append(body)
+        if type(body) in self.refusals:
+            raise UserError(self.refusals[type(body)])
+        match body:
+            case p.Neighbours():
+                return self._neighbours(body)
+            case p.Represent():
+                return self._represent(body)
+            case p.Shutdown():
+                self.die("shut down")
+        return p.Done(step=self.status.step, note=self.note)
+
+    async def stream(self, body: p.AnyQuery) -> AsyncIterator[p.AnyAnswer]:
+        if self._ended is not None:
+            raise self._ended
+        self.calls.append(body)
+        if type(body) in self.refusals:
+            raise UserError(self.refusals[type(body)])
+        finished = False
+        try:
+            for piece in itertools.cycle(self.passage) if self.endless else self.passage:
+                await asyncio.sleep(0)
+                yield p.TextPiece(text=piece, step=self.status.step)
+            if self.unhurried:
+                await self._gone.wait()
+                raise self._ended
+            finished = True
+        finally:
+            self.cancelled += not finished
+
+    async def events(self) -> AsyncIterator[list[AnyEvent]]:
+        while (batch := await self._events.get()) is not None:
+            yield batch
+        raise self._ended or EngineEnded("the connection was closed")
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def _neighbours(self, query: p.Neighbours) -> p.NeighbourList:
+        known = {word for word, _ in CORPUS.frequent}
+        if query.word not in known:
+            raise UserError(
+                f"{query.word!r} isn't in the vocabulary: did you mean mathematician, teacher?"
+            )
+        near = [
+            p.Neighbour(word, 0.93 - 0.11 * rank)
+            for rank, word in enumerate(word for word in NEAREST if word != query.word)
+        ]
+        return p.NeighbourList(word=query.word, step=120, count=900, neighbours=near[: query.top])
+
+    def _represent(self, query: p.Represent) -> p.Representation:
+        known = {"i": 31, "am": 29, "going": 33, "to": 2, "the": 1}
+        tokens = []
+        for text in query.text.lower().replace(".", " .").split():
+            place = known.get(text, 3)
+            tokens.append(
+                p.TokenView(
+                    text=text,
+                    id=place,
+                    known=text in known,
+                    embedding=[
+                        round(0.013 * (place + 1) * (-1) ** k / (k + 1), 4) for k in range(8)
+                    ],
+                )
+            )
+        return p.Representation(
+            tokens=tokens,
+            vocabulary=64,
+            embedding_size=32,
+            one_hot_bytes=len(tokens) * 64 * 4,
+            embedding_bytes=len(tokens) * 32 * 4,
+        )
+
+
+class Launch:
+    """Stands in for `client.launch`: fake engines, one a folder, kept to be looked at."""
+
+    def __init__(self, make: Callable[[Path], p.Status] = built) -> None:
+        self._make = make
+        self.engines: list[FakeEngine] = []
+        self.error: Exception | None = None
+        self.held = asyncio.Event()
+        """Cleared to hold a launch until it is set."""
+        self.held.set()
+
+    async def __call__(self, folder: Path) -> FakeEngine:
+        await self.held.wait()
+        if self.error is not None:
+            raise self.error
+        self.engines.append(FakeEngine(self._make(folder)))
+        return self.engines[-1]
+
+    @property
+    def engine(self) -> FakeEngine:
+        """The one launched last."""
+        return self.engines[-1]

@@ -1,0 +1,37 @@
+"""The screen's process never loads torch: checked in a process of its own."""
+
+import subprocess
+import sys
+
+_SCRIPT = """
+import importlib, pkgutil, sys
+import tui
+names = ["tui.app", "tui.cli"]
+names += [module.name for module in pkgutil.walk_packages(tui.__path__, "tui.")]
+for name in names:
+    importlib.import_module(name)
+heavy = ("torch", "safetensors", "engine.model", "engine.training", "engine.explore")
+print(*sorted(module for module in sys.modules if module.startswith(heavy)))
+print(*sorted(names))
+"""
+
+
+def test_no_module_of_the_screen_loads_torch() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT], capture_output=True, text=True, check=True
+    )
+    heavy, names = done.stdout.split("\n")[:2]
+    assert heavy == ""
+    for name in ("tui.app", "tui.screens.playground", "tui.screens.new_run", "tui.widgets.chart"):
+        assert name in names.split()
+
+
+def test_the_first_frame_needs_no_dialog() -> None:
+    script = (
+        "import sys, tui.app;"
+        "print(*[name for name in sys.modules if name.startswith(('tui.screens.', 'tokenizers'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["tui.screens.playground"]

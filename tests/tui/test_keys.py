@@ -1,0 +1,297 @@
+"""Every key of the playground, by what the engine is told or what the screen then shows."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input
+
+from engine.config import preset
+from engine.events import Intervened, StateChanged
+from engine.service import protocol as p
+from engine.service.runs import create_run
+from tests.tui.fake_engine import Launch, built, step
+from tests.tui.screen_help import Room, playground
+from tui.actions import ACTIONS, BY_ID
+from tui.screens.help import Help
+from tui.screens.new_run import NewRun
+from tui.screens.open_corpus import OpenCorpus
+from tui.screens.open_model import OpenModel
+from tui.widgets.generation_pane import GenerationPane
+from tui.widgets.pane import Pane
+
+Check = Callable[[Room], Awaitable[None]]
+CHECKS: dict[str, Check] = {}
+RUNNING = (StateChanged(state="running"), step(1), step(2))
+
+
+def check(*actions: str) -> Callable[[Check], Check]:
+    """The function tests the keys of these actions."""
+
+    def keep(function: Check) -> Check:
+        CHECKS.update(dict.fromkeys(actions, function))
+        return function
+
+    return keep
+
+
+@check("start_pause")
+async def start_pause(room: Room) -> None:
+    await room.press("space")
+    await room.until(lambda: room.engine.asked(p.Start))
+    await room.happens(*RUNNING)
+    await room.press("space")
+    await room.until(lambda: room.engine.asked(p.Pause))
+
+
+@check("single_step")
+async def single_step(room: Room) -> None:
+    await room.press("n")
+    await room.until(lambda: room.engine.asked(p.Step))
+
+
+@check("stop_training")
+async def stop_training(room: Room) -> None:
+    await room.press("x")
+    assert not room.engine.asked(p.Stop), "there is nothing to stop yet"
+    await room.happens(*RUNNING)
+    await room.press("x")
+    await room.until(lambda: room.engine.asked(p.Stop))
+
+
+@check("rate_up", "rate_down")
+async def learning_rate(room: Room) -> None:
+    await room.press("+", "=")
+    await room.until(lambda: len(room.engine.asked(p.SetKnob)) == 2)
+    # News of the first press, come after the second, must not undo it.
+    await room.happens(Intervened(step=0, action="learning_rate", old=0.005, new=0.0063))
+    await room.press("+", "-")
+    await room.until(lambda: len(room.engine.asked(p.SetKnob)) == 4)
+    knobs = room.engine.asked(p.SetKnob)
+    assert {knob.knob for knob in knobs} == {"learning_rate"}
+    assert [knob.value for knob in knobs] == [0.0063, 0.008, 0.01, 0.008]
+
+
+@check("threshold_up", "threshold_down")
+async def clip_threshold(room: Room) -> None:
+    await room.press("]", "[", "[")
+    await room.until(lambda: len(room.engine.asked(p.SetKnob)) == 3)
+    knobs = room.engine.asked(p.SetKnob)
+    assert {knob.knob for knob in knobs} == {"clip_threshold"}
+    assert [knob.value for knob in knobs] == [0.63, 0.5, 0.4]
+
+
+@check("clip_mode")
+async def clip_mode(room: Room) -> None:
+    await room.press("c", "c", "c")
+    await room.until(lambda: len(room.engine.asked(p.SetKnob)) == 3)
+    knobs = room.engine.asked(p.SetKnob)
+    assert [(knob.knob, knob.value) for knob in knobs] == [
+        ("clip_mode", "value"),
+        ("clip_mode", "off"),
+        ("clip_mode", "norm"),
+    ]
+    await room.happens(Intervened(step=0, action="clip_mode", old="norm", new="off"))
+    room.engine.calls.clear()
+    room.app.session.forget_wishes()
+    await room.press("]", "n")
+    await room.until(lambda: room.engine.asked(p.Step))
+    assert not room.engine.asked(p.SetKnob), "with clipping off there is no threshold to move"
+
+
+@check("evaluate")
+async def evaluate(room: Room) -> None:
+    await room.press("e")
+    await room.until(lambda: room.engine.asked(p.Evaluate))
+
+
+@check("save")
+async def save(room: Room) -> None:
+    await room.press("s")
+    assert not room.engine.asked(p.Save), "no step was taken, so there is nothing to save"
+    await room.happens(*RUNNING)
+    await room.press("s")
+    await room.until(lambda: room.engine.asked(p.Save))
+
+
+@check("open_corpus")
+async def open_corpus(room: Room) -> None:
+    await room.press("o")
+    await room.until(lambda: isinstance(room.app.screen, OpenCorpus))
+    await room.press("escape")
+    await room.until(lambda: room.app.screen is room.app.playground)
+
+
+@check("open_model")
+async def open_model(room: Room) -> None:
+    await room.press("m")
+    await room.until(lambda: isinstance(room.app.screen, OpenModel))
+    await room.press("escape")
+    await room.until(lambda: room.app.screen is room.app.playground)
+
+
+@check("new_run")
+async def new_run(room: Room) -> None:
+    await room.press("r")
+    await room.until(lambda: isinstance(room.app.screen, NewRun))
+    await room.press("escape")
+    await room.until(lambda: room.app.screen is room.app.playground)
+
+
+@check("show_corpus", "show_training", "show_neighbours", "show_generation")
+async def show_panes(room: Room) -> None:
+    for key, name in (("1", "corpus"), ("3", "neighbours"), ("4", "generation"), ("2", "training")):
+        await room.press(key)
+        pane = room.app.playground.query_one(f"#{name}", Pane)
+        await room.until(lambda name=name: room.app.playground.current == name)
+        assert pane.has_class("-current")
+        assert len(room.app.playground.query(".-current")) == 1
+
+
+@check("zoom")
+async def zoom(room: Room) -> None:
+    def shown() -> list[str]:
+        return [pane.id for pane in room.app.playground.query(Pane) if pane.display]
+
+    assert len(shown()) == 4
+    await room.press("3", "z")
+    await room.until(lambda: shown() == ["neighbours"])
+    await room.press("z")
+    await room.until(lambda: len(shown()) == 4)
+
+
+@check("log_axis")
+async def log_axis(room: Room) -> None:
+    await room.happens(*RUNNING)
+    loss = room.app.playground.query_one("#loss")
+
+    def title() -> str:
+        return loss.render_line(0).text
+
+    before = title()
+    await room.press("y")
+    await room.until(lambda: "log" in title() and title() != before)
+    await room.press("y")
+    await room.until(lambda: title() == before)
+
+
+@check("generate")
+async def generate(room: Room) -> None:
+    pane = room.app.playground.query_one(GenerationPane)
+    await room.press("g")
+    await room.until(lambda: "mathematician ran to the store" in room.current)
+    assert room.engine.asked(p.Generate)[0].temperature == 1.0
+    await room.until(lambda: not pane.writing)
+    room.engine.endless = True
+    await room.press("g")
+    await room.until(lambda: pane.writing)
+    await room.press("g")
+    await room.until(lambda: not pane.writing and room.engine.cancelled == 1)
+
+
+@check("cooler", "warmer")
+async def temperature(room: Room) -> None:
+    await room.press(".", ".", ",")
+    await room.until(lambda: "1.1" in room.text("#temperature"))
+    await room.press(*[","] * 20)
+    await room.until(lambda: "0.0" in room.text("#temperature"))
+    await room.press("g")
+    await room.until(lambda: room.engine.asked(p.Generate))
+    assert room.engine.asked(p.Generate)[0].temperature == 0.0
+
+
+@check("type_in", "leave_input")
+async def type_and_leave(room: Room) -> None:
+    await room.press("3")
+    await room.until(lambda: room.app.playground.current == "neighbours")
+    await room.press("enter")
+    await room.until(lambda: isinstance(room.app.focused, Input))
+    await room.press("end", "s", "n", "space")
+    word = room.app.playground.query_one("#word", Input)
+    assert word.value == "mathematiciansn ", "letters go into the input"
+    assert not room.engine.asked(p.Step)
+    await room.press("escape", "n")
+    await room.until(lambda: room.engine.asked(p.Step))
+
+
+@check("help")
+async def show_help(room: Room) -> None:
+    await room.press("?")
+    await room.until(lambda: isinstance(room.app.screen, Help))
+    shown = "\n".join(str(block.render()) for block in room.app.screen.query("Static"))
+    for action in ACTIONS:
+        assert action.title in shown and action.effect in shown
+    await room.press("escape")
+    await room.until(lambda: room.app.screen is room.app.playground)
+
+
+@check("quit")
+async def quit_program(room: Room) -> None:
+    await room.press("q")
+    await room.until(lambda: room.app._exit)
+    assert room.engine.asked(p.Shutdown) == [p.Shutdown(save=True)]
+
+
+@pytest.mark.parametrize("action", list(BY_ID))
+async def test_key(action: str, tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await CHECKS[action](room)
+
+
+def test_every_action_is_tested_and_every_key_is_its_own() -> None:
+    assert set(CHECKS) == set(BY_ID)
+    keys = [key for action in ACTIONS for key in action.keys.split(",")]
+    assert len(keys) == len(set(keys))
+
+
+async def test_ctrl_q_quits_from_an_input_and_from_a_dialog(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.press("3", "enter", "ctrl+q")
+        await room.until(lambda: room.app._exit)
+    async with playground(tmp_path) as room:
+        await room.press("o")
+        await room.until(lambda: isinstance(room.app.screen, OpenCorpus))
+        await room.press("ctrl+q")
+        await room.until(lambda: room.app._exit)
+
+
+async def test_a_key_can_be_remapped(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        room.app.set_keymap({"single_step": "f2"})
+        await room.press("f2")
+        await room.until(lambda: room.engine.asked(p.Step))
+
+
+async def test_space_while_preparing_starts_as_soon_as_it_is_ready(tmp_path: Path) -> None:
+    launch = Launch(lambda folder: built(folder, state="preparing", parameters=0, corpus=None))
+    async with playground(tmp_path, launch) as room:
+        await room.press("space")
+        await room.until(lambda: "starts when ready" in room.text("#status"))
+        assert not room.engine.asked(p.Start)
+        await room.happens(StateChanged(state="ready"))
+        await room.until(lambda: room.engine.asked(p.Start))
+        assert "starts when ready" not in room.text("#status")
+
+
+async def test_the_palette_offers_what_can_be_done_now(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.press("ctrl+p")
+        await room.pilot.pause()
+        await room.press(*"single", "space", *"step")
+        await room.until(lambda: room.app.screen.query("CommandList"))
+        await room.until(lambda: room.app.screen.query_one("CommandList").option_count > 0)
+        await room.press("enter", "enter")
+        await room.until(lambda: room.engine.asked(p.Step))
+
+
+async def test_a_saved_run_opens_from_the_list(tmp_path: Path) -> None:
+    other = create_run(tmp_path, "other", preset("laptop"))
+    async with playground(tmp_path) as room:
+        await room.press("m")
+        await room.until(lambda: isinstance(room.app.screen, OpenModel))
+        table = room.app.screen.query_one("#runs")
+        await room.until(lambda: table.row_count == 2)
+        table.move_cursor(row=table.get_row_index(str(other)))
+        await room.press("enter")
+        await room.until(lambda: room.launch.engine.folder == other)
+        assert room.launch.engines[0].asked(p.Shutdown), "the run that was open is ended"

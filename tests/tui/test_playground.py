@@ -1,0 +1,513 @@
+"""What the playground does when things happen: engines that die, refuse, or come back."""
+
+import signal
+from pathlib import Path
+
+import msgspec
+import pytest
+from textual.widgets import Input
+
+from engine.config import get, preset
+from engine.errors import UserError
+from engine.events import Intervened, Progress, Sampled, Saved, SaveFailed, StateChanged
+from engine.service import protocol as p
+from engine.service.client import EngineEnded
+from engine.service.runs import create_run, load_config
+from tests.tui.fake_engine import CORPUS, READY, FakeEngine, Launch, built, status, step
+from tests.tui.screen_help import Room, playground
+from tui import ladder
+from tui.screens.new_run import NewRun
+from tui.screens.open_corpus import OpenCorpus, complete
+from tui.screens.open_model import OpenModel
+from tui.screens.quit import Leave
+from tui.session import Session
+from tui.widgets.choice import Choice
+from tui.widgets.generation_pane import GenerationPane
+from tui.widgets.key_bar import KeyBar
+from tui.widgets.pane import Pane
+
+HOSTILE = "\x1b[31mred\u202e[/oops] [@click=app.quit]x[/]\x9b5m"
+RUNNING = (StateChanged(state="running"), step(1), step(2))
+
+
+def run_of(models: Path, *events) -> Path:
+    """A run on disk that has a past."""
+    folder = create_run(models, "past", preset("toy"))
+    lines = [msgspec.json.encode(event) for event in events]
+    (folder / "metrics.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+    return folder
+
+
+# --- starting ------------------------------------------------------------------------------------
+
+
+async def test_the_first_start_makes_a_toy_world_and_says_what_to_press(tmp_path: Path) -> None:
+    launch = Launch(status)
+    launch.held.clear()
+    async with playground(tmp_path, launch, wait=False) as room:
+        await room.until(lambda: "starting the engine" in room.text("#status"))
+        launch.held.set()
+        await room.until(lambda: room.app.session is not None)
+        await room.happens(Progress(task="loading torch", done=0, total=0))
+        assert "loading torch" in room.text("#status")
+        await room.happens(*READY)
+        assert "toy-world-1" in room.text("#status")
+        assert "space" in room.text("#numbers") and "g lets" in room.current
+        assert load_config(tmp_path / "toy-world-1") == preset("toy")
+
+
+async def test_a_launch_that_fails_says_why_and_leaves_the_program_usable(tmp_path: Path) -> None:
+    launch = Launch()
+    launch.error = EngineEnded("The engine (process 7) ended with exit code 1.\nMemoryError")
+    async with playground(tmp_path, launch, wait=False) as room:
+        await room.until(lambda: "MemoryError" in room.text("#trouble"))
+        assert "r new run" in room.text("#trouble")
+        launch.error = None
+        await room.press("r")
+        await room.until(lambda: isinstance(room.app.screen, NewRun))
+        await room.press("ctrl+s")
+        await room.until(lambda: room.app.session is not None)
+        await room.until(lambda: not room.app.playground.query_one("#trouble").display)
+        await room.press("q")
+        await room.until(lambda: room.app._exit)
+
+
+async def test_a_run_comes_back_with_its_history(tmp_path: Path) -> None:
+    folder = run_of(
+        tmp_path,
+        *[step(number) for number in range(1, 5001)],
+        Saved(step=4000, checkpoint="step-00004000", seconds=0.1),
+        Intervened(step=5000, action="learning_rate", old=0.005, new=0.02),
+    )
+    launch = Launch(lambda folder: built(folder, state="running", step=5000, learning_rate=0.01))
+    async with playground(tmp_path, launch, folder=folder) as room:
+        session = room.app.session
+        assert len(session.history.loss) == 5000
+        assert session.history.interventions[-1].new == 0.02
+        assert session.status.learning_rate == 0.01, "what the engine says now is what counts"
+        assert session.unsaved, "it was saved a thousand steps ago"
+        await room.happens(step(5001))
+        assert session.history.step == 5001
+
+
+async def test_a_saved_run_stands_where_its_checkpoint_is(tmp_path: Path) -> None:
+    folder = run_of(
+        tmp_path,
+        *[step(number) for number in range(1, 41)],
+        Saved(step=40, checkpoint="step-00000040", seconds=0.1),
+        *[step(number) for number in range(41, 61)],
+    )
+    async with playground(tmp_path, Launch(status), folder=folder) as room:
+        assert room.app.session.history.step == 60
+        # The engine drops what no checkpoint holds.
+        lines = (folder / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+        (folder / "metrics.jsonl").write_bytes(b"".join(lines[:41]))
+        loaded = msgspec.structs.replace(READY[1], step=40, epoch=0.5)
+        room.engine.push(READY[0], loaded, StateChanged(state="paused"))
+        await room.until(lambda: "step 40" in room.text("#status"))
+        session = room.app.session
+        assert session.history.step == 40 and not session.unsaved
+
+
+# --- trouble -------------------------------------------------------------------------------------
+
+
+async def test_an_engine_that_dies_is_shown_with_its_last_words(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING)
+        room.engine.die("The engine (process 9) was killed by SIGKILL (out of memory?).\nlast line")
+        await room.until(lambda: "out of memory" in room.text("#trouble"))
+        assert "last line" in room.text("#trouble")
+        assert "✗ failed" in room.text("#status")
+        assert room.engine.closed
+        await room.press("space", "s", "+")
+        assert not room.engine.asked(p.Pause) and not room.engine.asked(p.SetKnob)
+        await room.press("m")
+        await room.until(lambda: isinstance(room.app.screen, OpenModel))
+        await room.until(lambda: room.app.screen.query_one("#runs").row_count == 1)
+        await room.press("enter")
+        await room.until(lambda: len(room.launch.engines) == 2)
+        await room.until(lambda: "✗" not in room.text("#status"))
+
+
+async def test_a_refused_command_is_told_in_one_sentence(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        room.engine.refusals[p.SetKnob] = f"The rate is too high {HOSTILE}"
+        await room.press("+")
+        await room.until(lambda: room.toasts)
+        assert room.toasts[0].startswith("The rate is too high ␛[31mred‹U+202E›[/oops]")
+        assert room.app.session.knob("learning_rate") == 0.005, "what stands is what was"
+
+
+async def test_what_comes_of_saving_is_told(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING, SaveFailed(step=2, reason="Can't save to x: disk full."))
+        assert room.toasts == ["Can't save to x: disk full."]
+        room.engine.note = "step-00000002"
+        await room.press("s")
+        await room.until(lambda: "Saved as step-00000002." in room.toasts)
+
+
+async def test_why_a_run_finished_is_in_the_status_line(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING, StateChanged(state="finished", reason="Reached 2 steps."))
+        assert "✓ finished  Reached 2 steps." in room.text("#status")
+
+
+async def test_a_pause_with_a_reason_is_explained(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        reason = "Three gradients in a row were not finite: lower the learning rate."
+        await room.happens(StateChanged(state="paused", reason=reason))
+        assert reason in room.text("#trouble")
+        await room.happens(StateChanged(state="running"))
+        assert not room.app.playground.query_one("#trouble").display
+
+
+async def test_hostile_text_is_shown_and_never_obeyed(tmp_path: Path) -> None:
+    corpus = msgspec.structs.replace(
+        CORPUS, source=HOSTILE, tokenizer=HOSTILE, frequent=[(HOSTILE, 10), (HOSTILE * 3, 5)]
+    )
+    launch = Launch(
+        lambda folder: built(folder, corpus=corpus, run=HOSTILE, state="failed", reason=HOSTILE)
+    )
+    async with playground(tmp_path, launch) as room:
+        room.engine.passage = (HOSTILE, "\x07\ud800 more")
+        await room.happens(Sampled(step=1, text=HOSTILE))
+        await room.press("g")
+        await room.until(lambda: "more" in room.current)
+        await room.press("3", "enter", "ctrl+u")
+        room.app.playground.query_one("#word", Input).value = HOSTILE
+        await room.until(lambda: "vocabulary" in room.text("#nearest"))
+        shown = "\n".join(
+            line.text for line in room.app.screen._compositor.render_strips(room.app.size)
+        )
+        assert "␛[31mred‹U+202E›[/oops]" in shown
+        for character in "\x1b\u202e\x9b\x07\ud800":
+            assert character not in shown.replace("\n", "")
+
+
+# --- asking --------------------------------------------------------------------------------------
+
+
+async def test_neighbours_follow_the_word_and_the_training(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.until(lambda: "physicist" in room.text("#nearest"))
+        asked = len(room.engine.asked(p.Neighbours))
+        await room.happens(*RUNNING)
+        await room.until(lambda: len(room.engine.asked(p.Neighbours)) > asked)
+        await room.until(lambda: "live" in room.text("#seen"))
+        await room.press("3", "enter", "ctrl+u", *"tebcher")
+        await room.until(lambda: "did you mean" in room.text("#nearest"))
+        await room.press("ctrl+u", *"teacher", "enter")
+        await room.until(lambda: "mathematician" not in room.engine.asked(p.Neighbours)[-1].word)
+        await room.until(lambda: "physicist" in room.text("#nearest"))
+        assert room.app.focused is None, "enter gives the keys back"
+
+
+async def test_a_still_model_is_not_asked_again_and_again(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.until(lambda: "physicist" in room.text("#nearest"))
+        asked = len(room.engine.calls)
+        await room.pilot.pause(1.5)
+        assert len(room.engine.calls) == asked
+
+
+async def test_a_sentence_is_compared_both_ways(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.until(lambda: "one-hot row" in room.text("#comparison"))
+        shown = room.text("#comparison")
+        assert room.engine.asked(p.Represent)[-1].text == "I am going to office."
+        assert "6 × 64 × 4 bytes = 1.54 kB" in shown and "6 × 32 × 4 bytes = 768 bytes" in shown
+        rows = [line for line in shown.split("\n") if line.startswith(("going", "office"))]
+        assert rows[0].split()[1] == "33" and rows[0].split()[2].count("1") == 1
+        assert rows[1].startswith("office*") and "<unk>" in shown
+        await room.press("1", "enter", "ctrl+u", *"the")
+        await room.until(lambda: "1 × 64 × 4 bytes = 256 bytes" in room.text("#comparison"))
+
+
+async def test_the_model_writes_passage_by_passage_while_it_trains(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING)
+        await room.press("4", "enter", *"the", "enter")
+
+        def prompts() -> list[str]:
+            return [call.prompt for call in room.engine.asked(p.Generate)]
+
+        await room.until(lambda: prompts()[-2:] == ["the", "the"])
+        await room.until(lambda: "step 2  the the mathematician" in room.earlier)
+        await room.press("g")
+        await room.until(lambda: not room.app.playground.query_one(GenerationPane).writing)
+
+
+async def test_a_passage_that_is_refused_is_not_asked_for_again(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        room.engine.refusals[p.Generate] = "Temperature goes from 0 to 100."
+        await room.happens(*RUNNING)
+        await room.until(lambda: "Temperature goes" in room.current)
+        await room.happens(step(3))
+        await room.happens(step(4))
+        assert len(room.engine.asked(p.Generate)) == 1
+
+
+async def test_what_is_kept_of_generation_is_bounded(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        pane = room.app.playground.query_one(GenerationPane)
+        for number in range(100):
+            pane.request()
+            pane.add(p.TextPiece(text=f"passage {number}", step=number))
+        await room.happens(step(1))
+        assert "passage 98" in room.earlier and "passage 99" in room.current
+        assert "passage 50" not in room.earlier
+
+
+# --- leaving -------------------------------------------------------------------------------------
+
+
+async def training(room: Room) -> None:
+    await room.happens(*RUNNING)
+    await room.press("q")
+    await room.until(lambda: isinstance(room.app.screen, Leave))
+
+
+async def test_quit_stop_and_save_is_the_default(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await training(room)
+        await room.press("enter")
+        await room.until(lambda: room.app._exit)
+        assert room.engine.asked(p.Shutdown) == [p.Shutdown(save=True)]
+        assert room.app.return_value is None
+
+
+async def test_quit_leave_it_training(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await training(room)
+        await room.press("l")
+        await room.until(lambda: room.app._exit)
+        assert room.engine.asked(p.Detach) and not room.engine.asked(p.Shutdown)
+        assert "lstm-tui attach toy-world-1" in room.app.return_value
+
+
+@pytest.mark.parametrize("key", ["c", "escape"])
+async def test_quit_cancel(tmp_path: Path, key: str) -> None:
+    async with playground(tmp_path) as room:
+        await training(room)
+        await room.press(key)
+        await room.until(lambda: room.app.screen is room.app.playground)
+        assert not room.engine.asked(p.Shutdown) and not room.engine.asked(p.Detach)
+        await room.press("q", "s")
+        await room.until(lambda: room.app._exit)
+
+
+async def test_a_new_run_goes_again_where_the_user_would_rather_stay(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING)
+        before = sorted(tmp_path.iterdir())
+        await room.press("r")
+        await room.until(lambda: isinstance(room.app.screen, NewRun))
+        await room.press("ctrl+s")
+        await room.until(lambda: isinstance(room.app.screen, Leave))
+        assert len(list(tmp_path.iterdir())) == len(before) + 1
+        await room.press("c")
+        await room.until(lambda: room.app.screen is room.app.playground)
+        await room.until(lambda: sorted(tmp_path.iterdir()) == before)
+        await room.press("q", "s")
+        await room.until(lambda: room.app._exit)
+
+
+async def test_unsaved_steps_of_a_paused_run_are_asked_about(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING, StateChanged(state="paused"))
+        await room.press("q")
+        await room.until(lambda: isinstance(room.app.screen, Leave))
+        await room.press("l")
+        assert isinstance(room.app.screen, Leave), "what is paused can't be left training"
+        await room.press("escape")
+        await room.happens(Saved(step=2, checkpoint="step-00000002", seconds=0.1))
+        await room.press("q")
+        await room.until(lambda: room.app._exit)
+
+
+async def test_a_save_that_fails_keeps_the_program_open(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        room.engine.refusals[p.Shutdown] = "Can't write the checkpoint: the disk is full."
+        await training(room)
+        await room.press("s")
+        await room.until(lambda: "disk is full" in "".join(room.toasts))
+        assert not room.app._exit
+
+
+async def test_quit_while_the_engine_starts_ends_it_too(tmp_path: Path) -> None:
+    launch = Launch(status)
+    launch.held.clear()
+    async with playground(tmp_path, launch, wait=False) as room:
+        await room.until(lambda: "starting" in room.text("#status"))
+        await room.press("q")
+        launch.held.set()
+        await room.until(lambda: room.app._exit)
+        assert room.engine.asked(p.Shutdown)
+
+
+async def test_another_run_asks_what_becomes_of_the_one_that_trains(tmp_path: Path) -> None:
+    create_run(tmp_path, "other", preset("toy"))
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING)
+        for key in ("c", "l"):
+            await room.press("m")
+            await room.until(lambda: isinstance(room.app.screen, OpenModel))
+            table = room.app.screen.query_one("#runs")
+            await room.until(lambda table=table: table.row_count == 2)
+            table.move_cursor(row=table.get_row_index(str(tmp_path / "other")))
+            await room.press("enter")
+            await room.until(lambda: isinstance(room.app.screen, Leave))
+            await room.press(key)
+            await room.until(lambda: room.app.screen is room.app.playground)
+            assert bool(room.launch.engines[0].asked(p.Detach)) == (key == "l")
+            if key == "c":
+                assert len(room.launch.engines) == 1
+        await room.until(lambda: len(room.launch.engines) == 2)
+        assert room.engine.folder.name == "other"
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGTERM, p.Shutdown), (signal.SIGHUP, p.Detach)]
+)
+async def test_signals(tmp_path: Path, number: signal.Signals, kind: type) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING)
+        signal.raise_signal(number)
+        await room.until(lambda: room.app._exit)
+        assert room.engine.asked(kind)
+
+
+# --- forms ---------------------------------------------------------------------------------------
+
+
+async def open_form(room: Room, key: str, kind: type) -> None:
+    await room.press(key)
+    await room.until(lambda: isinstance(room.app.screen, kind))
+
+
+async def test_the_form_keeps_what_was_typed_when_it_is_refused(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await open_form(room, "r", NewRun)
+        form = room.app.screen
+        form.query_one("#name", Input).value = "mine"
+        form.query_one("#model-layers", Input).value = "99"
+        await room.press("ctrl+s")
+        error = form.query_one("#error")
+        await room.until(lambda: "model.layers can't be '99'" in str(error.render()))
+        assert room.app.focused is form.query_one("#model-layers"), "it goes to the field"
+        form.query_one("#model-layers", Input).value = "2"
+        form.query_one("#preset", Choice).value = "ptb-small"
+        await room.until(lambda: form.query_one("#optimiser-name", Choice).value == "sgd")
+        assert form.query_one("#model-layers", Input).value == "2"
+        await room.press("ctrl+s")
+        await room.until(lambda: len(room.launch.engines) == 2)
+        config = load_config(tmp_path / "mine")
+        assert get(config, "optimiser.learning_rate") == 20 and config.preset == "ptb-small"
+
+
+async def test_a_form_left_alone_is_its_preset(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await open_form(room, "r", NewRun)
+        room.app.screen.query_one("#name", Input).value = "plain"
+        await room.press("ctrl+s")
+        await room.until(lambda: (tmp_path / "plain").exists())
+        assert load_config(tmp_path / "plain") == preset("laptop")
+
+
+async def test_a_text_file_is_opened(tmp_path: Path) -> None:
+    text = tmp_path / "a text.txt"
+    text.write_text("one two three\n")
+    async with playground(tmp_path / "models") as room:
+        await open_form(room, "o", OpenCorpus)
+        form = room.app.screen
+        await room.press("enter")
+        await room.until(lambda: "Type the path" in str(form.query_one("#error").render()))
+        form.query_one("#path", Input).value = str(tmp_path / "nothing")
+        await room.press("enter")
+        await room.until(lambda: "There is no file" in str(form.query_one("#error").render()))
+        form.query_one("#path", Input).value = str(text)
+        form.query_one("#tokenizer", Choice).value = "character"
+        await room.press("enter")
+        await room.until(lambda: len(room.launch.engines) == 2)
+        config = load_config(room.engine.folder)
+        assert config.corpus.source == str(text) and config.corpus.tokenizer == "character"
+        assert config.preset == "laptop"
+
+
+async def test_a_built_in_text_is_chosen_by_keys(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await open_form(room, "o", OpenCorpus)
+        room.app.screen.query_one("#source").focus()
+        await room.press("up", "ctrl+s")
+        await room.until(lambda: room.engine.folder.name == "python-docs-1")
+
+
+async def test_paths_are_completed(tmp_path: Path) -> None:
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "novel.txt").touch()
+    (tmp_path / "books" / "\x1bbad.txt").touch()
+    (tmp_path / ".hidden").touch()
+    assert complete(f"{tmp_path}/b") == f"{tmp_path}/books/"
+    assert complete(f"{tmp_path}/") == f"{tmp_path}/books/"
+    assert complete(f"{tmp_path}/books/") == f"{tmp_path}/books/novel.txt"
+    assert complete(f"{tmp_path}/books/x") is None
+    assert complete(f"{tmp_path}/nowhere/x") is None
+
+
+async def test_an_empty_models_folder_says_what_to_press(tmp_path: Path) -> None:
+    launch = Launch()
+    launch.error = UserError("no")
+    async with playground(tmp_path, launch, wait=False) as room:
+        await room.until(lambda: room.app.problem)
+        (tmp_path / "toy-world-1" / "config.json").unlink()
+        await open_form(room, "m", OpenModel)
+        empty = room.app.screen.query_one("#empty")
+        await room.until(lambda: empty.display)
+        assert "r begins a run" in str(empty.render())
+
+
+# --- small terminals and small parts -------------------------------------------------------------
+
+
+async def test_a_narrow_terminal_shows_one_pane_and_whole_keys(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=(80, 24)) as room:
+        await room.press("4")
+        await room.until(
+            lambda: (
+                [pane.id for pane in room.app.playground.query(Pane) if pane.display]
+                == ["generation"]
+            )
+        )
+        for width in (80, 60, 40, 30):
+            await room.pilot.resize_terminal(width, 24)
+            await room.pilot.pause()
+            bar = room.app.playground.query_one(KeyBar).render().plain
+            assert bar.rstrip().endswith("q quit") and len(bar) <= width
+
+
+def test_the_ladder_climbs_ten_rungs_to_ten_times_and_comes_back() -> None:
+    value = 0.005
+    for _ in range(10):
+        value = ladder.up(value)
+    assert value == 0.05
+    for _ in range(10):
+        value = ladder.down(value)
+    assert value == 0.005
+    assert ladder.up(0.3) == 0.32 and ladder.down(0.3) == 0.25
+
+
+def test_a_session_knows_what_is_unsaved(tmp_path: Path) -> None:
+    session = Session(FakeEngine(built(tmp_path)))
+    assert not session.unsaved
+    session.apply([step(1), step(2)])
+    assert session.unsaved and session.status.step == 2
+    session.apply([Saved(step=2, checkpoint="step-00000002", seconds=0.0)])
+    assert not session.unsaved
+    session.apply([Progress(task="evaluating", done=1, total=2)])
+    assert session.status.progress is not None
+    session.apply([Progress(task="evaluating", done=2, total=2)])
+    assert session.status.progress is None
+    session.end("gone")
+    assert session.status.state == "failed" and not session.answering

@@ -1,0 +1,150 @@
+"""The progress line: what it says, what it leaves out when the terminal is narrow, how long it
+expects the run to take."""
+
+import io
+import json
+import re
+import time
+
+import pytest
+
+from engine.config import TrainingConfig
+from engine.events import Evaluated, NonFinite, Progress, SaveFailed, Stepped
+from tui.progress_line import JsonReport, Report, Tally, TerminalReport
+
+
+def stepped(step: int, **changes: object) -> Stepped:
+    values: dict[str, object] = {
+        "step": step,
+        "epoch": step / 100,
+        "loss": 4.123456,
+        "learning_rate": 0.005,
+        "norm_before": 1.25,
+        "norm_after": 0.5,
+        "groups_before": {},
+        "groups_after": {},
+        "clip_mode": "norm",
+        "clip_threshold": 0.5,
+        "clipped": step % 2 == 0,
+        "seconds": step / 10,
+        "tokens_per_second": 12345.6,
+    }
+    return Stepped(**(values | changes))  # type: ignore[arg-type]
+
+
+def evaluated(step: int, perplexity: float = 153.2) -> Evaluated:
+    return Evaluated(
+        step=step, split="valid", loss=5.03, perplexity=perplexity, tokens=9, seconds=0.1, best=True
+    )
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic time in seconds, to be set by the test."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def tally_at_one_step_a_second(clock: list[float], limits: TrainingConfig) -> Tally:
+    tally = Tally(limits)
+    for step in range(1, 11):
+        tally.apply(stepped(step))
+        clock[0] += 1
+    return tally
+
+
+def test_says_all_that_matters(clock: list[float]) -> None:
+    tally = tally_at_one_step_a_second(clock, TrainingConfig(steps=130))
+    tally.apply(evaluated(10))
+    assert tally.line() == (
+        "step 10  epoch 0.10  loss 4.12  valid ppl 153.2  lr 0.005  norm 1.25→0.5  clip 50%  "
+        "12,346 tok/s  ETA 2:00"
+    )
+
+
+@pytest.mark.parametrize("width", range(1, 130))
+def test_fits_any_width(clock: list[float], width: int) -> None:
+    tally = tally_at_one_step_a_second(clock, TrainingConfig(steps=130))
+    tally.apply(evaluated(10))
+    line = tally.line(width)
+    assert len(line) <= width
+    assert line.startswith("step 10"[:width])
+    if width >= 45:
+        assert "loss 4.12" in line
+        assert "ETA 2:00" in line
+
+
+@pytest.mark.parametrize(
+    ("limits", "seconds"),
+    [
+        (TrainingConfig(), None),
+        (TrainingConfig(steps=20), 10),
+        (TrainingConfig(epochs=0.3), 20),
+        (TrainingConfig(minutes=0.1), 5),  # the run has trained for one second
+        (TrainingConfig(steps=20, epochs=0.3), 10),
+        (TrainingConfig(steps=5), 0),
+    ],
+)
+def test_expects_the_first_limit(
+    clock: list[float], limits: TrainingConfig, seconds: float | None
+) -> None:
+    left = tally_at_one_step_a_second(clock, limits).seconds_left()
+    assert left == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_not_finite_and_slow_tasks_are_told(clock: list[float]) -> None:
+    tally = Tally(TrainingConfig())
+    assert tally.line() == "preparing"
+    tally.apply(Progress(task="reading", done=1000, total=5000, unit="bytes"))
+    assert tally.line() == "reading 1,000 of 5,000 bytes"
+    tally.apply(Progress(task="reading", done=5000, total=5000, unit="bytes"))
+    assert tally.line() == "preparing"
+    tally.apply(stepped(1, loss=None, norm_before=None, norm_after=None))
+    assert "loss not finite" in tally.line()
+
+
+def test_plain_lines_every_ten_seconds_and_at_events(clock: list[float]) -> None:
+    out = io.StringIO()
+    report = Report(out, TrainingConfig())
+    report.apply([stepped(1), stepped(2)])
+    assert out.getvalue() == ""
+    report.apply([evaluated(2), NonFinite(step=3, tensor="lstm.0", value="nan", in_a_row=1)])
+    report.apply([SaveFailed(step=3, reason="No space\x1b[2J left")])
+    clock[0] += 10
+    report.apply([stepped(4)])
+    report.apply([stepped(5)])
+    assert out.getvalue().splitlines() == [
+        "step 2  valid loss 5.0300  perplexity 153.20  best so far",
+        "step 3  nan in lstm.0: the step was skipped",
+        "step 3  not saved: No space␛[2J left",
+        (
+            "step 4  epoch 0.04  loss 4.12  valid ppl 153.2  lr 0.005  norm 1.25→0.5  clip 67%  "
+            "12,346 tok/s"
+        ),
+    ]
+
+
+def test_terminal_line_is_rewritten(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    out = io.StringIO()
+    report = TerminalReport(out, TrainingConfig())
+    for step in range(1, 4):
+        clock[0] += 1
+        report.apply([stepped(step)])
+    report.apply([evaluated(3)])
+    pieces = re.split(r"\r\x1b\[K", out.getvalue())
+    assert [piece[:6] for piece in pieces] == ["", "step 1", "step 2", "step 3", "step 3"]
+    assert all("\n" not in piece and len(piece) < 60 for piece in pieces[:4])
+    assert pieces[4].endswith("best so far\n")
+
+
+def test_json_has_nothing_but_evaluations_and_the_summary() -> None:
+    out = io.StringIO()
+    report = JsonReport(out, TrainingConfig())
+    report.say("Saving…")
+    report.apply([stepped(1), evaluated(1), stepped(2)])
+    report.finish({"type": "Summary", "valid_loss": float("inf")}, ["Finished."])
+    first, last = map(json.loads, out.getvalue().splitlines())
+    assert (first["type"], first["step"], first["perplexity"]) == ("Evaluated", 1, 153.2)
+    assert last == {"type": "Summary", "valid_loss": None}

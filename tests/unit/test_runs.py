@@ -1,0 +1,131 @@
+"""Runs on disk: names, listing, the record."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.config import preset, replace
+from engine.errors import UserError
+from engine.events import AnyEvent, Evaluated, Progress, Sampled, StateChanged
+from engine.service import runs
+from engine.service.record import Record
+
+CONFIG = preset("toy")
+
+
+def test_names_are_made_from_the_corpus(tmp_path: Path) -> None:
+    def name(source: str) -> str:
+        config = replace(CONFIG, {"corpus.source": source})
+        return runs.create_run(tmp_path, None, config).name
+
+    assert name("toy-world") == "toy-world-1"
+    assert name("toy-world") == "toy-world-2"
+    assert name("/some/where/my novel.txt") == "my-novel-1"
+    assert name("/data/shakespeare/input.txt") == "shakespeare-1"
+    assert name("/data/*") == "run-1"
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "-x", "a" * 81, "tab\t", "ü"])
+def test_unusable_names_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="can't be a run's name"):
+        runs.create_run(tmp_path, name, CONFIG)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_taken_name_is_refused_and_nothing_is_lost(tmp_path: Path) -> None:
+    folder = runs.create_run(tmp_path, "mine", CONFIG)
+    other = replace(CONFIG, {"model.layers": 3})
+    with pytest.raises(UserError, match="There is a run 'mine' already"):
+        runs.create_run(tmp_path, "mine", other)
+    assert runs.load_config(folder) == CONFIG
+
+
+def test_a_file_in_the_way_of_the_models_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("")
+    with pytest.raises(UserError, match="Can't write to"):
+        runs.create_run(tmp_path / "models", None, CONFIG)
+
+
+def test_the_models_folder_is_the_option_else_the_variable_else_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(runs.MODELS_VARIABLE, raising=False)
+    assert runs.models_dir(None) == tmp_path / "saved_models"
+    monkeypatch.setenv(runs.MODELS_VARIABLE, str(tmp_path / "there"))
+    assert runs.models_dir(None) == tmp_path / "there"
+    assert runs.models_dir(Path("here")) == tmp_path / "here"
+
+
+def test_damaged_runs_are_listed_with_what_is_wrong(tmp_path: Path) -> None:
+    runs.create_run(tmp_path, "good", CONFIG)
+    bad = runs.create_run(tmp_path, "bad", CONFIG)
+    (bad / "config.json").write_text("{")
+    problems = {info.name: info.problem for info in runs.list_runs(tmp_path)}
+    assert problems["good"] == ""
+    assert "config.json is damaged" in problems["bad"]
+
+
+def test_a_missing_run_is_one_sentence_with_near_names(tmp_path: Path) -> None:
+    runs.create_run(tmp_path, "shakespeare-1", CONFIG)
+    with pytest.raises(UserError, match=r"is it shakespeare-1\?"):
+        runs.find_run(tmp_path, "shakespear-1")
+    assert runs.find_run(tmp_path, "shakespeare-1") == tmp_path / "shakespeare-1"
+    assert runs.find_run(tmp_path, str(tmp_path / "shakespeare-1")).name == "shakespeare-1"
+
+
+def test_the_record_keeps_what_happened_and_only_the_newest_progress(tmp_path: Path) -> None:
+    batches: list[list[AnyEvent]] = []
+    record = Record(tmp_path, batches.append)
+    evaluated = Evaluated(
+        step=3, split="valid", loss=1.0, perplexity=2.718, tokens=10, seconds=0.1, best=True
+    )
+    for done in range(5):
+        record.add(Progress(task="evaluating", done=done, total=5))
+    record.add(evaluated)
+    record.add(StateChanged(state="paused"))
+    record.add(Sampled(step=3, text="\u2028 \x1b[31m\nend"))
+    record.flush()
+    assert [type(event).__name__ for event in batches[0]] == [
+        "Progress",
+        "Evaluated",
+        "StateChanged",
+        "Sampled",
+    ]
+    assert batches[0][0] == Progress(task="evaluating", done=4, total=5)
+    assert record.size == (tmp_path / "metrics.jsonl").stat().st_size
+    past = list(runs.read_metrics(tmp_path))
+    assert past == [batches[0][1], batches[0][3]]
+
+
+def test_a_line_cut_short_by_a_crash_is_left_out_and_a_damaged_one_is_told(tmp_path: Path) -> None:
+    sampled = Sampled(step=1, text="x")
+    line = msgspec.json.encode(sampled) + b"\n"
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(line + line[:-9])
+    assert list(runs.read_metrics(tmp_path)) == [sampled]
+    path.write_bytes(line + b"{nonsense}\n")
+    with pytest.raises(UserError, match="damaged in line 2"):
+        list(runs.read_metrics(tmp_path))
+    assert list(runs.read_metrics(tmp_path / "nowhere")) == []
+
+
+def test_a_record_cut_short_goes_on_after_its_last_whole_line(tmp_path: Path) -> None:
+    sampled = Sampled(step=1, text="x")
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(msgspec.json.encode(sampled) + b"\n" + b'{"type":"Sam')
+    record = Record(tmp_path, lambda _: None)
+    record.rewind(1)
+    record.add(Sampled(step=2, text="y"))
+    record.close()
+    assert list(runs.read_metrics(tmp_path)) == [sampled, Sampled(step=2, text="y")]
+
+
+def test_only_a_run_that_was_never_opened_is_discarded(tmp_path: Path) -> None:
+    fresh = runs.create_run(tmp_path, "fresh", CONFIG)
+    opened = runs.create_run(tmp_path, "opened", CONFIG)
+    (opened / "engine.lock").touch()
+    for folder in (fresh, opened):
+        runs.discard_unopened(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["opened"]

@@ -1,0 +1,389 @@
+"""A corpus from end to end: splits, published counts, fingerprint, cache, progress, memory."""
+
+import gzip
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from engine.config import CorpusConfig, preset
+from engine.errors import UserError
+from engine.events import Progress
+from engine.text import corpus as corpus_module
+from engine.text.corpus import Corpus, encode_source, open_corpus
+from engine.text.splitting import divide
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+LINES = "".join(f"line {number} says w{number % 7} and w{number % 11}\n" for number in range(400))
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LSTM_TUI_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def opened(source: Path | str, **settings: object) -> Corpus:
+    return open_corpus(msgspec.convert({"source": str(source), **settings}, CorpusConfig))
+
+
+def problem(source: Path | str, **settings: object) -> str:
+    with pytest.raises(UserError) as caught:
+        opened(source, **settings)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_bytes(text.encode())
+    return path
+
+
+def text_of(corpus: Corpus, split: str) -> str:
+    return corpus.tokenizer.decode(corpus.splits[split].tolist())
+
+
+# --- splits -----------------------------------------------------------------------------------
+
+
+def test_a_text_is_split_by_position_at_line_ends(tmp_path: Path) -> None:
+    corpus = opened(
+        write(tmp_path / "a.txt", LINES),
+        tokenizer="character",
+        valid_fraction=0.2,
+        test_fraction=0.1,
+    )
+    train, valid, test = (text_of(corpus, split) for split in ("train", "valid", "test"))
+    assert train + valid + test == LINES
+    assert train.endswith("\n")
+    assert valid.endswith("\n")
+    for part, share in ((train, 0.7), (valid, 0.2), (test, 0.1)):
+        assert len(part) / len(LINES) == pytest.approx(share, abs=0.01)
+
+
+def test_without_a_line_end_near_the_split_is_exact(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "abcdefghij" * 1000)
+    corpus = opened(path, tokenizer="character", valid_fraction=0.05, test_fraction=0.05)
+    assert corpus.summary.tokens == {"train": 9000, "valid": 500, "test": 500}
+    assert "\n" not in corpus.tokenizer.vocabulary.tokens
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 64, 5000])
+def test_where_the_chunks_end_does_not_move_a_split(size: int) -> None:
+    text = "".join(f"{'x' * (number % 37)}\n" for number in range(100))
+    shares = {"valid": 0.2, "test": 0.1}
+
+    def splits(size: int) -> dict[str, str]:
+        chunks = [text[i : i + size] for i in range(0, len(text), size)]
+        parts: dict[str, str] = {}
+        for split, chunk in divide("train", chunks, len(text), shares):
+            assert chunk
+            parts[split] = parts.get(split, "") + chunk
+        return parts
+
+    whole = splits(len(text))
+    assert "".join(whole.values()) == text
+    assert list(whole) == ["train", "valid", "test"]
+    if size >= 64:  # a chunk this long has a line end near any cut, as real chunks do
+        assert splits(size) == whole
+
+
+def test_given_splits_are_taken_as_they_are(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        write(tmp_path / f"{split}.txt", f"this is {split} text\n" * 5)
+    corpus = opened(tmp_path, tokenizer="character")
+    for split in ("train", "valid", "test"):
+        expected = f"this is {split} text\n" * 5
+        assert len(corpus.splits[split]) == len(expected)
+    assert text_of(corpus, "train") == "this is train text\n" * 5
+    assert corpus.summary.files == 3
+    assert corpus.summary.lines == 15
+
+
+def test_a_missing_valid_is_cut_from_train_and_a_missing_test_is_none(tmp_path: Path) -> None:
+    write(tmp_path / "train.txt", LINES)
+    assert list(opened(tmp_path).splits) == ["train", "valid"]
+    write(tmp_path / "test.txt", "line 1 says w1 and w1\n")
+    corpus = opened(tmp_path, tokenizer="character")
+    assert list(corpus.splits) == ["train", "valid", "test"]
+    assert text_of(corpus, "train") + text_of(corpus, "valid") == LINES
+    assert text_of(corpus, "test") == "line 1 says w1 and w1\n"
+
+
+def test_too_little_text_for_a_split_or_at_all(tmp_path: Path) -> None:
+    assert list(opened(write(tmp_path / "a.txt", "one two three")).splits) == ["train"]
+    assert "too little text" in problem(write(tmp_path / "b.txt", "one"))
+    assert "is empty" in problem(write(tmp_path / "c.txt", ""))
+    assert "is empty" in problem(write(tmp_path / "d.txt", " \n\n  \n"))
+    assert "too little text" in problem(write(tmp_path / "e.txt", "... !"), punctuation="drop")
+
+
+# --- what comes out ---------------------------------------------------------------------------
+
+
+def test_the_summary_counts(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "Grüße an Ä.\r\ngrüße an B.\nno end")
+    summary = opened(path, valid_fraction=0, test_fraction=0).summary
+    text = "Grüße an Ä.\ngrüße an B.\nno end"
+    assert summary.source == str(path)
+    assert (summary.bytes, summary.characters) == (len(text.encode()), len(text))
+    assert (summary.lines, summary.files) == (3, 1)
+    assert summary.tokens == {"train": 12}
+    assert summary.frequent[:4] == [("grüße", 2), ("an", 2), (".", 2), ("<eos>", 2)]
+    assert ("<unk>", 0) not in summary.frequent
+    assert summary.vocabulary == len(summary.frequent) + 1
+    assert summary.unknown_rate == {"train": 0.0}
+    assert "lower case" in summary.tokenizer
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "whitespace", "character", "subword"])
+def test_counts_and_unknown_rate_are_those_of_the_ids(tokenizer: str) -> None:
+    corpus = opened("python-docs", tokenizer=tokenizer, max_vocabulary=300)
+    vocabulary = corpus.tokenizer.vocabulary
+    train = np.bincount(corpus.splits["train"], minlength=len(vocabulary))
+    assert train.tolist() == vocabulary.counts
+    assert vocabulary.counts == sorted(vocabulary.counts, reverse=True)
+    assert len(vocabulary) <= 300
+    for split, ids in corpus.splits.items():
+        assert ids.dtype == np.uint16
+        assert isinstance(ids, np.memmap)
+        assert not ids.flags.writeable
+        assert corpus.summary.unknown_rate[split] == (ids == vocabulary.unknown).mean()
+    assert corpus.summary.unknown_rate["train"] > 0.1 or tokenizer in ("character", "subword")
+
+
+def test_a_large_vocabulary_takes_wider_ids(tmp_path: Path) -> None:
+    words = " ".join(f"w{number}" for number in range(70_000))
+    corpus = opened(write(tmp_path / "a.txt", words), valid_fraction=0, max_vocabulary=100_000)
+    assert corpus.splits["train"].dtype == np.uint32
+    assert int(corpus.splits["train"].max()) >= 65_536
+
+
+def test_the_first_presets_corpora_open() -> None:
+    for name in ("toy", "laptop"):
+        corpus = open_corpus(preset(name).corpus)
+        assert list(corpus.splits) == ["train", "valid", "test"]
+
+
+@pytest.mark.skipif(not (DATA / "ptb").exists(), reason="Penn Treebank isn't here")
+def test_penn_treebank_as_published() -> None:
+    summary = opened(DATA / "ptb", tokenizer="whitespace", max_vocabulary=50_000).summary
+    assert summary.tokens == {"train": 929_589, "valid": 73_760}
+    assert summary.vocabulary == 10_000
+
+
+@pytest.mark.skipif(not (DATA / "wikitext-2").exists(), reason="WikiText-2 isn't here")
+def test_wikitext_2_as_published() -> None:
+    summary = opened(DATA / "wikitext-2", tokenizer="whitespace", max_vocabulary=50_000).summary
+    assert summary.tokens == {"train": 2_088_628, "valid": 217_646}
+    assert summary.vocabulary == 33_278
+
+
+@pytest.mark.skipif(not (DATA / "tinyshakespeare").exists(), reason="Shakespeare isn't here")
+def test_tiny_shakespeare_by_characters() -> None:
+    corpus = opened(DATA / "tinyshakespeare" / "input.txt", tokenizer="character")
+    assert sum(corpus.summary.tokens.values()) == corpus.summary.characters == 1_115_394
+    assert corpus.summary.vocabulary == 65 + 1
+
+
+def test_another_text_under_the_same_tokenizer(tmp_path: Path) -> None:
+    corpus = opened(write(tmp_path / "a.txt", "the cat sat\nthe dog sat\n"), valid_fraction=0)
+    other = encode_source(str(write(tmp_path / "b.txt", "the bird sat\n")), corpus.tokenizer)
+    assert corpus.tokenizer.decode(other.ids.tolist()) == "the <unk> sat\n"
+    assert (other.characters, other.unknown, other.ids.dtype) == (13, 1, np.uint16)
+
+
+def test_one_split_of_another_corpus(tmp_path: Path) -> None:
+    tokenizer = opened(write(tmp_path / "a.txt", LINES), tokenizer="character").tokenizer
+    folder = tmp_path / "given"
+    folder.mkdir()
+    write(folder / "train.txt", "line 1 says\n")
+    write(folder / "valid.txt", "w1\n")
+    assert tokenizer.decode(encode_source(str(folder), tokenizer, split="valid").ids) == "w1\n"
+    assert tokenizer.decode(encode_source(str(folder), tokenizer).ids) == "line 1 says\nw1\n"
+    for source, split in ((folder, "test"), (tmp_path / "a.txt", "valid")):
+        with pytest.raises(UserError, match=r"has no (test\.txt|splits of its own)"):
+            encode_source(str(source), tokenizer, split=split)
+    write(folder / "valid.txt", "w")
+    with pytest.raises(UserError, match="too little text"):
+        encode_source(str(folder), tokenizer, split="valid")
+
+
+# --- fingerprint and cache --------------------------------------------------------------------
+
+
+def test_the_fingerprint_is_that_of_the_text_and_how_it_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", LINES)
+    first = opened(path).fingerprint
+    assert opened(path).fingerprint == first
+    packed = tmp_path / "b.txt.gz"
+    packed.write_bytes(gzip.compress(LINES.encode("utf-16")))
+    assert opened(packed).fingerprint == first
+    others = [
+        opened(path, min_count=2),
+        opened(path, valid_fraction=0.1),
+        opened(path, lowercase=False),
+        opened(write(tmp_path / "c.txt", LINES + "more\n")),
+    ]
+    assert len({first, *(corpus.fingerprint for corpus in others)}) == 5
+
+
+def test_the_second_opening_finds_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.txt", LINES)
+    first = opened(path)
+    monkeypatch.setattr(corpus_module, "learn_tokenizer", None)  # not needed again
+    second = opened(path)
+    assert (first.summary.cached, second.summary.cached) == (False, True)
+    assert msgspec.structs.replace(second.summary, cached=False) == first.summary
+    assert {split: ids.tolist() for split, ids in second.splits.items()} == {
+        split: ids.tolist() for split, ids in first.splits.items()
+    }
+
+
+def test_the_cache_may_be_given(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", LINES)
+    corpus = open_corpus(CorpusConfig(source=str(path)), cache=tmp_path / "here")
+    files = {path.name for path in (tmp_path / "here" / "corpora" / corpus.fingerprint).iterdir()}
+    assert files == {"train.ids", "valid.ids", "test.ids", "tokenizer.json", "manifest.json"}
+    assert len(list((tmp_path / "here" / "corpora").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["cut", "odd", "grown", "emptied", "foreign id", "no manifest", "manifest", "tokenizer"],
+)
+def test_a_damaged_cache_is_never_used(tmp_path: Path, damage: str) -> None:
+    path = write(tmp_path / "a.txt", LINES)
+    config = CorpusConfig(source=str(path))
+    good = open_corpus(config, cache=tmp_path)
+    expected = good.splits["valid"].tolist()
+    folder = tmp_path / "corpora" / good.fingerprint
+    ids = folder / "valid.ids"
+    data = ids.read_bytes()
+    match damage:
+        case "cut":
+            ids.write_bytes(data[:-2])
+        case "odd":
+            ids.write_bytes(data[:-1])
+        case "grown":
+            ids.write_bytes(data + data)
+        case "emptied":
+            ids.write_bytes(b"")
+        case "foreign id":
+            ids.write_bytes(b"\xff\xff" + data[2:])
+        case "no manifest":
+            (folder / "manifest.json").unlink()
+        case "manifest":
+            (folder / "manifest.json").write_bytes(b'{"dtype": "object"}')
+        case "tokenizer":
+            (folder / "tokenizer.json").write_bytes(b"{")
+    again = open_corpus(config, cache=tmp_path)
+    assert not again.summary.cached
+    assert again.splits["valid"].tolist() == expected
+    assert open_corpus(config, cache=tmp_path).summary.cached
+
+
+def test_a_corpus_half_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.txt", LINES)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(corpus_module, "learn_tokenizer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        open_corpus(CorpusConfig(source=str(path)), cache=tmp_path)
+    assert list((tmp_path / "corpora").iterdir()) == []
+
+
+def test_a_cache_that_can_not_be_written_is_one_sentence(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", LINES)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="LSTM_TUI_CACHE"):
+        open_corpus(CorpusConfig(source=str(path)), cache=tmp_path / "file")
+
+
+def test_a_file_that_changes_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.txt", LINES)
+    learn = corpus_module.learn_tokenizer
+
+    def learn_and_change(*arguments: object) -> object:
+        tokenizer = learn(*arguments)  # type: ignore[arg-type]
+        write(path, LINES + "more\n")
+        return tokenizer
+
+    monkeypatch.setattr(corpus_module, "learn_tokenizer", learn_and_change)
+    assert "changed while it was being read" in problem(path)
+
+
+# --- progress and memory ----------------------------------------------------------------------
+
+
+def test_progress_begins_goes_on_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_module, "REPORT_EVERY", 0)
+    write(tmp_path / "train.txt", LINES * 200)
+    write(tmp_path / "valid.txt", LINES * 200)
+    told: list[Progress] = []
+    config = CorpusConfig(source=str(tmp_path))
+    open_corpus(config, progress=told.append)
+    assert list(dict.fromkeys(event.task for event in told)) == ["reading", "counting", "encoding"]
+    for task, unit in (("reading", "bytes"), ("counting", "characters")):
+        events = [event for event in told if event.task == task]
+        done = [event.done for event in events]
+        assert len(done) > 2
+        assert done == sorted(done)
+        assert done[-1] == events[0].total == events[-1].total
+        assert {event.unit for event in events} == {unit}
+
+
+def test_progress_is_told_at_most_ten_times_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(10**9))
+    monkeypatch.setattr(corpus_module.time, "monotonic", lambda: next(clock) * 0.001)
+    monkeypatch.setattr("engine.text.reading.BLOCK", 1000)
+    told: list[Progress] = []
+    path = write(tmp_path / "a.txt", LINES * 20)
+    open_corpus(CorpusConfig(source=str(path)), progress=told.append)
+    reading = [event for event in told if event.task == "reading"]
+    blocks = path.stat().st_size // 1000
+    assert 2 <= len(reading) <= blocks // 50
+
+
+MEASURE = """
+import resource, sys
+from engine.config import CorpusConfig
+from engine.text.corpus import open_corpus
+corpus = open_corpus(CorpusConfig(source=sys.argv[1], tokenizer=sys.argv[2], max_vocabulary=5000))
+unit = 1 if sys.platform == "darwin" else 1024
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+"""
+
+
+def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    words = [f"word-{int(rng.paretovariate(0.7)) % 30_000}" for _ in range(120_000)]
+    block = "".join(" ".join(words[i : i + 12]) + "\n" for i in range(0, len(words), 12))
+    small, large = tmp_path / "small.txt", tmp_path / "large.txt"
+    small.write_text(block * 3)
+    large.write_text(block * 30)
+    size = large.stat().st_size
+    assert size > 25_000_000
+
+    def peak(path: Path) -> int:
+        command = [sys.executable, "-c", MEASURE, str(path), "whitespace"]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        return int(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
+
+    # What the large one may add is its ids, which are mapped: two bytes for each token.
+    ids = 2 * 30 * (len(words) + block.count("\n"))
+    assert peak(large) - peak(small) < ids + 5_000_000
