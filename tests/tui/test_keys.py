@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.widgets import Input
 
 from engine.config import preset
@@ -253,6 +254,39 @@ async def test_ctrl_q_quits_from_an_input_and_from_a_dialog(tmp_path: Path) -> N
         await room.until(lambda: isinstance(room.app.screen, OpenCorpus))
         await room.press("ctrl+q")
         await room.until(lambda: room.app._exit)
+
+
+def burst(room: Room, *keys: str) -> None:
+    """Keys that a slow line delivers together: all are there before the first is acted on."""
+    named = {"ctrl+u": "\x15", "enter": "\r", "tab": "\t"}
+    for key in keys:
+        room.app.post_message(events.Key(key, named.get(key, key)))
+
+
+async def test_keys_that_arrive_together_keep_their_order(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING)
+        word = room.app.playground.query_one("#word", Input)
+        burst(room, "3", "enter", "ctrl+u", *"library", "enter", "s")
+        await room.until(lambda: room.engine.asked(p.Save))
+        assert word.value == "library"
+        await room.press("3", "enter")
+        burst(room, "ctrl+u", *"cat", "enter", "e")
+        await room.until(lambda: room.engine.asked(p.Evaluate))
+        assert word.value == "cat"
+
+
+async def test_tab_in_a_form_goes_before_what_is_typed_after_it(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.press("r")
+        await room.until(lambda: isinstance(room.app.screen, NewRun))
+        fields = list(room.app.screen.query(Input))
+        fields[1].value = ""
+        fields[0].focus()
+        await room.pilot.pause()
+        burst(room, *"mine", "tab", *"toy-world")
+        await room.until(lambda: fields[0].value + fields[1].value == "minetoy-world")
+        assert fields[0].value == "mine"
 
 
 async def test_a_key_can_be_remapped(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ from tui.widgets.corpus_pane import CorpusPane
 from tui.widgets.generation_pane import GenerationPane
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.neighbours_pane import NeighboursPane
-from tui.widgets.pane import MUTED, AskingPane, Block, Pane
+from tui.widgets.pane import MUTED, AskingPane, Block, Pane, take_key
 from tui.widgets.status_line import StatusLine
 from tui.widgets.tab_strip import TabStrip
 from tui.widgets.training_pane import TrainingPane
@@ -227,7 +227,10 @@ class Playground(Screen[None]):
             pane.writing = False
             self.stale = True
 
-    # --- focus --------------------------------------------------------------------------------
+    # --- keys and focus -----------------------------------------------------------------------
+
+    async def _on_key(self, event: events.Key) -> None:
+        await take_key(self, event)
 
     def watch_current(self, before: str, now: str) -> None:
         old, new = self.query_one(f"#{before}", Pane), self.query_one(f"#{now}", Pane)

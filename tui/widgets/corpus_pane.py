@@ -11,7 +11,7 @@ from engine.events import CorpusSummary
 from engine.service.protocol import AnyAnswer, AnyQuery, Represent, Representation, TokenView
 from tui.sanitize import content, visible
 from tui.session import Session
-from tui.widgets.pane import MUTED, AskingPane, Block, Labelled, LineInput, fit
+from tui.widgets.pane import MUTED, AskingPane, Block, Labelled, PaneInput, fit
 
 EXAMPLE = "I am going to office."
 _WORD = 14
@@ -34,7 +34,7 @@ class CorpusPane(AskingPane):
     def compose(self) -> ComposeResult:
         yield Block(id="facts")
         yield Block(id="frequent")
-        yield Labelled("sentence", LineInput(EXAMPLE, id="sentence"))
+        yield Labelled("sentence", PaneInput(EXAMPLE, id="sentence"))
         yield Block(id="comparison")
 
     def draw(self, session: Session | None) -> None:

@@ -13,7 +13,7 @@ from engine.service.protocol import Generate, TextPiece
 from tui.sanitize import content
 from tui.session import Session
 from tui.widgets.flow import Flow
-from tui.widgets.pane import MUTED, Block, Labelled, LineInput, Pane
+from tui.widgets.pane import MUTED, Block, Labelled, Pane, PaneInput
 
 PER_SECOND = 20.0
 """Tokens a second: as fast as people read along."""
@@ -57,7 +57,7 @@ class GenerationPane(Pane):
         self._refusal = ""
 
     def compose(self) -> ComposeResult:
-        prompt = LineInput(placeholder="empty: a new sentence", id="prompt")
+        prompt = PaneInput(placeholder="empty: a new sentence", id="prompt")
         yield Labelled("prompt", prompt, Block(id="temperature"))
         yield Flow(id="passages")
 
@@ -128,8 +128,6 @@ class GenerationPane(Pane):
         self._refusal = ""
 
     def on_input_submitted(self) -> None:
-        """Enter gives the keys back and starts writing."""
-        self.screen.set_focus(None)
         self.post_message(self.Prompted())
 
     def _take_samples(self, session: Session | None) -> None:

@@ -9,7 +9,7 @@ from engine.events import CorpusSummary
 from engine.service.protocol import AnyAnswer, AnyQuery, Neighbour, NeighbourList, Neighbours
 from tui.sanitize import content, visible
 from tui.session import Session
-from tui.widgets.pane import MUTED, AskingPane, Block, Labelled, LineInput, fit
+from tui.widgets.pane import MUTED, AskingPane, Block, Labelled, PaneInput, fit
 
 _FIRST_WORD = "mathematician"
 _MEANING = "cosine: 1 same direction, 0 unrelated"
@@ -29,7 +29,7 @@ class NeighboursPane(AskingPane):
         self._refusal = ""
 
     def compose(self) -> ComposeResult:
-        yield Labelled("word", LineInput(_FIRST_WORD, id="word"))
+        yield Labelled("word", PaneInput(_FIRST_WORD, id="word"))
         yield Block(id="seen")
         yield Block(id="nearest")
         yield Block(id="meaning")

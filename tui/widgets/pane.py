@@ -1,11 +1,13 @@
 """What the panes of the playground share: a frame, inputs, and blocks of text."""
 
 import asyncio
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rich.cells import cell_len, set_cell_size
+from textual import events
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
@@ -70,9 +72,7 @@ class AskingPane(Pane):
         self.edited.set()
 
     def on_input_submitted(self) -> None:
-        """Enter gives the keys back to the playground."""
         self.edited.set()
-        self.screen.set_focus(None)
 
 
 class Block(Static):
@@ -104,6 +104,31 @@ class LineInput(Input):
 
     def validate_value(self, value: str) -> str:
         return visible(value)
+
+    async def _on_key(self, event: events.Key) -> None:
+        event.prevent_default()
+        await take_key(self.screen, event)
+
+
+class PaneInput(LineInput):
+    """An input in a pane: Enter gives the keys back to the playground."""
+
+    async def action_submit(self) -> None:
+        await super().action_submit()
+        self.screen.set_focus(None)
+
+
+async def take_key(screen: Screen[Any], event: events.Key) -> None:
+    """Act on a key now, so that many that arrive at once (a slow line, a paste) keep their order.
+
+    Textual sends a key to what had the focus when it arrived, and runs its binding only once it has
+    bubbled up to the app: of "ctrl+u a b" read together, ctrl+u would come last.
+    """
+    focused = screen.focused
+    if isinstance(focused, LineInput) and event.is_printable:
+        await Input._on_key(focused, event)
+    elif await screen.app._check_bindings(event.key):
+        event.stop()
 
 
 class Labelled(Horizontal):
