@@ -16,10 +16,14 @@ from engine.errors import UserError
 
 TokenizerName = Literal["word", "whitespace", "character", "subword"]
 Punctuation = Literal["separate", "drop"]
-OptimiserName = Literal["sgd", "adamw"]
-ScheduleName = Literal["constant", "cosine"]
-ClipMode = Literal["off", "norm", "value"]
+OptimiserName = Literal["sgd", "adam", "adamw", "nt-asgd"]
+ScheduleName = Literal["constant", "linear", "cosine", "one-cycle", "plateau"]
+ClipMode = Literal["off", "norm", "value", "layer", "adaptive"]
+NonFinitePolicy = Literal["skip", "stop", "roll-back", "let-it-happen"]
 
+
+_ENDING = ("linear", "cosine", "one-cycle")
+"""Schedules that have to know where the run ends."""
 
 # Ranges never say gt=0: msgspec compares with the smallest denormal then, and the engine, which
 # flushes denormals to zero, would let a zero through.
@@ -81,41 +85,138 @@ class ModelConfig(Section, frozen=True):
     hidden_size: Annotated[
         int, Meta(ge=1, le=8192, description="Units in each LSTM layer: more remember more.")
     ] = 128
+    last_size: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=8192,
+                description="Units in the last LSTM layer; none takes hidden_size "
+                "(awd-lstm-lm takes embedding_size).",
+            ),
+        ]
+        | None
+    ) = None
     layers: Annotated[int, Meta(ge=1, le=16, description="LSTM layers stacked.")] = 1
-    dropout: Annotated[
-        float,
-        Meta(
-            ge=0,
-            lt=1,
-            description="Share of activations zeroed while training, against over-fitting.",
-        ),
-    ] = 0.0
     tied: Annotated[
         bool,
         Meta(
             description="Share the embedding with the output layer (Press & Wolf 2017): fewer "
-            "weights; needs embedding_size = hidden_size."
+            "weights. Where the last layer has another size than the embedding, a projection "
+            "joins them."
         ),
     ] = True
     init_range: Annotated[
         float,
-        Meta(ge=1e-6, le=1, description="Embedding weights start uniform in [-range, range]."),
+        Meta(
+            ge=1e-6,
+            le=1,
+            description="Embedding and output weights start uniform in [-range, range].",
+        ),
     ] = 0.1
+    forget_bias: (
+        Annotated[
+            float,
+            Meta(
+                ge=-10,
+                le=10,
+                description="What the forget gates' bias starts at: 1 remembers longer at first "
+                "(Jozefowicz et al. 2015); none draws it like the other biases.",
+            ),
+        ]
+        | None
+    ) = None
+
+
+class RegularisationConfig(Section, frozen=True):
+    """What holds the model back while it trains, against over-fitting; off in evaluation."""
+
+    embedding_dropout: Annotated[
+        float,
+        Meta(ge=0, lt=1, description="Share of the words zeroed for a whole window (Gal 2016)."),
+    ] = 0.0
+    input_dropout: Annotated[
+        float,
+        Meta(
+            ge=0,
+            lt=1,
+            description="Share of each word vector's numbers zeroed, the same through a window "
+            "(locked dropout, Gal & Ghahramani 2016).",
+        ),
+    ] = 0.0
+    layer_dropout: Annotated[
+        float,
+        Meta(ge=0, lt=1, description="Share of units zeroed between two LSTM layers, locked."),
+    ] = 0.0
+    output_dropout: Annotated[
+        float,
+        Meta(ge=0, lt=1, description="Share of units zeroed after the last LSTM layer, locked."),
+    ] = 0.0
+    weight_drop: Annotated[
+        float,
+        Meta(
+            ge=0,
+            lt=1,
+            description="Share of the recurrent weights zeroed for a window (DropConnect, Merity "
+            "et al. 2018).",
+        ),
+    ] = 0.0
+    activation: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100,
+            description="AR: weight of the mean square of the last layer's activations, added to "
+            "the loss (Merity et al. 2018 take 2).",
+        ),
+    ] = 0.0
+    temporal_activation: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100,
+            description="TAR: weight of the mean square of their change from token to token "
+            "(Merity et al. 2018 take 1).",
+        ),
+    ] = 0.0
 
 
 class OptimiserConfig(Section, frozen=True):
     """How a gradient becomes a change of the weights."""
 
     name: Annotated[
-        OptimiserName, Meta(description="sgd is plain and strong on PTB; adamw needs less tuning.")
+        OptimiserName,
+        Meta(
+            description="sgd is plain and strong on PTB; adam and adamw need less tuning; nt-asgd "
+            "is sgd that averages its weights once validation stalls (Merity et al. 2018)."
+        ),
     ] = "adamw"
     learning_rate: Annotated[
         float,
         Meta(ge=1e-9, le=1000, description="About 20 for sgd, about 0.005 for adamw."),
     ] = 0.005
-    weight_decay: Annotated[
-        float, Meta(ge=0, le=1, description="Pulls weights towards zero at every step.")
+    momentum: Annotated[
+        float,
+        Meta(ge=0, lt=1, description="Share of the last change that goes on (sgd, nt-asgd)."),
     ] = 0.0
+    weight_decay: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Pulls weights towards zero at every step: through the gradient, for adamw "
+            "apart from it (Loshchilov & Hutter 2019).",
+        ),
+    ] = 0.0
+    trigger: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="nt-asgd averages once validation is worse than the best of all but the "
+            "last this many.",
+        ),
+    ] = 5
 
 
 class ScheduleConfig(Section, frozen=True):
@@ -124,13 +225,22 @@ class ScheduleConfig(Section, frozen=True):
     name: Annotated[
         ScheduleName,
         Meta(
-            description="constant, or cosine decay to zero over the run's steps or epochs "
-            "(Loshchilov & Hutter 2017)."
+            description="constant; linear and cosine fall to zero at the run's limit (Loshchilov & "
+            "Hutter 2017); one-cycle rises to the rate and falls (Smith & Topin 2019); plateau "
+            "divides the rate where validation stops improving."
         ),
     ] = "constant"
     warmup_steps: Annotated[
-        int, Meta(ge=0, le=1_000_000, description="Steps over which the rate rises from zero.")
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Steps over which the rate rises from zero (not for one-cycle).",
+        ),
     ] = 0
+    divide_by: Annotated[
+        float, Meta(ge=1.01, le=1000, description="What plateau divides the rate by.")
+    ] = 4.0
 
 
 class ClippingConfig(Section, frozen=True):
@@ -139,14 +249,28 @@ class ClippingConfig(Section, frozen=True):
     mode: Annotated[
         ClipMode,
         Meta(
-            description="norm rescales the whole gradient, value cuts each number into "
-            "[-threshold, threshold], off lets it through."
+            description="norm rescales the whole gradient; value cuts each number into "
+            "[-threshold, threshold]; layer rescales each parameter group by itself; adaptive "
+            "takes a percentile of the norms so far (Seetharaman et al. 2020); off lets it through."
         ),
     ] = "norm"
     threshold: Annotated[
         float,
-        Meta(ge=1e-9, le=1e6, description="The largest norm (or number) let through unchanged."),
+        Meta(
+            ge=1e-9,
+            le=1e6,
+            description="The largest norm (or number) let through unchanged; for adaptive only "
+            "until it has seen 10 norms.",
+        ),
     ] = 1.0
+    percentile: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=100,
+            description="Adaptive clipping's threshold: this percentile of the norms so far.",
+        ),
+    ] = 10.0
 
 
 class TrainingConfig(Section, frozen=True):
@@ -163,6 +287,13 @@ class TrainingConfig(Section, frozen=True):
             description="Tokens back-propagated through at once; the carried state goes on.",
         ),
     ] = 32
+    random_bptt: Annotated[
+        bool,
+        Meta(
+            description="Vary the window's length around bptt, the rate with it, so that no token "
+            "always stands at a window's edge (Merity et al. 2018)."
+        ),
+    ] = False
     steps: Annotated[int, Meta(ge=1, description="Finish after this many steps.")] | None = None
     epochs: (
         Annotated[float, Meta(ge=1e-6, description="Finish after this many passes over the text.")]
@@ -170,6 +301,17 @@ class TrainingConfig(Section, frozen=True):
     ) = None
     minutes: (
         Annotated[float, Meta(ge=1e-6, description="Finish after this many minutes of training.")]
+        | None
+    ) = None
+    patience: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                description="Early stopping: finish after this many validations without a better "
+                "one.",
+            ),
+        ]
         | None
     ) = None
     evaluate_every: Annotated[
@@ -183,6 +325,21 @@ class TrainingConfig(Section, frozen=True):
         int,
         Meta(ge=0, description="Steps between checkpoints; 0 saves about once a minute."),
     ] = 0
+    keep: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Checkpoints kept, the newest; the best by validation stays besides.",
+        ),
+    ] = 2
+    non_finite: Annotated[
+        NonFinitePolicy,
+        Meta(
+            description="On a loss or gradient that is nan or inf: skip the step, stop, roll-back "
+            "to the last checkpoint at half the rate, or let-it-happen, to see a run explode."
+        ),
+    ] = "skip"
     seed: Annotated[int, Meta(ge=0, le=2**53, description="The same seed gives the same run.")] = 1
     threads: Annotated[
         int,
@@ -198,6 +355,7 @@ class RunConfig(Section, frozen=True):
     preset: str = "laptop"
     corpus: CorpusConfig = CorpusConfig()
     model: ModelConfig = ModelConfig()
+    regularisation: RegularisationConfig = RegularisationConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     clipping: ClippingConfig = ClippingConfig()
@@ -211,6 +369,17 @@ class Preset(Struct, frozen=True):
     config: RunConfig
 
 
+_AWD_MODEL = ModelConfig(embedding_size=400, hidden_size=1150, last_size=400, layers=3)
+_AWD_REGULARISATION = RegularisationConfig(
+    embedding_dropout=0.1,
+    input_dropout=0.4,
+    layer_dropout=0.25,
+    output_dropout=0.4,
+    weight_drop=0.5,
+    activation=2.0,
+    temporal_activation=1.0,
+)
+_AWD_OPTIMISER = OptimiserConfig(name="nt-asgd", learning_rate=30.0, weight_decay=1.2e-6)
 PRESETS: Mapping[str, Preset] = {
     "toy": Preset(
         "Learns the toy world's words in seconds: the one to watch first.",
@@ -227,21 +396,69 @@ PRESETS: Mapping[str, Preset] = {
         "A text of your own in minutes on a laptop.",
         RunConfig(
             preset="laptop",
-            model=ModelConfig(embedding_size=192, hidden_size=192, dropout=0.2),
+            model=ModelConfig(embedding_size=192, hidden_size=192),
+            regularisation=RegularisationConfig(input_dropout=0.2, output_dropout=0.2),
             optimiser=OptimiserConfig(learning_rate=0.004),
             clipping=ClippingConfig(threshold=1.0),
             training=TrainingConfig(batch_size=32, bptt=32, evaluate_every=500),
         ),
     ),
     "ptb-small": Preset(
-        "A two-layer, 200-unit word model for Penn Treebank: an honest small baseline.",
+        "Two layers of 200 units on Penn Treebank: an honest small baseline in minutes.",
         RunConfig(
             preset="ptb-small",
             corpus=CorpusConfig(tokenizer="whitespace", max_vocabulary=50_000),
-            model=ModelConfig(embedding_size=200, hidden_size=200, layers=2, dropout=0.2),
+            model=ModelConfig(embedding_size=200, hidden_size=200, layers=2),
+            regularisation=RegularisationConfig(
+                input_dropout=0.2, layer_dropout=0.2, output_dropout=0.2
+            ),
             optimiser=OptimiserConfig(name="sgd", learning_rate=20.0),
             clipping=ClippingConfig(threshold=0.25),
             training=TrainingConfig(batch_size=20, bptt=35),
+        ),
+    ),
+    "ptb-medium": Preset(
+        "Two layers of 650 units on Penn Treebank, after Zaremba et al. 2014 (86.2 "
+        "validation, 82.7 test perplexity, not tied).",
+        RunConfig(
+            preset="ptb-medium",
+            corpus=CorpusConfig(tokenizer="whitespace", max_vocabulary=50_000),
+            model=ModelConfig(embedding_size=650, hidden_size=650, layers=2, init_range=0.05),
+            regularisation=RegularisationConfig(
+                input_dropout=0.5, layer_dropout=0.5, output_dropout=0.5
+            ),
+            optimiser=OptimiserConfig(name="sgd", learning_rate=20.0),
+            schedule=ScheduleConfig(name="plateau"),
+            clipping=ClippingConfig(threshold=0.25),
+            training=TrainingConfig(batch_size=20, bptt=35, epochs=39),
+        ),
+    ),
+    "awd-lstm-ptb": Preset(
+        "AWD-LSTM on Penn Treebank (Merity et al. 2018: 60.0 validation, 57.3 test perplexity); "
+        "wants a GPU.",
+        RunConfig(
+            preset="awd-lstm-ptb",
+            corpus=CorpusConfig(tokenizer="whitespace", max_vocabulary=50_000),
+            model=_AWD_MODEL,
+            regularisation=_AWD_REGULARISATION,
+            optimiser=_AWD_OPTIMISER,
+            clipping=ClippingConfig(threshold=0.25),
+            training=TrainingConfig(batch_size=20, bptt=70, random_bptt=True, epochs=500),
+        ),
+    ),
+    "awd-lstm-wikitext-2": Preset(
+        "AWD-LSTM on WikiText-2 (Merity et al. 2018: 68.6 validation, 65.8 test perplexity); "
+        "wants a GPU.",
+        RunConfig(
+            preset="awd-lstm-wikitext-2",
+            corpus=CorpusConfig(tokenizer="whitespace", max_vocabulary=50_000),
+            model=_AWD_MODEL,
+            regularisation=msgspec.structs.replace(
+                _AWD_REGULARISATION, input_dropout=0.65, layer_dropout=0.2
+            ),
+            optimiser=_AWD_OPTIMISER,
+            clipping=ClippingConfig(threshold=0.25),
+            training=TrainingConfig(batch_size=80, bptt=70, random_bptt=True, epochs=750),
         ),
     ),
 }
@@ -367,16 +584,15 @@ def _explain(message: str, table: Mapping[str, Any]) -> str:
 
 def _check_together(config: RunConfig) -> None:
     """The rules that join two settings."""
-    model, corpus, training = config.model, config.corpus, config.training
-    if model.tied and model.embedding_size != model.hidden_size:
-        raise UserError(
-            f"Tied weights need model.embedding_size ({model.embedding_size}) equal to "
-            f"model.hidden_size ({model.hidden_size}): make them equal or set model.tied to no."
-        )
+    corpus, training = config.corpus, config.training
     if corpus.valid_fraction + corpus.test_fraction > 0.9:
         raise UserError("corpus.valid_fraction and corpus.test_fraction leave too little to train.")
-    if config.schedule.name == "cosine" and training.steps is None and training.epochs is None:
-        raise UserError("A cosine schedule needs an end: set training.steps or training.epochs.")
+    limits = (training.steps, training.epochs, training.minutes)
+    if config.schedule.name in _ENDING and limits == (None, None, None):
+        raise UserError(
+            f"A {config.schedule.name} schedule needs an end: set training.steps, training.epochs "
+            "or training.minutes."
+        )
 
 
 def read_toml(path: Path) -> tuple[str | None, dict[str, Any]]:

@@ -39,12 +39,22 @@ class Stepped(Recorded, frozen=True, kw_only=True):
     groups_before: dict[str, float | None]
     """The norm before clipping of each parameter group: embedding, lstm.0, ..., output."""
     groups_after: dict[str, float | None]
+    norm_median: float
+    """Of the norms before clipping of all steps so far; exact to half a percent, as are the next
+    two."""
+    norm_p90: float
+    norm_p99: float
     clip_mode: str
     clip_threshold: float
+    """The one this step went by: for adaptive clipping the percentile as it then was."""
     clipped: bool
     """Whether clipping changed the gradient."""
+    clip_fraction: float
+    """Share of all finite steps so far that were clipped."""
     skipped: bool = False
     """True when loss or gradient was not finite and the weights were left alone."""
+    non_finite_steps: int = 0
+    """Steps so far whose loss or gradient was not finite; they count nowhere else."""
     seconds: float
     """Training time of the run so far, evaluation and pauses left out."""
     tokens_per_second: float
@@ -55,9 +65,9 @@ class Evaluated(Recorded, frozen=True, kw_only=True):
     """A pass over a held-out split with the exact distribution, dropout off."""
 
     split: str
-    loss: float
-    perplexity: float
-    """exp(loss); None of the tokens is left out: <unk> and <eos> count as tokens."""
+    loss: float | None
+    perplexity: float | None
+    """exp(loss). No token is left out: <unk> and <eos> count as tokens."""
     tokens: int
     seconds: float
     best: bool = False
@@ -71,7 +81,7 @@ class Sampled(Recorded, frozen=True, kw_only=True):
 
 
 class NonFinite(Recorded, frozen=True, kw_only=True):
-    """A loss or gradient that was not a finite number; the weights were left alone."""
+    """A loss or gradient that was not a finite number: see training.non_finite for what then."""
 
     tensor: str
     """`loss`, or the name of the first parameter whose gradient was not finite."""
@@ -85,9 +95,21 @@ class Intervened(Recorded, frozen=True, kw_only=True):
 
     action: str
     """`learning_rate`, `clip_mode`, `clip_threshold`, or `start`, `pause`, `step`, `stop`,
-    `evaluate`, `save`."""
+    `evaluate`, `save`, or a limit that was changed at a resume: `training.epochs`."""
     old: float | str | None = None
     new: float | str | None = None
+
+
+class RolledBack(Recorded, frozen=True, kw_only=True):
+    """The run went back to the checkpoint taken at `step`: what was recorded after it is void."""
+
+    from_step: int
+    learning_rate: float
+    """The base rate it goes on with."""
+
+
+class Averaging(Recorded, frozen=True, kw_only=True):
+    """From here on weights are averaged (nt-asgd), and the average is what is evaluated."""
 
 
 class Saved(Recorded, frozen=True, kw_only=True):
@@ -95,6 +117,8 @@ class Saved(Recorded, frozen=True, kw_only=True):
 
     checkpoint: str
     seconds: float
+    best: bool = False
+    """Whether it holds the best validation so far, and is kept for that."""
 
 
 class SaveFailed(Recorded, frozen=True, kw_only=True):
@@ -163,5 +187,15 @@ class ModelReady(Event, frozen=True, kw_only=True):
     clip_threshold: float
 
 
-AnyRecorded = Stepped | Evaluated | Sampled | NonFinite | Intervened | Saved | SaveFailed
+AnyRecorded = (
+    Stepped
+    | Evaluated
+    | Sampled
+    | NonFinite
+    | Intervened
+    | RolledBack
+    | Averaging
+    | Saved
+    | SaveFailed
+)
 AnyEvent = AnyRecorded | StateChanged | Progress | CorpusReady | ModelReady

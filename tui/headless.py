@@ -12,7 +12,7 @@ from engine.events import Evaluated, Saved, SaveFailed, State, StateChanged, Ste
 from engine.service import protocol as p
 from engine.service.client import Engine, EngineEnded, launch
 from engine.service.runs import is_live, load_standing
-from tui.progress_line import Report
+from tui.progress_line import Report, number
 from tui.sanitize import visible
 
 GONE_SECONDS = 10.0
@@ -64,10 +64,10 @@ class Training:
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for caught in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # Ignored is how nohup and a shell's background jobs ask to be left alone.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                loop.add_signal_handler(number, self._on_signal, number)
+            if signal.getsignal(caught) is not signal.SIG_IGN:
+                loop.add_signal_handler(caught, self._on_signal, caught)
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._signal is None:
@@ -171,7 +171,7 @@ class Training:
             "saved": True,
         }
         measured = (
-            f"valid loss {valid.loss:.4f}, perplexity {valid.perplexity:,.2f}"
+            f"valid loss {number(valid.loss, 4)}, perplexity {number(valid.perplexity, 2)}"
             if valid
             else "not validated since it was started"
         )

@@ -12,7 +12,16 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.events import AnyEvent, Evaluated, Intervened, NonFinite, Recorded, Sampled, Stepped
+from engine.events import (
+    AnyEvent,
+    Evaluated,
+    Intervened,
+    NonFinite,
+    Recorded,
+    RolledBack,
+    Sampled,
+    Stepped,
+)
 
 Floats = NDArray[np.float32]
 _R = TypeVar("_R", bound=Recorded)
@@ -213,6 +222,10 @@ class History:
                     self.interventions.append(event)
                 case NonFinite():
                     self.non_finite.append(event)
+                case RolledBack():
+                    self._add(run)
+                    run = []
+                    self._go_to(event.step)
         self._add(run)
 
     def _add(self, run: Sequence[Stepped]) -> None:

@@ -10,7 +10,16 @@ from typing import Any, TextIO
 import msgspec
 
 from engine.config import TrainingConfig
-from engine.events import AnyEvent, Evaluated, NonFinite, Progress, SaveFailed, Stepped
+from engine.events import (
+    AnyEvent,
+    Averaging,
+    Evaluated,
+    NonFinite,
+    Progress,
+    RolledBack,
+    SaveFailed,
+    Stepped,
+)
 from tui.sanitize import visible
 
 CLIP_WINDOW = 1000
@@ -169,17 +178,29 @@ class Tally:
         return max(0.0, min(left)) if left else None
 
 
+def number(value: float | None, decimals: int) -> str:
+    """A number that may not have been finite."""
+    return "not finite" if value is None else f"{value:,.{decimals}f}"
+
+
 def told(event: AnyEvent) -> str:
     """The line that stays for an event worth one, else nothing."""
     match event:
         case Evaluated():
             best = "  best so far" if event.best else ""
             return (
-                f"step {event.step:,}  {event.split} loss {event.loss:.4f}  "
-                f"perplexity {event.perplexity:,.2f}{best}"
+                f"step {event.step:,}  {event.split} loss {number(event.loss, 4)}  "
+                f"perplexity {number(event.perplexity, 2)}{best}"
             )
         case NonFinite():
-            return f"step {event.step:,}  {event.value} in {event.tensor}: the step was skipped"
+            return f"step {event.step:,}  {event.value} in {event.tensor}"
+        case RolledBack():
+            return (
+                f"step {event.from_step:,}  went back to step {event.step:,}, on at rate "
+                f"{event.learning_rate:.3g}"
+            )
+        case Averaging():
+            return f"step {event.step:,}  validation stalls: averaging the weights from here on"
         case SaveFailed():
             return f"step {event.step:,}  not saved: {visible(event.reason)}"
     return ""

@@ -1,64 +1,156 @@
-"""The LSTM language model: embedding, LSTM layers, dropout, output layer.
+"""The LSTM language model: embedding, LSTM layers, output layer, and what regularises them.
 
-Zaremba et al. 2014 ("Recurrent Neural Network Regularization") with the tied weights of
-Press & Wolf 2017. torch's own nn.LSTM is used for all layers at once: on a CPU that is oneDNN's
-kernel, on a GPU cuDNN's.
+Zaremba et al. 2014 ("Recurrent Neural Network Regularization") with the tied weights of Press &
+Wolf 2017 and the regularisation of Merity et al. 2018 ("Regularizing and Optimizing LSTM Language
+Models", AWD-LSTM). Every layer is torch's own: on a CPU oneDNN's kernel, on a GPU cuDNN's.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.config import ModelConfig
+from engine.config import ModelConfig, RegularisationConfig
+from engine.model.dropouts import drop_weights, drop_words, locked
 
-CarriedState = tuple[Tensor, Tensor]
-"""(h, c), each (layers, batch, hidden_size)."""
+LayerState = tuple[Tensor, Tensor]
+"""(h, c) of a layer, each (1, batch, units)."""
+CarriedState = tuple[LayerState, ...]
+"""The state of each layer, the first layer first."""
+UNREGULARISED = RegularisationConfig()
+
+
+class WindowLoss(NamedTuple):
+    """The loss of a window of text."""
+
+    cross_entropy: Tensor
+    """Mean over the targets, nats per token: the loss that is reported."""
+    penalty: Tensor | None
+    """What activation regularisation adds to it for back-propagation, if anything."""
+    state: CarriedState
+    """After the window."""
 
 
 class LSTMLanguageModel(nn.Module):
-    """Predicts each next token from those before it."""
+    """Predicts each next token from those before it.
 
-    def __init__(self, vocabulary: int, config: ModelConfig) -> None:
+    In training mode the dropouts are on, and draw from `random` (torch's own generator without).
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        config: ModelConfig,
+        regularisation: RegularisationConfig = UNREGULARISED,
+        random: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
+        self.regularisation = regularisation
+        self.random = random
         self.embedding = nn.Embedding(vocabulary, config.embedding_size)
-        self.lstm = nn.LSTM(
-            config.embedding_size,
-            config.hidden_size,
-            config.layers,
-            dropout=config.dropout if config.layers > 1 else 0.0,
-        )
-        self.output = nn.Linear(config.hidden_size, vocabulary)
-        self.dropout = nn.Dropout(config.dropout)
+        sizes = _sizes(config)
+        self.lstm = nn.ModuleList(nn.LSTM(inputs, units) for inputs, units in pairwise(sizes))
+        last = sizes[-1]
+        decoded = config.embedding_size if config.tied else last
+        # Not nn.LSTM's proj_size, which would leave oneDNN's kernel.
+        self.projection = nn.Linear(last, decoded, bias=False) if decoded != last else None
+        self.output = nn.Linear(decoded, vocabulary)
         nn.init.uniform_(self.embedding.weight, -config.init_range, config.init_range)
         nn.init.uniform_(self.output.weight, -config.init_range, config.init_range)
         nn.init.zeros_(self.output.bias)
+        if config.forget_bias is not None:
+            self._set_forget_bias(config.forget_bias)
         if config.tied:
             self.output.weight = self.embedding.weight
 
+    @torch.no_grad()
+    def _set_forget_bias(self, value: float) -> None:
+        """The gates lie as input, forget, cell, output, and have two biases, which add up."""
+        for units, layer in zip(_sizes(self.config)[1:], self.lstm, strict=True):
+            *_, input_bias, recurrent_bias = layer.parameters()
+            input_bias[units : 2 * units] = value
+            recurrent_bias[units : 2 * units] = 0.0
+
     def initial_state(self, batch_size: int) -> CarriedState:
-        """Zeros: (layers, batch_size, hidden_size) twice."""
-        shape = (self.config.layers, batch_size, self.config.hidden_size)
+        """Zeros for every layer."""
         weight = self.embedding.weight
-        return weight.new_zeros(shape), weight.new_zeros(shape)
+        shapes = [(1, batch_size, units) for units in _sizes(self.config)[1:]]
+        return tuple((weight.new_zeros(shape), weight.new_zeros(shape)) for shape in shapes)
 
     def features(self, tokens: Tensor, state: CarriedState) -> tuple[Tensor, CarriedState]:
-        """Features (time, batch, hidden_size) of tokens (time, batch), and the new state."""
-        hidden, state = self.lstm(self.dropout(self.embedding(tokens)), state)
-        return self.dropout(hidden), state
+        """Features (time, batch, units) of tokens (time, batch), and the new state."""
+        raw, state = self._last_layer(self.embed(tokens), state)
+        return self._project(self._drop(raw, self.regularisation.output_dropout)), state
 
     def forward(self, tokens: Tensor, state: CarriedState) -> tuple[Tensor, CarriedState]:
         """Logits of the token after each of tokens (time, batch): (time, batch, vocabulary)."""
-        hidden, state = self.features(tokens, state)
-        return self.output(hidden), state
+        features, state = self.features(tokens, state)
+        return self.output(features), state
 
-    def loss(
-        self, tokens: Tensor, targets: Tensor, state: CarriedState
-    ) -> tuple[Tensor, CarriedState]:
-        """Mean cross-entropy in nats per token of targets (time, batch), and the new state."""
-        logits, state = self(tokens, state)
-        return functional.cross_entropy(logits.flatten(0, 1), targets.flatten()), state
+    def loss(self, tokens: Tensor, targets: Tensor, state: CarriedState) -> WindowLoss:
+        """The loss of predicting targets (time, batch) from tokens (time, batch)."""
+        return self.loss_of_vectors(self.embed(tokens), targets, state)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Word vectors (time, batch, embedding_size) as the first layer takes them."""
+        vectors: Tensor = self.embedding(tokens)
+        if self.training:
+            off, vocabulary = self.regularisation, self.embedding.num_embeddings
+            vectors = drop_words(vectors, tokens, vocabulary, off.embedding_dropout, self.random)
+            vectors = locked(vectors, off.input_dropout, self.random)
+        return vectors
+
+    def loss_of_vectors(self, vectors: Tensor, targets: Tensor, state: CarriedState) -> WindowLoss:
+        """As `loss`, from word vectors (time, batch, embedding_size)."""
+        raw, state = self._last_layer(vectors, state)
+        features = self._drop(raw, self.regularisation.output_dropout)
+        logits = self.output(self._project(features))
+        cross_entropy = functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        penalty = self._penalty(raw, features) if self.training else None
+        return WindowLoss(cross_entropy, penalty, state)
+
+    def _last_layer(self, vectors: Tensor, state: CarriedState) -> tuple[Tensor, CarriedState]:
+        """What the last layer gives, (time, batch, units), before any dropout."""
+        states: list[LayerState] = []
+        hidden = vectors
+        for index, (layer, before) in enumerate(zip(self.lstm, state, strict=True)):
+            if index:
+                hidden = self._drop(hidden, self.regularisation.layer_dropout)
+            hidden, after = self._run_layer(layer, hidden, before)
+            states.append(after)
+        return hidden, tuple(states)
+
+    def _run_layer(
+        self, layer: nn.Module, inputs: Tensor, state: LayerState
+    ) -> tuple[Tensor, LayerState]:
+        share = self.regularisation.weight_drop if self.training else 0.0
+        input_weight, recurrent_weight, *biases = layer.parameters()
+        weights = [input_weight, drop_weights(recurrent_weight, share, self.random), *biases]
+        # As nn.LSTM calls it: biases, one layer, no dropout, one direction, time before batch.
+        # cuDNN goes backward only from what it computed "in training".
+        backward = torch.is_grad_enabled()
+        output, h, c = torch.lstm(inputs, state, weights, True, 1, 0.0, backward, False, False)
+        return output, (h, c)
+
+    def _project(self, features: Tensor) -> Tensor:
+        return features if self.projection is None else self.projection(features)
+
+    def _drop(self, values: Tensor, share: float) -> Tensor:
+        return locked(values, share, self.random) if self.training else values
+
+    def _penalty(self, raw: Tensor, dropped: Tensor) -> Tensor | None:
+        """Activation and temporal activation regularisation (Merity et al. 2017, 2018)."""
+        weights = self.regularisation
+        penalties = []
+        if weights.activation:
+            penalties.append(weights.activation * dropped.square().mean())
+        if weights.temporal_activation and len(raw) > 1:
+            penalties.append(weights.temporal_activation * (raw[1:] - raw[:-1]).square().mean())
+        return torch.stack(penalties).sum() if penalties else None
 
     def parameter_groups(self) -> Iterator[tuple[str, list[Tensor]]]:
         """The groups whose gradient norms are shown: embedding, lstm.0, ..., output.
@@ -66,13 +158,15 @@ class LSTMLanguageModel(nn.Module):
         Every parameter is in exactly one; a tied weight counts as embedding.
         """
         yield "embedding", [self.embedding.weight]
-        for layer in range(self.config.layers):
-            suffix = f"_l{layer}"
-            yield (
-                f"lstm.{layer}",
-                [weight for name, weight in self.lstm.named_parameters() if name.endswith(suffix)],
-            )
-        output: list[Tensor] = [self.output.bias]
+        for index, layer in enumerate(self.lstm):
+            yield f"lstm.{index}", list(layer.parameters())
+        output: list[Tensor] = [] if self.projection is None else [self.projection.weight]
         if not self.config.tied:
-            output.insert(0, self.output.weight)
-        yield "output", output
+            output.append(self.output.weight)
+        yield "output", [*output, self.output.bias]
+
+
+def _sizes(config: ModelConfig) -> list[int]:
+    """The embedding's size, then each layer's units."""
+    last = config.last_size or config.hidden_size
+    return [config.embedding_size, *[config.hidden_size] * (config.layers - 1), last]

@@ -19,6 +19,7 @@ from engine.events import (
     ModelReady,
     NonFinite,
     Progress,
+    RolledBack,
     Saved,
     SaveFailed,
     State,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 PAUSE_AFTER = 3
 """Non-finite steps in a row after which training pauses."""
+LOWEST_RATE = 1e-9
+"""A roll-back doesn't halve the rate below it."""
 TrainingCommand = p.Start | p.Pause | p.Step | p.Stop | p.SetKnob | p.Evaluate
 
 
@@ -55,7 +58,6 @@ class Conductor:
         self.reason = ""
         self.progress: Progress | None = None
         self.tokenizer: Tokenizer | None = None
-        self.model: LSTMLanguageModel | None = None
         self.trainer: Trainer | None = None
         self._record = record
         self._corpus: Corpus | None = None
@@ -64,8 +66,9 @@ class Conductor:
         self._groups: list[str] = []
         self._device = ""
         self._threads = 0
+        self._explored: LSTMLanguageModel | None = None
+        """A saved model that can't be trained on, and its step."""
         self._explored_step = 0
-        """The step of a saved model that can't be trained on."""
         self._saved_step = -1
         self._training: Iterator[Any] | None = None
         self._evaluations: list[Iterator[Any]] = []
@@ -77,6 +80,11 @@ class Conductor:
     @property
     def step(self) -> int:
         return self._explored_step if self.trainer is None else self.trainer.step
+
+    @property
+    def model(self) -> "LSTMLanguageModel | None":
+        """The model that is asked; None until it is built."""
+        return self._explored if self.trainer is None else self.trainer.judged
 
     @property
     def busy(self) -> bool:
@@ -119,7 +127,8 @@ class Conductor:
 
         from engine.explore.neighbours import NeighbourIndex
         from engine.training.checkpoint import load_latest
-        from engine.training.trainer import Trainer, pick_device, pick_threads
+        from engine.training.device import pick_device, pick_threads
+        from engine.training.trainer import Trainer
 
         device = pick_device()
         self.tell_progress("building")
@@ -127,7 +136,7 @@ class Conductor:
         trainer, problem = None, corpus_problem
         if self._corpus is not None:
             trainer = Trainer(self.config, self._corpus, device)
-            torch.set_num_threads(pick_threads(trainer))
+            torch.set_num_threads(pick_threads(self.config, trainer.model))
             if checkpoint is not None:
                 try:
                     note = f"{note} {checkpoint.restore(trainer)}".strip()
@@ -135,8 +144,10 @@ class Conductor:
                     trainer, problem = None, str(error)
         if trainer is not None:
             self._record.rewind(trainer.step)
-            self.trainer, self.model = trainer, trainer.model
+            self.trainer = trainer
             self._saved_step = trainer.step if checkpoint else -1
+            for limit, old, new in checkpoint.changed_limits(trainer) if checkpoint else ():
+                self._intervene(limit, old, new)
         elif checkpoint is not None:
             note = f"{problem} The saved model can be asked, not trained."
             self._explore_only(checkpoint, device)
@@ -150,9 +161,9 @@ class Conductor:
         from engine.model.lstm import LSTMLanguageModel
 
         self.tokenizer = checkpoint.tokenizer
-        self.model = LSTMLanguageModel(len(self.tokenizer.vocabulary), self.config.model).to(device)
-        checkpoint.load_weights(self.model)
-        self._explored_step = checkpoint.training.step
+        model = LSTMLanguageModel(len(self.tokenizer.vocabulary), self.config.model).to(device)
+        checkpoint.load_weights(model)
+        self._explored, self._explored_step = model, checkpoint.training.step
 
     def _tell_model(self, device: str, threads: int) -> None:
         assert self.model is not None
@@ -198,25 +209,60 @@ class Conductor:
 
         self.progress = event if isinstance(event, Progress) else None
         if isinstance(event, CheckpointDue):
-            self.save()
+            self.save(best=event.best)
             return
         self.publish(event)
         if isinstance(event, Stepped):
             self._single_step = False
-        if isinstance(event, NonFinite) and event.in_a_row >= PAUSE_AFTER:
-            self._rest()
-            self.set_state(
-                "paused",
-                f"{event.in_a_row} steps in a row were not finite ({event.value} in "
-                f"{event.tensor}); the weights were left alone. Try a lower learning rate (-), "
-                "clipping by norm (c) or a lower threshold ([), then start again.",
-            )
+        if isinstance(event, NonFinite):
+            self._answer_non_finite(event)
+
+    def _answer_non_finite(self, event: NonFinite) -> None:
+        match self.config.training.non_finite:
+            case "let-it-happen":
+                pass
+            case "roll-back":
+                self._roll_back(event)
+            case "stop":
+                self._pause_for(event)
+            case "skip":
+                if event.in_a_row >= PAUSE_AFTER:
+                    self._pause_for(event)
+
+    def _pause_for(self, event: NonFinite) -> None:
+        self._rest()
+        steps = "This step was" if event.in_a_row == 1 else f"{event.in_a_row} steps in a row were"
+        self.set_state(
+            "paused",
+            f"{steps} not finite ({event.value} in {event.tensor}); the weights were left alone. "
+            "Try a lower learning rate (-), clipping by norm (c) or a lower threshold ([), then "
+            "start again.",
+        )
+
+    def _roll_back(self, event: NonFinite) -> None:
+        """Go back to the last good checkpoint, and on at half the rate."""
+        assert self.trainer is not None
+        from engine.training.checkpoint import load_latest
+
+        try:
+            checkpoint, _ = load_latest(self.folder)
+        except UserError as error:
+            logging.warning("%s", error)
+            checkpoint = None
+        rate = self.trainer.learning_rate / 2
+        if checkpoint is None or rate < LOWEST_RATE:
+            self._pause_for(event)
+            return
+        checkpoint.restore(self.trainer)
+        self.trainer.learning_rate = rate
+        self._saved_step = -1
+        self.publish(RolledBack(step=self.step, from_step=event.step, learning_rate=rate))
 
     def _rest(self) -> None:
         if self.trainer is not None:
             self.trainer.rest()
 
-    def save(self) -> str:
+    def save(self, *, best: bool = False) -> str:
         """Write a checkpoint; returns its name. Where that fails it is told, and "" returned."""
         assert self.trainer is not None
         from engine.training.checkpoint import save
@@ -224,18 +270,23 @@ class Conductor:
         began = time.monotonic()
         try:
             self._record.sync()
-            name = save(self.folder, self.trainer)
+            name = save(self.folder, self.trainer, best=best)
         except OSError as error:
-            reason = (
+            logging.exception("saving failed")
+            return self._save_failed(
                 f"Can't save to {error.filename or self.folder}: {error.strerror}. "
                 "The checkpoint before is untouched."
             )
-            logging.exception("saving failed")
-            self.publish(SaveFailed(step=self.step, reason=reason))
-            return ""
+        except UserError as error:
+            return self._save_failed(str(error))
         self._saved_step = self.step
-        self.publish(Saved(step=self.step, checkpoint=name, seconds=time.monotonic() - began))
+        seconds = time.monotonic() - began
+        self.publish(Saved(step=self.step, checkpoint=name, seconds=seconds, best=best))
         return name
+
+    def _save_failed(self, reason: str) -> str:
+        self.publish(SaveFailed(step=self.step, reason=reason))
+        return ""
 
     def fail(self, reason: str) -> None:
         """The run can't go on."""

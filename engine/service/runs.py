@@ -1,6 +1,6 @@
 """Runs on disk: a folder a run. Free of torch, so that the screen can list them.
 
-NAME/config.json, metrics.jsonl, engine.log, engine.json, engine.lock, latest,
+NAME/config.json, metrics.jsonl, engine.log, engine.json, engine.lock, latest, best,
      checkpoints/step-N/{tokenizer.json, model.safetensors, state.safetensors,
                          training.json, manifest.json}
 """
@@ -176,11 +176,30 @@ def _inspect(folder: Path) -> RunInfo:
 
 def latest_checkpoint(folder: Path) -> Path | None:
     """The folder of the newest complete checkpoint, or None before the first."""
+    return _named_checkpoint(folder / "latest")
+
+
+def best_checkpoint(folder: Path) -> Path | None:
+    """The folder of the checkpoint with the best validation, or None before the first."""
+    return _named_checkpoint(folder / "best")
+
+
+def _named_checkpoint(pointer: Path) -> Path | None:
     try:
-        name = (folder / "latest").read_text(encoding="utf-8").strip()
+        name = pointer.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return None
-    return folder / "checkpoints" / Path(name).name if name else None
+    return pointer.parent / "checkpoints" / Path(name).name if name else None
+
+
+def saved_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints on the disk, the one of the most steps first."""
+    return sorted((folder / "checkpoints").glob("step-*"), key=_age, reverse=True)
+
+
+def _age(checkpoint: Path) -> list[int]:
+    """Orders step-00000100 before step-00000100.2 and that before step-00000100.10."""
+    return [int(number) for number in re.findall(r"\d+", checkpoint.name)]
 
 
 def load_standing(folder: Path) -> Standing | None:

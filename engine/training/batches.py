@@ -1,7 +1,7 @@
 """Batches of a token stream for truncated back-propagation through time.
 
 The stream is cut into `batch_size` columns of equal length, read side by side; each window takes
-the next `bptt` rows, so the carried state of a column always belongs to the text before it.
+the next rows, so the carried state of a column always belongs to the text before it.
 """
 
 import numpy as np
@@ -11,11 +11,21 @@ from torch import Tensor
 
 from engine.errors import UserError
 
+_HALF_SHARE, _DEVIATION, _SHORTEST = 0.05, 5.0, 5
+"""Random windows as in awd-lstm-lm: now and then half as long, 5 tokens around that, 5 at least."""
+
 
 class BatchCursor:
-    """A position in the columns of a token stream; `window` is the step's index in the epoch."""
+    """A position in the columns of a token stream: `row` of `rows`, in `epoch`."""
 
-    def __init__(self, tokens: NDArray[np.integer], batch_size: int, bptt: int) -> None:
+    def __init__(
+        self,
+        tokens: NDArray[np.integer],
+        batch_size: int,
+        bptt: int,
+        random: torch.Generator | None = None,
+    ) -> None:
+        """With a generator the length of each window is drawn around `bptt`."""
         self.rows = (len(tokens) - 1) // batch_size
         if self.rows < 1:
             raise UserError(
@@ -24,25 +34,36 @@ class BatchCursor:
             )
         self._tokens = tokens
         self._starts = np.arange(batch_size, dtype=np.int64) * self.rows
+        self._random = random
         self.batch_size = batch_size
         self.bptt = bptt
-        self.window = 0
+        self.row = 0
+        self.epoch = 0
 
     @property
     def windows(self) -> int:
-        """Steps in an epoch."""
+        """Steps in an epoch, where every window has `bptt` rows."""
         return -(-self.rows // self.bptt)
 
     @property
     def at_start(self) -> bool:
         """Whether the next window begins an epoch."""
-        return self.window == 0
+        return self.row == 0
 
     def next(self) -> tuple[Tensor, Tensor]:
-        """Tokens and the targets after them, each (time, batch) int64, time at most bptt."""
-        begin = self.window * self.bptt
-        end = min(begin + self.bptt, self.rows)
-        self.window = (self.window + 1) % self.windows
+        """Tokens and the targets after them, each (time, batch) int64."""
+        begin, end = self.row, min(self.row + self._length(), self.rows)
         offsets = np.arange(begin, end + 1)[:, None] + self._starts
         rows = torch.from_numpy(self._tokens[offsets].astype(np.int64))
+        self.row = end % self.rows
+        self.epoch += end == self.rows
         return rows[:-1], rows[1:]
+
+    def _length(self) -> int:
+        """Rows of the next window (Merity et al. 2018, section 5)."""
+        if self._random is None:
+            return self.bptt
+        halved = torch.rand((), generator=self._random).item() < _HALF_SHARE
+        middle = self.bptt / 2 if halved else self.bptt
+        spread = _DEVIATION * torch.randn((), generator=self._random).item()
+        return max(_SHORTEST, int(middle + spread))

@@ -1,21 +1,24 @@
-"""Gradient norms and clipping: off, by global norm, by value (Pascanu et al. 2013).
+"""Gradient norms and clipping: off, by global norm, by value, by layer (Pascanu et al. 2013).
 
 Norms are L2 norms, in the order of the model's parameter groups, the total first. They are
-summed in float32, and again in float64 where that overflows, so that finite gradients of 1e20
-have a finite norm.
+summed in float32, and again in float64 where that overflows or vanishes, so that finite gradients
+of 1e20 and of 1e-25 have their true norm.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from engine.config import ClipMode
-
 Groups = Sequence[tuple[str, list[Tensor]]]
+Rule = Literal["off", "norm", "value", "layer"]
+"""What is done to a gradient above the threshold: see `engine.config.ClippingConfig`."""
 _EPSILON = 1e-6
 """As in torch.nn.utils.clip_grad_norm_."""
+_SMALL = 1e-15
+"""A float32 norm below this may have lost squares to underflow."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,18 @@ class Clipped:
     """False: loss or gradient is not finite, and the gradient was left as it is."""
 
 
-def clip(loss: Tensor, groups: Groups, mode: ClipMode, threshold: float) -> Clipped:
+def clip(loss: Tensor, groups: Groups, rule: Rule, threshold: float) -> Clipped:
     """Clip the gradients of the groups in place and measure them before and after.
 
     Everything is read from the device at once. A gradient that is not finite is left alone.
     """
     gradients = [[p.grad for p in params if p.grad is not None] for _, params in groups]
-    values = _clip(loss, gradients, mode, threshold, None)
-    if not _all_finite(values) and _tensors_finite(
-        [loss, *(g for group in gradients for g in group)]
-    ):
-        # Finite gradients whose squares overflow float32: once more, slower and wider.
-        values = _clip(loss, gradients, mode, threshold, torch.float64)
+    flat = [gradient for group in gradients for gradient in group]
+    values = _clip(loss, gradients, rule, threshold, torch.float32)
+    overflowed = not _all_finite(values) and _tensors_finite([loss, *flat])
+    vanished = values[2] < _SMALL and any(bool(gradient.any()) for gradient in flat)
+    if overflowed or vanished:
+        values = _clip(loss, gradients, rule, threshold, torch.float64)
     names = [name for name, _ in groups]
     before, after = values[2 : 3 + len(names)], values[3 + len(names) :]
     return Clipped(
@@ -61,9 +64,9 @@ def clip(loss: Tensor, groups: Groups, mode: ClipMode, threshold: float) -> Clip
 def _clip(
     loss: Tensor,
     gradients: list[list[Tensor]],
-    mode: ClipMode,
+    rule: Rule,
     threshold: float,
-    dtype: torch.dtype | None,
+    dtype: torch.dtype,
 ) -> list[float]:
     """Clip in place unless a norm is not finite. One synchronisation with the device, at the end.
 
@@ -73,23 +76,33 @@ def _clip(
     before = _norms(gradients, dtype)
     finite = before[0].isfinite() & loss.isfinite()
     changed = torch.zeros_like(finite)
-    if mode == "norm":
-        coefficient = (threshold / (before[0] + _EPSILON)).clamp(max=1.0)
-        changed = finite & (coefficient < 1)
-        torch._foreach_mul_(flat, torch.where(finite, coefficient, 1.0).to(flat[0].dtype))
-    elif mode == "value":
+    if rule == "norm":
+        coefficient = _coefficient(before[0], threshold, finite)
+        changed = coefficient < 1
+        torch._foreach_mul_(flat, coefficient.to(flat[0].dtype))
+    elif rule == "layer":
+        coefficients = _coefficient(before[1:], threshold, finite)
+        changed = (coefficients < 1).any()
+        for group, coefficient in zip(gradients, coefficients.to(flat[0].dtype), strict=True):
+            torch._foreach_mul_(group, coefficient)
+    elif rule == "value":
         largest = torch.stack(torch._foreach_norm(flat, ord=torch.inf)).max()
         changed = finite & (largest > threshold)
         limit = torch.where(finite, threshold, torch.inf).to(flat[0].dtype)
         for gradient in flat:
             gradient.clamp_(-limit, limit)
-    after = before if mode == "off" else _norms(gradients, dtype)
+    after = before if rule == "off" else _norms(gradients, dtype)
     scalars = torch.stack([loss.detach().to(before.dtype), changed.to(before.dtype)])
     values: list[float] = torch.cat([scalars, before, after]).tolist()
     return values
 
 
-def _norms(gradients: list[list[Tensor]], dtype: torch.dtype | None) -> Tensor:
+def _coefficient(norm: Tensor, threshold: float, finite: Tensor) -> Tensor:
+    """What a gradient of this norm is multiplied with; 1 where nothing may be changed."""
+    return torch.where(finite, (threshold / (norm + _EPSILON)).clamp(max=1.0), 1.0)
+
+
+def _norms(gradients: list[list[Tensor]], dtype: torch.dtype) -> Tensor:
     """(1 + groups,): the total norm, then each group's."""
     groups = [
         torch.linalg.vector_norm(torch.stack(torch._foreach_norm(group, dtype=dtype)))

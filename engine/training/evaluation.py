@@ -36,7 +36,7 @@ def total_loss(
         yield total, count
     rest = torch.from_numpy(np.asarray(tokens[cursor.rows * columns :]).astype(np.int64))[:, None]
     if len(rest) > 1:
-        last_column = (state[0][:, -1:].contiguous(), state[1][:, -1:].contiguous())
+        last_column = tuple((h[:, -1:].contiguous(), c[:, -1:].contiguous()) for h, c in state)
         loss, _ = window_loss(model, rest[:-1], rest[1:], last_column)
         yield total + loss, count + len(rest) - 1
 

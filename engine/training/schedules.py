@@ -1,20 +1,44 @@
-"""Learning-rate schedules: pure functions of the step, as a factor of the base rate."""
+"""Learning-rate schedules: pure functions of the step and of a little stated state."""
 
 import math
 
 from engine.config import ScheduleConfig
 
+_RISE = 0.3
+"""Share of a one-cycle run in which the rate rises."""
+_FIRST, _LAST = 1 / 25, 1 / 250_000
+"""Where one-cycle begins and ends, as in PyTorch's OneCycleLR."""
 
-def factor(schedule: ScheduleConfig, step: int, total_steps: int | None) -> float:
-    """What the base rate is multiplied with for the step after `step` steps, in 0 to 1.
 
-    Warm-up rises linearly over `warmup_steps`. Cosine (Loshchilov & Hutter 2017, without restarts)
-    then falls to zero at `total_steps`, which it needs.
+def factor(schedule: ScheduleConfig, step: int, progress: float, divisions: int) -> float:
+    """What the base rate is multiplied with for the step after `step` steps.
+
+    `progress`, 0 to 1, is how much of the run is done, by whichever of its limits in steps, epochs
+    and minutes comes first. `divisions` counts how often a plateau has divided the rate.
     """
-    if step < schedule.warmup_steps:
-        return (step + 1) / schedule.warmup_steps
-    if schedule.name == "constant" or total_steps is None:
-        return 1.0
-    decay_steps = max(1, total_steps - schedule.warmup_steps)
-    progress = min(1.0, (step - schedule.warmup_steps) / decay_steps)
-    return 0.5 * (1 + math.cos(math.pi * progress))
+    warm_up = min(1.0, (step + 1) / schedule.warmup_steps) if schedule.warmup_steps else 1.0
+    match schedule.name:
+        case "one-cycle":
+            return one_cycle(progress)
+        case "linear":
+            return warm_up * (1 - progress)
+        case "cosine":
+            return warm_up * 0.5 * (1 + math.cos(math.pi * progress))
+        case "plateau":
+            return warm_up * schedule.divide_by**-divisions
+        case "constant":
+            return warm_up
+
+
+def one_cycle(progress: float) -> float:
+    """Up to 1 and down to almost nothing along cosines (Smith & Topin 2019, "Super-Convergence").
+
+    Of the rate alone: momentum stays as it is.
+    """
+    if progress < _RISE:
+        return _between(_FIRST, 1.0, progress / _RISE)
+    return _between(1.0, _LAST, (progress - _RISE) / (1 - _RISE))
+
+
+def _between(start: float, end: float, share: float) -> float:
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * share))

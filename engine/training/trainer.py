@@ -3,37 +3,41 @@
 The moment between two events is the only one at which anything may be changed from outside
 (`learning_rate`, `clip_mode`, `clip_threshold`) or looked at, so every change lands on a step
 boundary.
-Random numbers: torch's own generator belongs to initialisation and dropout and is drawn from by
-nothing else while training; samples draw from a generator of their own.
+
+Random numbers: initialisation, data, dropout and samples each draw from a generator of their own,
+all derived from one seed. Evaluation draws none.
 """
 
 import itertools
 import math
-import os
 import time
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from engine.config import ClipMode, RunConfig
 from engine.errors import UserError
-from engine.events import AnyEvent, Evaluated, NonFinite, Progress, Sampled, Stepped
+from engine.events import AnyEvent, Averaging, Evaluated, NonFinite, Progress, Sampled, Stepped
 from engine.explore.generation import generate, start_token
 from engine.measures import perplexity
 from engine.model.lstm import LSTMLanguageModel
 from engine.text.corpus import Corpus
 from engine.training.batches import BatchCursor
-from engine.training.clipping import clip, first_non_finite
+from engine.training.clipping import Clipped, clip, first_non_finite
 from engine.training.evaluation import total_loss
+from engine.training.norms import NormHistory
+from engine.training.optimisers import Average, build_optimiser, stalled
 from engine.training.schedules import factor
+from engine.training.throughput import Throughput
 
 SAMPLE_TOKENS = 40
-SMALL_STEP = 2e8
-"""Floating-point operations of a step below which a second thread costs more than it brings."""
 SAVE_SECONDS = 60.0
 """Time between checkpoints where training.save_every is 0."""
+ADAPTIVE_AFTER = 10
+"""Norms that adaptive clipping has to see before it takes their percentile."""
 
 
 @dataclass(frozen=True)
@@ -41,31 +45,8 @@ class CheckpointDue:
     """Between two steps: the owner of the trainer should save it now."""
 
     step: int
-
-
-def pick_device() -> torch.device:
-    """CUDA, else Apple's MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
-
-
-def pick_threads(trainer: "Trainer") -> int:
-    """The number asked for; else one for each core, and one alone for a tiny model."""
-    training = trainer.config.training
-    if training.threads:
-        return training.threads
-    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
-    operations = 6 * parameters * training.batch_size * training.bptt
-    return 1 if operations < SMALL_STEP else _cores()
-
-
-def _cores() -> int:
-    """Processors this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    best: bool
+    """Whether the newest validation was the best so far."""
 
 
 class Trainer:
@@ -75,98 +56,180 @@ class Trainer:
     """
 
     def __init__(self, config: RunConfig, corpus: Corpus, device: torch.device) -> None:
-        torch.manual_seed(config.training.seed)
+        training = config.training
+        seeds = np.random.SeedSequence(training.seed).generate_state(4, np.uint32).tolist()
         self.config = config
         self.corpus = corpus
         self.device = device
-        self.model = LSTMLanguageModel(len(corpus.tokenizer.vocabulary), config.model).to(device)
+        torch.manual_seed(seeds[0])
+        self.data_random = torch.Generator().manual_seed(seeds[1])
+        self.dropout_random = torch.Generator(device).manual_seed(seeds[2])
+        self.sample_random = torch.Generator().manual_seed(seeds[3])
+        self.model = LSTMLanguageModel(
+            len(corpus.tokenizer.vocabulary),
+            config.model,
+            config.regularisation,
+            self.dropout_random,
+        ).to(device)
         self.groups = list(self.model.parameter_groups())
-        self.optimiser = _build_optimiser(config, self.model)
+        self.optimiser = build_optimiser(config.optimiser, self.model)
+        self.average: Average | None = None
+        """nt-asgd's, once it has begun."""
         self.cursor = BatchCursor(
-            corpus.splits["train"], config.training.batch_size, config.training.bptt
+            corpus.splits["train"],
+            training.batch_size,
+            training.bptt,
+            self.data_random if training.random_bptt else None,
         )
-        self.carried = self.model.initial_state(config.training.batch_size)
-        self.sampling = torch.Generator().manual_seed(config.training.seed)
+        self.carried = self.model.initial_state(training.batch_size)
 
         self.step = 0
         self.seconds = 0.0
         self.learning_rate = config.optimiser.learning_rate
         self.clip_mode: ClipMode = config.clipping.mode
         self.clip_threshold = config.clipping.threshold
-        self.best_valid_loss: float | None = None
+        self.norms = NormHistory()
+        self.clipped_steps = 0
+        self.non_finite_steps = 0
+        self.non_finite_in_a_row = 0
+        self.valid_losses: list[float] = []
+        """Of the validations that training makes by itself: they steer it."""
+        self.divisions = 0
+        """How often a plateau has divided the rate."""
         self.evaluated_at = 0
         self.sampled_at = 0
-        self.non_finite_in_a_row = 0
+        self.best_saved = 0
+        """The validation, counted from 1, that the best checkpoint was saved for."""
         self._saved_time = time.monotonic()
-        self._throughput = _Throughput()
+        self._throughput = Throughput()
+
+    @property
+    def judged(self) -> LSTMLanguageModel:
+        """The model that is evaluated, asked and kept: the average where there is one."""
+        return self.model if self.average is None else self.average.model
 
     @property
     def epoch(self) -> float:
         """Passes over the training text so far."""
-        return self.step / self.cursor.windows
+        return self.cursor.epoch + self.cursor.row / self.cursor.rows
 
     @property
-    def total_steps(self) -> int | None:
-        """Steps until the limit in steps or epochs, whichever is first; None without one."""
+    def best_valid_loss(self) -> float | None:
+        return min(self.valid_losses, default=None)
+
+    @property
+    def stale_validations(self) -> int:
+        """Validations since the best one."""
+        losses = self.valid_losses
+        return len(losses) - 1 - losses.index(min(losses)) if losses else 0
+
+    @property
+    def progress(self) -> float:
+        """How much of the run is done, 0 to 1, by whichever limit comes first; 0 without one."""
         training = self.config.training
-        limits = [] if training.steps is None else [training.steps]
+        shares = [0.0]
+        if training.steps is not None:
+            shares.append(self.step / training.steps)
         if training.epochs is not None:
-            limits.append(math.ceil(training.epochs * self.cursor.windows))
-        return min(limits, default=None)
+            shares.append(self.epoch / training.epochs)
+        if training.minutes is not None:
+            shares.append(self.seconds / (60 * training.minutes))
+        return min(1.0, max(shares))
 
     @property
     def limit_reached(self) -> str:
         """The limit that ends the run here, for people; empty while there is none."""
         training = self.config.training
-        if self.total_steps is not None and self.step >= self.total_steps:
-            by_steps = training.steps == self.total_steps
-            return f"training.{'steps' if by_steps else 'epochs'}"
+        if training.steps is not None and self.step >= training.steps:
+            return "training.steps"
+        if training.epochs is not None and self.epoch >= training.epochs:
+            return "training.epochs"
         if training.minutes is not None and self.seconds >= 60 * training.minutes:
             return "training.minutes"
+        if training.patience is not None and self.stale_validations >= training.patience:
+            return "training.patience"
         return ""
 
     def train(self) -> Iterator[AnyEvent | CheckpointDue]:
         """Train until a limit is reached, and yield all that happens."""
         while True:
             if self._evaluation_due():
-                yield from self.evaluate()
+                yield from self._validate()
             if self._sample_due():
                 yield self.sample()
-            if self._checkpoint_due():
-                yield CheckpointDue(self.step)
+            if self._best_due() or self._checkpoint_due():
+                self._saved_time = time.monotonic()
+                yield CheckpointDue(self.step, best=self._best_due())
             if self.limit_reached:
                 return
             yield from self._take_step()
+
+    # --- a step -------------------------------------------------------------------------------
 
     def _take_step(self) -> Iterator[AnyEvent]:
         began = time.perf_counter()
         if self.cursor.at_start:
             self.carried = self.model.initial_state(self.cursor.batch_size)
-        inputs, targets = self.cursor.next()
         learning_rate = self.learning_rate * factor(
-            self.config.schedule, self.step, self.total_steps
+            self.config.schedule, self.step, self.progress, self.divisions
         )
+        inputs, targets = self.cursor.next()
+        if self.config.training.random_bptt:
+            learning_rate *= len(inputs) / self.cursor.bptt
         self.model.train()
         self.optimiser.zero_grad()
-        loss, carried = self.model.loss(
+        loss, penalty, carried = self.model.loss(
             inputs.to(self.device), targets.to(self.device), self.carried
         )
-        torch.autograd.backward(loss)
-        clipped = clip(loss, self.groups, self.clip_mode, self.clip_threshold)
-        if clipped.finite:
-            for group in self.optimiser.param_groups:
-                group["lr"] = learning_rate
-            self.optimiser.step()
-            self.carried = (carried[0].detach(), carried[1].detach())
-            self.non_finite_in_a_row = 0
-        else:
+        torch.autograd.backward(loss if penalty is None else loss + penalty)
+        threshold = self._threshold()
+        rule = "norm" if self.clip_mode == "adaptive" else self.clip_mode
+        clipped = clip(loss, self.groups, rule, threshold)
+        skipped = not clipped.finite and self.config.training.non_finite != "let-it-happen"
+        if skipped:
             self.carried = self.model.initial_state(self.cursor.batch_size)
-            self.non_finite_in_a_row += 1
+        else:
+            self._update(learning_rate)
+            self.carried = tuple((h.detach(), c.detach()) for h, c in carried)
         self.step += 1
+        self._count(clipped)
         ended = time.perf_counter()
         self.seconds += ended - began
         self._throughput.add(targets.numel(), began, ended)
-        yield Stepped(
+        yield self._stepped(clipped, learning_rate, threshold, skipped)
+        if not clipped.finite:
+            tensor, value = first_non_finite(clipped.loss, self.model)
+            yield NonFinite(
+                step=self.step, tensor=tensor, value=value, in_a_row=self.non_finite_in_a_row
+            )
+
+    def _threshold(self) -> float:
+        """What clipping goes by at this step."""
+        if self.clip_mode != "adaptive" or self.norms.total < ADAPTIVE_AFTER:
+            return self.clip_threshold
+        return self.norms.percentiles(self.config.clipping.percentile)[0]
+
+    def _update(self, learning_rate: float) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        self.optimiser.step()
+        if self.average is not None:
+            self.average.update(self.model)
+
+    def _count(self, clipped: Clipped) -> None:
+        if clipped.finite:
+            self.norms.add(clipped.norm_before)
+            self.clipped_steps += clipped.changed
+            self.non_finite_in_a_row = 0
+        else:
+            self.non_finite_steps += 1
+            self.non_finite_in_a_row += 1
+
+    def _stepped(
+        self, clipped: Clipped, learning_rate: float, threshold: float, skipped: bool
+    ) -> Stepped:
+        median, p90, p99 = self.norms.percentiles(50, 90, 99)
+        return Stepped(
             step=self.step,
             epoch=self.epoch,
             loss=_finite(clipped.loss),
@@ -175,20 +238,39 @@ class Trainer:
             norm_after=_finite(clipped.norm_after),
             groups_before={name: _finite(norm) for name, norm in clipped.groups_before.items()},
             groups_after={name: _finite(norm) for name, norm in clipped.groups_after.items()},
+            norm_median=median,
+            norm_p90=p90,
+            norm_p99=p99,
             clip_mode=self.clip_mode,
-            clip_threshold=self.clip_threshold,
+            clip_threshold=threshold,
             clipped=clipped.changed,
-            skipped=not clipped.finite,
+            clip_fraction=self.clipped_steps / max(1, self.norms.total),
+            skipped=skipped,
+            non_finite_steps=self.non_finite_steps,
             seconds=self.seconds,
             tokens_per_second=self._throughput.rate,
         )
-        if not clipped.finite:
-            tensor, value = first_non_finite(clipped.loss, self.model)
-            yield NonFinite(
-                step=self.step, tensor=tensor, value=value, in_a_row=self.non_finite_in_a_row
-            )
 
-    def evaluate(self, split: str = "valid") -> Iterator[Progress | Evaluated]:
+    # --- looking ------------------------------------------------------------------------------
+
+    def _validate(self) -> Iterator[AnyEvent]:
+        """Measure the validation loss, and let it steer: plateau, averaging, early stopping."""
+        for event in self.evaluate("valid"):
+            if isinstance(event, Evaluated):
+                self.evaluated_at = self.step
+                self.valid_losses += [] if event.loss is None else [event.loss]
+            yield event
+        if self.stale_validations:
+            self.divisions += 1
+        if (
+            self.config.optimiser.name == "nt-asgd"
+            and self.average is None
+            and stalled(self.valid_losses, self.config.optimiser.trigger)
+        ):
+            self.average = Average(self.model)
+            yield Averaging(step=self.step)
+
+    def evaluate(self, split: str) -> Iterator[Progress | Evaluated]:
         """Measure a split's loss, telling of progress; nothing of the training changes.
 
         Raises UserError where the corpus has no such split.
@@ -198,23 +280,19 @@ class Trainer:
             raise UserError(f"The corpus has no {split} split to evaluate on.")
         began = time.perf_counter()
         loss = math.nan
-        for total, count in total_loss(self.model, tokens):
+        for total, count in total_loss(self.judged, tokens):
             loss = total / count
             yield Progress(task="evaluating", done=count, total=len(tokens) - 1, unit="tokens")
-        best = False
-        if split == "valid":
-            self.evaluated_at = self.step
-            best = self.best_valid_loss is None or loss < self.best_valid_loss
-            self.best_valid_loss = loss if best else self.best_valid_loss
         self._throughput.rest()
+        best = self.best_valid_loss
         yield Evaluated(
             step=self.step,
             split=split,
-            loss=loss,
-            perplexity=perplexity(loss),
+            loss=_finite(loss),
+            perplexity=_finite(perplexity(loss)),
             tokens=len(tokens) - 1,
             seconds=time.perf_counter() - began,
-            best=best,
+            best=split == "valid" and (best is None or loss < best),
         )
 
     def sample(self) -> Sampled:
@@ -222,30 +300,35 @@ class Trainer:
         self.sampled_at = self.step
         tokenizer = self.corpus.tokenizer
         ids = generate(
-            self.model,
+            self.judged,
             [start_token(tokenizer)],
-            random=self.sampling,
+            random=self.sample_random,
             banned=tokenizer.vocabulary.unknown,
         )
         text = tokenizer.decode(list(itertools.islice(ids, SAMPLE_TOKENS)))
         self._throughput.rest()
         return Sampled(step=self.step, text=text.strip())
 
-    def saved(self) -> None:
-        """To be called when a checkpoint has been written."""
-        self._saved_time = time.monotonic()
-        self._throughput.rest()
+    def next_window(self) -> tuple[Tensor, Tensor]:
+        """The window the next step will take, (time, batch) twice, without taking it."""
+        cursor = self.cursor
+        row, epoch, random = cursor.row, cursor.epoch, self.data_random.get_state()
+        window = cursor.next()
+        cursor.row, cursor.epoch = row, epoch
+        self.data_random.set_state(random)
+        return window
 
     def rest(self) -> None:
-        """To be called when training pauses, so that the rate shown leaves the pause out."""
+        """To be called when something else than training comes: the rate shown leaves it out."""
         self._throughput.rest()
 
     def _evaluation_due(self) -> bool:
         tokens = self.corpus.splits.get("valid")
         if tokens is None or len(tokens) < 2 or self.evaluated_at == self.step:
             return False
-        every = self.config.training.evaluate_every or self.cursor.windows
-        return self.step % every == 0 or bool(self.limit_reached)
+        every = self.config.training.evaluate_every
+        at_interval = self.step % every == 0 if every else self.cursor.at_start
+        return at_interval or bool(self.limit_reached)
 
     def _sample_due(self) -> bool:
         if self.step in (0, self.sampled_at):
@@ -253,47 +336,18 @@ class Trainer:
         every = self.config.training.sample_every
         return self.step % every == 0 if every else self.evaluated_at == self.step
 
+    def _best_due(self) -> bool:
+        """Whether the newest validation is the best, and was made here, and isn't saved yet."""
+        made_here = bool(self.valid_losses) and self.evaluated_at == self.step
+        return (
+            made_here and self.stale_validations == 0 and self.best_saved < len(self.valid_losses)
+        )
+
     def _checkpoint_due(self) -> bool:
         every = self.config.training.save_every
         if every:
             return self.step > 0 and self.step % every == 0
         return time.monotonic() - self._saved_time >= SAVE_SECONDS
-
-
-class _Throughput:
-    """Tokens per second over the last second or so of unbroken training."""
-
-    def __init__(self) -> None:
-        self._steps: deque[tuple[int, float]] = deque()
-        self._tokens = 0
-        self._seconds = 0.0
-        self._last_end: float | None = None
-
-    def add(self, tokens: int, began: float, ended: float) -> None:
-        """A step; what passed since the step before counts too, unless `rest` was called."""
-        seconds = ended - (began if self._last_end is None else self._last_end)
-        self._last_end = ended
-        self._steps.append((tokens, seconds))
-        self._tokens += tokens
-        self._seconds += seconds
-        while self._seconds - self._steps[0][1] > 1:
-            oldest_tokens, oldest_seconds = self._steps.popleft()
-            self._tokens -= oldest_tokens
-            self._seconds -= oldest_seconds
-
-    def rest(self) -> None:
-        self._last_end = None
-
-    @property
-    def rate(self) -> float:
-        return self._tokens / max(1e-9, self._seconds)
-
-
-def _build_optimiser(config: RunConfig, model: LSTMLanguageModel) -> torch.optim.Optimizer:
-    rate, decay = config.optimiser.learning_rate, config.optimiser.weight_decay
-    if config.optimiser.name == "sgd":
-        return torch.optim.SGD(model.parameters(), lr=rate, weight_decay=decay, fused=True)
-    return torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay, fused=True)
 
 
 def _finite(value: float) -> float | None:

@@ -229,14 +229,14 @@ def test_settings_come_from_preset_file_and_options_in_this_order(
 ) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(
-        '[model]\nlayers = 2\ndropout = 0.5\n[schedule]\nname = "cosine"\n[training]\nsteps = 90\n'
+        '[model]\nlayers = 2\n[regularisation]\noutput_dropout = 0.5\n[schedule]\nname = "cosine"\n[training]\nsteps = 90\n'
     )
-    settings = ["--set", "model.dropout=0.25", "--set", "corpus.source=ignored"]
+    settings = ["--set", "regularisation.output_dropout=0.25", "--set", "corpus.source=ignored"]
     limit = ["--epochs", "0.01"]
     run.well("train", "toy-world", "--name", "set", "--config", str(file), *settings, *limit)
     config = load_config(models / "set")
     assert (config.preset, config.model.hidden_size, config.model.layers) == ("toy", 32, 2)
-    assert (config.model.dropout, config.corpus.source) == (0.25, "toy-world")
+    assert (config.regularisation.output_dropout, config.corpus.source) == (0.25, "toy-world")
     assert (config.training.steps, config.training.epochs) == (None, 0.01)
 
 

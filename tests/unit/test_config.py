@@ -32,13 +32,17 @@ def test_strings_are_read_as_the_field_s_type() -> None:
         {
             "model.layers": "2",
             "model.tied": "no",
-            "model.dropout": "0.5",
+            "regularisation.output_dropout": "0.5",
             "training.steps": "100",
             "training.epochs": "none",
             "clipping.mode": "off",
         },
     )
-    assert (config.model.layers, config.model.tied, config.model.dropout) == (2, False, 0.5)
+    assert (config.model.layers, config.model.tied, config.regularisation.output_dropout) == (
+        2,
+        False,
+        0.5,
+    )
     assert (config.training.steps, config.training.epochs) == (100, None)
     assert config.clipping.mode == "off"
 
@@ -48,7 +52,11 @@ def test_strings_are_read_as_the_field_s_type() -> None:
     [
         ("model.layers", "0", "model.layers can't be '0': it takes 1 to 16."),
         ("model.layers", "two", "model.layers can't be 'two': it takes 1 to 16."),
-        ("model.dropout", "1", "model.dropout can't be '1': it takes 0 to below 1."),
+        (
+            "regularisation.output_dropout",
+            "1",
+            "regularisation.output_dropout can't be '1': it takes 0 to below 1.",
+        ),
         ("model.tied", "perhaps", "model.tied can't be 'perhaps': it takes yes | no."),
         (
             "clipping.mode",
@@ -86,11 +94,16 @@ def test_settings_that_do_not_go_together_are_refused(
 
 def test_toml_names_a_preset_and_changes_settings(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
-    path.write_text('preset = "ptb-small"\n[model]\ndropout = 0.5\n[training]\nsteps = 7\n')
+    path.write_text(
+        'preset = "ptb-small"\n[regularisation]\noutput_dropout = 0.5\n[training]\nsteps = 7\n'
+    )
     name, changes = read_toml(path)
     assert name == "ptb-small"
     config = replace(preset(name), changes)
-    assert (get(config, "model.dropout"), get(config, "model.hidden_size")) == (0.5, 200)
+    assert (get(config, "regularisation.output_dropout"), get(config, "model.hidden_size")) == (
+        0.5,
+        200,
+    )
     assert config.training.steps == 7
 
 

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 from time import monotonic
+from typing import NamedTuple
 
 from textual.app import ComposeResult
 from textual.content import Content
 
 from engine.config import TokenizerName
-from engine.events import Evaluated, Progress, State
+from engine.events import Progress, State
 from engine.service.protocol import Status
 from tui.history import CLIP_WINDOW, History
 from tui.plot import ChartData, Curve, Mark, Points, Rule, short
@@ -125,8 +126,19 @@ def _norms_chart(history: History, status: Status | None) -> ChartData:
     )
 
 
-def _validations(history: History) -> list[Evaluated]:
-    return [event for event in history.evaluations if event.split == "valid"]
+class _Validation(NamedTuple):
+    step: int
+    loss: float
+    perplexity: float
+
+
+def _validations(history: History) -> list[_Validation]:
+    """Those that gave a number."""
+    return [
+        _Validation(event.step, event.loss, event.perplexity)
+        for event in history.evaluations
+        if event.split == "valid" and event.loss is not None and event.perplexity is not None
+    ]
 
 
 def _steps(history: History, status: Status | None) -> tuple[int, int]:

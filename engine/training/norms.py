@@ -1,0 +1,38 @@
+"""The norms a run has seen, as a histogram: any percentile of millions of steps in a few kB."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+PER_OCTAVE = 64
+"""Bins between a norm and its double: a percentile is exact to half a percent."""
+_OCTAVES = 80
+"""The range is 2^-80 to 2^80; what lies beyond counts in the outermost bins."""
+
+
+class NormHistory:
+    """Counts of the norms before clipping, in bins of equal ratio. Non-finite ones don't count."""
+
+    def __init__(self) -> None:
+        self.counts: NDArray[np.int64] = np.zeros(2 * _OCTAVES * PER_OCTAVE, np.int64)
+        self.total = 0
+
+    def add(self, norm: float) -> None:
+        """Count a norm; zero counts as the smallest."""
+        place = (math.log2(norm) + _OCTAVES) * PER_OCTAVE if norm > 0 else 0
+        self.counts[min(max(int(place), 0), len(self.counts) - 1)] += 1
+        self.total += 1
+
+    def percentiles(self, *percents: float) -> list[float]:
+        """The norms below which these percents of all lie; 0 before the first."""
+        if not self.total:
+            return [0.0] * len(percents)
+        ranks = [max(1, math.ceil(percent / 100 * self.total)) for percent in percents]
+        bins = np.searchsorted(self.counts.cumsum(), ranks)
+        return [2 ** ((int(place) + 0.5) / PER_OCTAVE - _OCTAVES) for place in bins]
+
+    def restore(self, counts: NDArray[np.int64]) -> None:
+        """Go on from counts that were saved."""
+        self.counts[:] = counts
+        self.total = int(counts.sum())
