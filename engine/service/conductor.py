@@ -461,6 +461,31 @@ class Conductor:
 
         return evaluate_corpus(query, *self._require_model())
 
+    def _resting_trainer(self) -> "Trainer":
+        """The trainer, for what can't go on beside training. Raises UserError."""
+        trainer = self.require_trainer()
+        if self.busy:
+            raise UserError("Training is running: pause it first (space).")
+        return trainer
+
+    def find_rate(self) -> Iterator[p.RateTried | p.RateFound]:
+        """A range test on a copy of the model. Raises UserError while training runs."""
+        from engine.training.rate_finder import find_rate
+
+        return find_rate(self._resting_trainer())
+
+    def replay(self) -> Iterator[Progress | p.Replayed]:
+        """Train once more as it was recorded, and compare. Raises UserError while training runs."""
+        from engine.training.replay import replay
+
+        return replay(self._resting_trainer(), self.folder)
+
+    def gradient_flow(self) -> p.GradientByTime:
+        """How the gradient fades on its way back through the next window. Raises UserError."""
+        from engine.explore.gradient_flow import gradient_by_time
+
+        return gradient_by_time(self.require_trainer())
+
 
 def describe(error: Exception) -> str:
     """A sentence for something unforeseen; the traceback is in the log."""

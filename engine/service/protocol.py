@@ -120,6 +120,25 @@ class EvaluateCorpus(Message, frozen=True, kw_only=True):
 
     source: str
     split: str = ""
+    dynamic: bool = False
+    """Dynamic evaluation: the weights follow the text as it is read (Krause et al. 2018)."""
+    cache: bool = False
+    """A neural cache of the recent text (Grave et al. 2017)."""
+
+
+class FindRate(Message, frozen=True, kw_only=True):
+    """A learning-rate range test (Smith 2017) on a copy of the model: a stream of RateTried, then
+    RateFound. Refused while training runs. Changes nothing."""
+
+
+class GradientFlow(Message, frozen=True, kw_only=True):
+    """How much of the gradient of a window's last prediction reaches each earlier token:
+    GradientByTime. Changes nothing."""
+
+
+class Replay(Message, frozen=True, kw_only=True):
+    """Train the run once more from its configuration and what was done to it, and compare: a
+    stream of Progress, then Replayed. Refused while training runs. Changes nothing."""
 
 
 class Cancel(Message, frozen=True, kw_only=True):
@@ -129,7 +148,20 @@ class Cancel(Message, frozen=True, kw_only=True):
 
 
 AnyCommand = Start | Pause | Step | Stop | SetKnob | Evaluate | Save | Detach | Shutdown
-AnyQuery = AskStatus | Neighbours | Represent | Generate | Score | EvaluateCorpus | Cancel
+AnyStreamed = Generate | EvaluateCorpus | FindRate | Replay
+"""Queries that are answered more than once."""
+AnyQuery = (
+    AskStatus
+    | Neighbours
+    | Represent
+    | Generate
+    | Score
+    | EvaluateCorpus
+    | FindRate
+    | GradientFlow
+    | Replay
+    | Cancel
+)
 
 
 # --- answers ----------------------------------------------------------------------------------
@@ -243,6 +275,47 @@ class CorpusScore(Message, frozen=True, kw_only=True):
     """In a sentence: what counts as a token."""
 
 
+class RateTried(Message, frozen=True, kw_only=True):
+    """A step of the range test."""
+
+    rate: float
+    loss: float | None
+    """Smoothed, nats per token."""
+
+
+class RateFound(Message, frozen=True, kw_only=True):
+    """The end of the range test."""
+
+    rate: float | None
+    """The rate to begin with; None where the loss never fell."""
+    reason: str
+    """A sentence: how the rate was chosen, or why there is none."""
+
+
+class GradientByTime(Message, frozen=True, kw_only=True):
+    """Norms of the gradient of the last token's loss by each token's word vector, first token
+    first. They fade where the gradient vanishes on its way back."""
+
+    step: int
+    norms: list[float]
+    ratio: float
+    """Mean norm of the first tenth of the window over that of the last tenth."""
+
+
+class Replayed(Message, frozen=True, kw_only=True):
+    """What the second time gave."""
+
+    steps: int
+    """Replayed."""
+    first_difference: int | None
+    """The first step whose numbers differ; None where all are the same to the last bit."""
+    weights_equal: bool | None
+    """Whether the latest checkpoint has the same weights, byte by byte; None where there is no
+    checkpoint to compare with."""
+    note: str = ""
+    """A sentence where a difference had to be expected."""
+
+
 AnyAnswer = (
     Done
     | Refusal
@@ -253,6 +326,10 @@ AnyAnswer = (
     | TextScore
     | Progress
     | CorpusScore
+    | RateTried
+    | RateFound
+    | GradientByTime
+    | Replayed
 )
 
 

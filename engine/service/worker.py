@@ -215,6 +215,14 @@ class Worker:
             case p.EvaluateCorpus() as query:
                 self.streams.add(client, call.id, conductor.evaluate_corpus(query))
                 return None
+            case p.FindRate():
+                self.streams.add(client, call.id, conductor.find_rate())
+                return None
+            case p.Replay():
+                self.streams.add(client, call.id, conductor.replay())
+                return None
+            case p.GradientFlow():
+                return conductor.gradient_flow()
             case command:
                 return conductor.command(command)
         return p.Done(step=conductor.step)
