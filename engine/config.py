@@ -274,7 +274,7 @@ class ClippingConfig(Section, frozen=True):
 
 
 class TrainingConfig(Section, frozen=True):
-    """The loop: batches, length, and what happens at intervals. Null limits mean no limit."""
+    """The loop: batches, length, and what happens at intervals."""
 
     batch_size: Annotated[
         int, Meta(ge=1, le=65_536, description="Streams of text read side by side.")
@@ -296,11 +296,17 @@ class TrainingConfig(Section, frozen=True):
     ] = False
     steps: Annotated[int, Meta(ge=1, description="Finish after this many steps.")] | None = None
     epochs: (
-        Annotated[float, Meta(ge=1e-6, description="Finish after this many passes over the text.")]
+        Annotated[
+            float,
+            Meta(ge=1e-6, le=1e6, description="Finish after this many passes over the text."),
+        ]
         | None
     ) = None
     minutes: (
-        Annotated[float, Meta(ge=1e-6, description="Finish after this many minutes of training.")]
+        Annotated[
+            float,
+            Meta(ge=1e-6, le=1e6, description="Finish after this many minutes of training."),
+        ]
         | None
     ) = None
     patience: (
@@ -404,7 +410,8 @@ PRESETS: Mapping[str, Preset] = {
         ),
     ),
     "ptb-small": Preset(
-        "Two layers of 200 units on Penn Treebank: an honest small baseline in minutes.",
+        "Two layers of 200 units on Penn Treebank: an honest baseline in minutes. Without dropout "
+        "Zaremba et al. 2014 reach 120.7 validation, 114.5 test perplexity at this size.",
         RunConfig(
             preset="ptb-small",
             corpus=CorpusConfig(tokenizer="whitespace", max_vocabulary=50_000),
@@ -477,7 +484,7 @@ class Field(Struct, frozen=True):
     choices: tuple[str, ...]
     """The choices where there are a few (`true`, `false` for a switch), else empty."""
     optional: bool
-    """Whether it may be left empty, for no limit."""
+    """Whether it may be left empty: none."""
 
 
 def preset(name: str) -> RunConfig:
@@ -515,11 +522,12 @@ def _values(kind: type, meta: Meta, choices: tuple[str, ...]) -> str:
         return " | ".join(choices)
     if kind is str:
         return "text"
-    low = f"{meta.ge:g}"
+    write = "{:,}".format if kind is int else "{:g}".format
+    low = write(meta.ge)
     if meta.le is not None:
-        return f"{low} to {meta.le:g}"
+        return f"{low} to {write(meta.le)}"
     if meta.lt is not None:
-        return f"{low} to below {meta.lt:g}"
+        return f"{low} to below {write(meta.lt)}"
     return f"{low} or more"
 
 

@@ -138,7 +138,8 @@ class Progress(Event, frozen=True, kw_only=True):
     """How far something that takes a while has come. `done == total` ends it."""
 
     task: str
-    """`reading`, `counting`, `encoding`, `loading torch`, `building`, `evaluating`, `saving`."""
+    """`reading`, `counting`, `encoding`, `loading torch`, `building`, `measuring gradients`,
+    `evaluating`, `saving`."""
     done: int
     total: int
     """0 when it can't be known."""

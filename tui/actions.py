@@ -50,7 +50,12 @@ def _built(session: Session | None) -> bool:
 
 
 def _clipping(session: Session | None) -> bool:
-    return _built(session) and session is not None and session.knob("clip_mode") != "off"
+    """Adaptive clipping finds its threshold by itself."""
+    return (
+        _built(session)
+        and session is not None
+        and session.knob("clip_mode") not in ("off", "adaptive")
+    )
 
 
 def _validated(session: Session | None) -> bool:
@@ -173,7 +178,7 @@ ACTIONS: tuple[Action, ...] = (
         "clip mode",
         "Change the clip mode",
         "Training",
-        "Clipping off, by global norm, by value: each press is the next.",
+        "Clipping off, by global norm, by value, by layer, adaptive: each press is the next.",
         _built,
     ),
     Action(

@@ -17,7 +17,7 @@ from textual.screen import Screen
 
 from engine.config import preset
 from engine.errors import UserError
-from engine.events import SaveFailed
+from engine.events import RolledBack, SaveFailed
 from engine.service import client, runs
 from engine.service.client import Engine, EngineEnded
 from engine.service.protocol import (
@@ -156,6 +156,12 @@ class PlaygroundApp(App[str]):
                 await asyncio.sleep(0)
         except UserError as error:
             self.say(str(error), warning=True)
+        if strays := session.history.strays:
+            self.say(
+                f"The run's record is damaged: {strays:,} of its lines tell of steps the run can't "
+                "have come to, and are left out.",
+                warning=True,
+            )
 
     def _show(self, session: Session | None) -> None:
         self.session = session
@@ -175,6 +181,12 @@ class PlaygroundApp(App[str]):
                 for event in events:
                     if isinstance(event, SaveFailed):
                         self.say(event.reason, warning=True)
+                    elif isinstance(event, RolledBack):
+                        self.say(
+                            f"Step {event.from_step:,} was not finite: back to step "
+                            f"{event.step:,}, on at a learning rate of {event.learning_rate:g}.",
+                            warning=True,
+                        )
                 self.playground.stale = True
         except EngineEnded as ended:
             if not session.leaving:
@@ -207,11 +219,15 @@ class PlaygroundApp(App[str]):
     # --- leaving --------------------------------------------------------------------------------
 
     async def switch_to(self, folder: Path) -> bool:
-        """Leave the run that is shown, as the user chooses, and open another. False: they stay."""
-        if self.session is not None and self.session.engine.folder == folder:
-            if not self.session.ended:
-                return True
-        elif await self._let_go("Open another run") == "cancel":
+        """Leave the run that is shown, as the user chooses, and open another. False: they stay.
+
+        One that has exploded is opened anew, from its last checkpoint.
+        """
+        session = self.session
+        same = session is not None and session.engine.folder == folder
+        if same and session is not None and not session.ended and not session.exploded:
+            return True
+        if await self._let_go("Open another run") == "cancel":
             return False
         self.start_when_ready = False
         self.open_run(folder)
@@ -246,7 +262,7 @@ class PlaygroundApp(App[str]):
         if session is None or session.ended:
             return "save"
         choice: Leaving = "save"
-        if session.running or session.unsaved:
+        if session.unsaved or (session.running and not session.exploded):
             choice = await self.push_screen_wait(Leave(title, session))
         if choice != "cancel" and not await self._take_leave(session, choice):
             return "cancel"

@@ -17,7 +17,7 @@ from engine.errors import UserError
 
 if TYPE_CHECKING:
     from engine.config import RunConfig
-    from engine.service.protocol import AnyAnswer, CorpusScore
+    from engine.service.protocol import AnyAnswer, CorpusScore, Replayed
 
 DEBUG_VARIABLE = "LSTM_TUI_DEBUG"
 LIMITS = ("steps", "epochs", "minutes")
@@ -397,13 +397,31 @@ async def _ask(folder: Path, query: Any) -> "AnyAnswer":
 @cli.command()
 @click.argument("model")
 @click.argument("corpus")
-@click.option("--split", default="", help="train, valid or test, where CORPUS has them given.")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "valid", "test"]),
+    help="A split of MODEL's own text, or of a folder that brings train.txt.",
+)
+@click.option(
+    "--dynamic",
+    is_flag=True,
+    help="Let a copy of the weights learn from the text as it is read (Krause et al. 2018).",
+)
+@click.option(
+    "--cache",
+    is_flag=True,
+    help="Beside the model, a cache of the recent text (Grave et al. 2017).",
+)
 @json_option
 @models_dir_option
-def evaluate(model: str, corpus: str, split: str, as_json: bool) -> None:
+def evaluate(
+    model: str, corpus: str, split: str | None, dynamic: bool, cache: bool, as_json: bool
+) -> None:
     """Measure a model on a text.
 
-    The perplexity of CORPUS (as for train) under MODEL, a run's name or a path to its folder.
+    The perplexity of CORPUS (as for train) under MODEL, a run's name or a path to its folder; for
+    a model of characters the bits a character takes. Of the text MODEL was trained on, and of a
+    folder with train.txt, one split is measured: without --split its test, else valid.
     """
     import tempfile
 
@@ -413,27 +431,97 @@ def evaluate(model: str, corpus: str, split: str, as_json: bool) -> None:
         if corpus == "-":
             source = str(Path(temporary, "corpus.txt"))
             _spool(Path(source))
-        score = _wait_for(_evaluate(folder, source, split))
+        request = {"split": split or "", "dynamic": dynamic, "cache": cache}
+        score = _wait_for(_evaluate(folder, {"source": source, **request}))
     if as_json:
         _print_json(score)
-        return
-    click.echo(
-        f"perplexity {score.perplexity:,.2f}  loss {score.loss:.4f} nats  "
-        f"{score.bits_per_character:.3f} bits/character  "
-        f"{score.tokens:,} tokens, {score.unknown:,} unknown"
-    )
+    else:
+        _print_score(folder.name, score)
+
+
+async def _evaluate(folder: Path, request: dict[str, Any]) -> "CorpusScore":
+    from engine.events import Progress
+    from engine.service import protocol as p
+    from tui.headless import opened
+    from tui.progress_line import Waiting
+
+    waiting = Waiting(sys.stderr)
+    try:
+        async with opened(folder, waiting.tell) as engine:
+            async for answer in engine.stream(p.EvaluateCorpus(**request)):
+                if isinstance(answer, p.CorpusScore):
+                    return answer
+                assert isinstance(answer, Progress)
+                waiting.tell(answer)
+    finally:
+        waiting.clear()
+    raise UserError("The engine ended the evaluation without a score.")
+
+
+def _print_score(run: str, score: "CorpusScore") -> None:
+    """What the model is measured by first: bits for characters, perplexity for words."""
+    from tui.sanitize import visible
+
+    part = "" if score.split == "all" else f", {score.split} split"
+    click.echo(visible(f"{run} after {score.step:,} steps, on {score.source}{part}"))
+    measures = [f"perplexity {score.perplexity:,.2f}", f"loss {score.loss:.4f} nats"]
+    if (bits := score.bits_per_character) is not None:
+        measures.insert(0 if score.tokenizer == "character" else 2, f"{bits:.3f} bits/character")
+    counts = f"{score.tokens:,} tokens, {score.unknown:,} unknown"
+    click.echo("  ".join([*measures, counts]))
     click.echo(score.convention)
 
 
-async def _evaluate(folder: Path, source: str, split: str) -> "CorpusScore":
+@cli.command()
+@click.argument("run")
+@json_option
+@models_dir_option
+def replay(run: str, as_json: bool) -> int:
+    """Train a run once more and compare bit by bit.
+
+    Everything done to RUN by hand is done again at its step. Exit codes: 0 the same, 1 not.
+    """
+    folder = _find(run)
+    result = _wait_for(_replay(folder))
+    same = result.first_difference is None and result.weights_equal is not False
+    if as_json:
+        _print_json({"run": folder.name, "same": same, "result": result})
+        return 0 if same else 1
+    click.echo(_verdict(result))
+    if result.note and not same:
+        click.echo(result.note)
+    return 0 if same else 1
+
+
+async def _replay(folder: Path) -> "Replayed":
+    from engine.events import Progress
     from engine.service import protocol as p
     from tui.headless import opened
+    from tui.progress_line import Waiting
 
-    async with opened(folder) as engine:
-        async for answer in engine.stream(p.EvaluateCorpus(source=source, split=split)):
-            if isinstance(answer, p.CorpusScore):
-                return answer
-    raise UserError("The engine ended the evaluation without a score.")
+    waiting = Waiting(sys.stderr)
+    try:
+        async with opened(folder, waiting.tell) as engine:
+            async for answer in engine.stream(p.Replay()):
+                if isinstance(answer, p.Replayed):
+                    return answer
+                assert isinstance(answer, Progress)
+                waiting.tell(answer)
+    finally:
+        waiting.clear()
+    raise UserError("The engine ended the replay without a result.")
+
+
+def _verdict(result: "Replayed") -> str:
+    steps = f"{result.steps:,} steps replayed"
+    if result.first_difference is not None:
+        return f"{steps}: the first difference is at step {result.first_difference:,}."
+    weights = {
+        True: " and the checkpoint's weights",
+        False: ", but the checkpoint's weights are others",
+        None: "; there is no checkpoint to compare weights with",
+    }
+    return f"{steps}: every number is the same{weights[result.weights_equal]}."
 
 
 @cli.command()

@@ -2,16 +2,16 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
-from engine.events import Evaluated, Saved, SaveFailed, State, StateChanged, Stepped
+from engine.events import Evaluated, Progress, Saved, SaveFailed, State, StateChanged, Stepped
 from engine.service import protocol as p
 from engine.service.client import Engine, EngineEnded, launch
-from engine.service.runs import is_live, load_standing
+from engine.service.runs import is_live, load_standing, read_metrics
 from tui.progress_line import Report, number
 from tui.sanitize import visible
 
@@ -48,6 +48,8 @@ class Training:
         try:
             if self._signal not in (None, signal.SIGHUP):
                 await self._leave()
+            if engine.welcome.status.config.training.patience is not None:
+                self._report.recall(read_metrics(self._folder, engine.welcome.recorded))
             await self._enter(engine.welcome.status.state, engine.welcome.status.reason)
             await self._follow(engine)
         finally:
@@ -183,14 +185,16 @@ class Training:
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Engine]:
+async def opened(
+    folder: Path, tell: Callable[[Progress], None] = lambda _: None
+) -> AsyncIterator[Engine]:
     """The engine of a saved run, ready for questions; one that was live already goes on as before.
 
-    Raises UserError where the run can't be opened.
+    `tell` hears how far the preparing has come. Raises UserError where the run can't be opened.
     """
     engine = await launch(folder)
     try:
-        await _until_prepared(engine)
+        await _until_prepared(engine, tell)
         yield engine
     finally:
         if engine.started:
@@ -201,13 +205,15 @@ async def opened(folder: Path) -> AsyncIterator[Engine]:
             await _until_gone(folder)
 
 
-async def _until_prepared(engine: Engine) -> None:
+async def _until_prepared(engine: Engine, tell: Callable[[Progress], None]) -> None:
     state, reason = engine.welcome.status.state, engine.welcome.status.reason
     if state == "preparing":
         async for events in engine.events():
             for event in events:
                 if isinstance(event, StateChanged):
                     state, reason = event.state, event.reason
+                elif isinstance(event, Progress):
+                    tell(event)
             if state != "preparing":
                 break
     if state == "failed":

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.events import (
     AnyEvent,
+    AnyRecorded,
+    Averaging,
     Evaluated,
     Intervened,
     NonFinite,
@@ -22,6 +24,8 @@ from engine.events import (
     Sampled,
     Stepped,
 )
+from tui.pace import Pace
+from tui.validations import Validations
 
 Floats = NDArray[np.float32]
 _R = TypeVar("_R", bound=Recorded)
@@ -36,6 +40,9 @@ CLIP_WINDOW = 1000
 
 HALF_LIFE = 20
 """Steps after which a loss counts half in the smoothed loss."""
+
+SLACK = 100_000
+"""Steps that may be missing from a record."""
 
 
 class _Numbers:
@@ -179,18 +186,27 @@ class History:
         """Exponential moving average of the loss, half-life HALF_LIFE steps, bias-corrected."""
         self.norm_before = Series()
         self.norm_after = Series()
-        self.learning_rate = Series()
-        self.tokens_per_second = Series()
+        self.clip_threshold = Series()
+        """What the norm of each step went by; a gap where clipping was off or by value."""
         self.evaluations: list[Evaluated] = []
         self.samples: list[Sampled] = []
         self.interventions: list[Intervened] = []
         self.non_finite: list[NonFinite] = []
+        self.roll_backs: list[RolledBack] = []
+        self.averaging: Averaging | None = None
+        """Since when the weights are averaged, if they are."""
         self.last: Stepped | None = None
+        """The last step; None where the run went back and has not gone on yet."""
+        self.validations = Validations()
+        self.pace = Pace()
+        self.non_finite_since: int | None = None
+        """The first of the steps, none of them finite, that the run now ends with."""
+        self.strays = 0
+        """Recorded events passed over, since the run can't have come to their steps."""
+        self._recalled = 0
         self._average = _Average()
         self._clipped = bytearray()
         """For each step whether clipping changed its gradient, 0 or 1."""
-        self.clipped_total = 0
-        """Steps whose gradient clipping changed."""
 
     @property
     def step(self) -> int:
@@ -203,10 +219,26 @@ class History:
         recent = self._clipped[-CLIP_WINDOW:]
         return recent.count(1) / len(recent) if recent else 0.0
 
+    def recall(self, events: Iterable[AnyRecorded]) -> None:
+        """Take in a record, which may be damaged: no step number in it may fill the memory.
+
+        As every step leaves an event, none can be far beyond their number; one that is is passed
+        over and counted in `strays`.
+        """
+        kept = []
+        for event in events:
+            self._recalled += 1
+            if _is_possible(event, self._recalled + SLACK):
+                kept.append(event)
+            else:
+                self.strays += 1
+        self.apply(kept)
+
     def apply(self, events: Iterable[AnyEvent]) -> None:
         """Take in what happened, in order. Events that are not kept here are passed over."""
         run: list[Stepped] = []
         for event in events:
+            self.validations.apply(event)
             match event:
                 case Stepped():
                     if event.step != self.step + len(run) + 1:
@@ -216,16 +248,20 @@ class History:
                     run.append(event)
                 case Evaluated():
                     self.evaluations.append(event)
+                    self.pace.validation(event)
                 case Sampled():
                     self.samples.append(event)
                 case Intervened():
                     self.interventions.append(event)
                 case NonFinite():
                     self.non_finite.append(event)
+                case Averaging():
+                    self.averaging = event
                 case RolledBack():
                     self._add(run)
                     run = []
                     self._go_to(event.step)
+                    self.roll_backs.append(event)
         self._add(run)
 
     def _add(self, run: Sequence[Stepped]) -> None:
@@ -237,11 +273,15 @@ class History:
         self.smoothed_loss.extend([self._average.add(loss) for loss in losses])
         self.norm_before.extend([_number(event.norm_before) for event in run])
         self.norm_after.extend([_number(event.norm_after) for event in run])
-        self.learning_rate.extend([event.learning_rate for event in run])
-        self.tokens_per_second.extend([event.tokens_per_second for event in run])
+        self.clip_threshold.extend([_norm_limit(event) for event in run])
         self._clipped.extend(event.clipped for event in run)
-        self.clipped_total += sum(event.clipped for event in run)
         self.last = run[-1]
+        for event in run:
+            self.pace.step(event)
+            if event.loss is not None and event.norm_before is not None:
+                self.non_finite_since = None
+            elif self.non_finite_since is None:
+                self.non_finite_since = event.step
 
     def _go_to(self, step: int) -> None:
         """Make `step` the last one: forget what came after it, or leave a gap up to it."""
@@ -258,7 +298,7 @@ class History:
         for series in self._all():
             series.truncate(step)
         del self._clipped[step:]
-        self.clipped_total = self._clipped.count(1)
+        self.last, self.non_finite_since = None, None
         self._average = _Average()
         for loss in self.loss.values(-40 * HALF_LIFE):  # what came before weighs 2**-40
             self._average.add(float(loss))
@@ -266,6 +306,9 @@ class History:
         self.samples = _up_to(step, self.samples)
         self.interventions = _up_to(step, self.interventions)
         self.non_finite = _up_to(step, self.non_finite)
+        self.roll_backs = _up_to(step, self.roll_backs)
+        if self.averaging is not None and self.averaging.step > step:
+            self.averaging = None
 
     def _all(self) -> tuple[Series, ...]:
         return (
@@ -273,13 +316,22 @@ class History:
             self.smoothed_loss,
             self.norm_before,
             self.norm_after,
-            self.learning_rate,
-            self.tokens_per_second,
+            self.clip_threshold,
         )
 
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
+
+
+def _norm_limit(event: Stepped) -> float:
+    return math.nan if event.clip_mode in ("off", "value") else event.clip_threshold
+
+
+def _is_possible(event: AnyRecorded, furthest: int) -> bool:
+    first = 1 if isinstance(event, Stepped) else 0
+    last = event.from_step if isinstance(event, RolledBack) else event.step
+    return first <= event.step <= last <= furthest
 
 
 def _up_to(step: int, events: list[_R]) -> list[_R]:

@@ -72,6 +72,8 @@ class Mark:
 
     step: int
     label: str
+    topic: str = ""
+    """Of the marks in one column the last on each topic is labelled."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ class Rule:
 
     value: float
     name: str
+    past: Series | None = None
+    """What the value was at each step; without it the line is straight."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,7 @@ def draw(data: ChartData, width: int, height: int) -> Picture:
     canvas = Picture(plot_width, plot_height)
     _draw_marks(canvas, data)
     if data.rule is not None:
-        _draw_rule(canvas, data.rule, span)
+        _draw_rule(canvas, data.rule, data.steps, span)
     for index, (curve, extent) in enumerate(zip(data.curves, extents, strict=True)):
         _draw_curve(canvas, curve, _without(extent, extents[:index]), span)
     if data.points is not None:
@@ -202,7 +206,7 @@ def draw(data: ChartData, width: int, height: int) -> Picture:
 # --- from numbers to rows and columns of dots ---------------------------------------------------
 
 
-def _units(values: Sequence[float] | NDArray[np.float32], log: bool) -> Floats:
+def _units(values: Sequence[float] | NDArray[np.float32] | Floats, log: bool) -> Floats:
     """Values in the units of the y axis, NaN where they have no place on it."""
     with np.errstate(all="ignore"):
         units = np.asarray(values, np.float32).astype(np.float64)
@@ -310,10 +314,20 @@ def _draw_points(canvas: Picture, points: Points, shown: tuple[int, int], span: 
     canvas.put(rows, columns, points.glyph, "point")
 
 
-def _draw_rule(canvas: Picture, rule: Rule, span: YSpan) -> None:
-    row = _rule_row(rule, span, canvas.height)
-    if row is not None:
-        canvas.write(0, row, "╌" * canvas.width, "rule")
+def _draw_rule(canvas: Picture, rule: Rule, shown: tuple[int, int], span: YSpan) -> None:
+    """Draw the value of each column's last step, and behind the end the value of now."""
+    first, last = shown
+    columns = np.arange(canvas.width)
+    values = np.full(canvas.width, rule.value, np.float64)
+    if rule.past is not None and len(rule.past):
+        ends = first + -(-(columns + 1) * (last - first) // canvas.width)
+        past = rule.past.values()
+        told = ends <= len(past)
+        values[told] = past[np.maximum(ends[told] - 1, 0)]
+    y = _units(values, span.log)
+    rows = span.rows(np.where(np.isnan(y), span.low, y), 4 * canvas.height).round() // 4
+    drawn = np.isfinite(y) & (rows >= 0) & (rows < canvas.height)
+    canvas.put(rows[drawn].astype(np.intp), columns[drawn], "╌", "rule")
 
 
 def _rule_row(rule: Rule, span: YSpan, height: int) -> int | None:
@@ -322,14 +336,16 @@ def _rule_row(rule: Rule, span: YSpan, height: int) -> int | None:
 
 
 def _mark_columns(canvas: Picture, data: ChartData) -> dict[int, list[str]]:
-    """The labels in each column that has a mark, the newest column first."""
-    labels: dict[int, list[str]] = {}
+    """The labels in each column that has a mark, one a topic; the newest column first."""
+    columns: dict[int, dict[str, str]] = {}
     first, last = data.steps
-    for mark in sorted(data.marks, key=lambda mark: mark.step, reverse=True):
+    for mark in sorted(data.marks, key=lambda mark: mark.step):
         if first <= mark.step <= last:
             column = round((mark.step - first) * (canvas.width - 1) / max(last - first, 1))
-            labels.setdefault(column, []).append(mark.label)
-    return labels
+            labels = columns.setdefault(column, {})
+            labels.pop(mark.topic, None)
+            labels[mark.topic] = mark.label
+    return {column: list(labels.values()) for column, labels in reversed(columns.items())}
 
 
 def _draw_marks(canvas: Picture, data: ChartData) -> None:
@@ -338,7 +354,8 @@ def _draw_marks(canvas: Picture, data: ChartData) -> None:
 
 
 def _draw_mark_labels(canvas: Picture, data: ChartData) -> None:
-    """Label the marks along the top, the newest first, each where no other label stands.
+    """Label the marks along the top, the newest first, each where no other label stands: all of
+    a column if there is room, else its newest ones.
 
     A low chart has no row to spare for them.
     """
@@ -346,8 +363,9 @@ def _draw_mark_labels(canvas: Picture, data: ChartData) -> None:
         return
     free = np.ones(canvas.width, bool)
     for column, labels in _mark_columns(canvas, data).items():
-        text = labels[0]  # of several in one column the last word counts
-        for start in (column + 1, column - len(text)):
+        texts = [", ".join(labels[older:]) for older in range(len(labels))]
+        places = [(text, start) for text in texts for start in (column + 1, column - len(text))]
+        for text, start in places:
             stop = start + len(text)
             if start >= 0 and stop <= canvas.width and free[max(start - 1, 0) : stop + 1].all():
                 canvas.write(start, 0, text, "mark")

@@ -1,6 +1,7 @@
 """What `lstm-tui train` tells while it trains: on a terminal, in a file, or as JSON."""
 
 import errno
+import os
 import shutil
 import time
 from collections import deque
@@ -20,12 +21,12 @@ from engine.events import (
     SaveFailed,
     Stepped,
 )
+from tui.pace import Pace
 from tui.sanitize import visible
+from tui.validations import Validations
 
 CLIP_WINDOW = 1000
 """Steps over which the fraction of clipped ones is told."""
-RATE_WINDOW = 30.0
-"""Seconds over which the speed behind the remaining time is measured."""
 
 
 class Report:
@@ -47,11 +48,23 @@ class Report:
         for event in events:
             self._tally.apply(event)
             if text := told(event):
-                self.say(text)
+                self.say(f"{text}{self._standing(event)}")
         now = time.monotonic()
         if now - self._told >= self.progress_every:
             self._told = now
             self._tell(self._tally)
+
+    def recall(self, events: Iterable[AnyEvent]) -> None:
+        """What happened before, of which nothing is told again."""
+        for event in events:
+            self._tally.apply(event)
+
+    def _standing(self, event: AnyEvent) -> str:
+        """How near early stopping is after a validation that was not the best."""
+        if not isinstance(event, Evaluated) or event.best or event.split != "valid":
+            return ""
+        standing = self._tally.standing
+        return f"  {standing}" if standing else ""
 
     def finish(self, summary: dict[str, Any], sentences: list[str]) -> None:  # noqa: ARG002
         """The end of the run, as a record for a program and as sentences for people."""
@@ -105,6 +118,44 @@ class JsonReport(Report):
         self._write(f"{msgspec.json.encode(summary).decode()}\n")
 
 
+class Waiting:
+    """How far something asked for has come, on a terminal's last line, once it took a second."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._on_terminal = out.isatty() and os.environ.get("TERM") != "dumb"
+        self._asked = time.monotonic()
+        self._told = 0.0
+        self._task = ""
+        self._began = (0.0, 0)
+        """When the task was first heard of, and how much of it was done."""
+
+    def tell(self, progress: Progress) -> None:
+        """Show it, five times a second at most."""
+        now = time.monotonic()
+        if progress.task != self._task:
+            self._task, self._began = progress.task, (now, progress.done)
+        if not self._on_terminal or now - self._asked < 1 or now - self._told < 0.2:
+            return
+        self._told = now
+        width = shutil.get_terminal_size().columns - 1
+        self._out.write(f"\r\x1b[K{self._line(progress, now)[:width]}")
+        self._out.flush()
+
+    def _line(self, progress: Progress, now: float) -> str:
+        began, before = self._began
+        if progress.done == before or not progress.total:
+            return _progress(progress)
+        left = (now - began) * (progress.total - progress.done) / (progress.done - before)
+        return f"{_progress(progress)}  ETA {_duration(left)}"
+
+    def clear(self) -> None:
+        """Leave an empty line for whatever is printed next."""
+        if self._told:
+            self._out.write("\r\x1b[K")
+            self._out.flush()
+
+
 class Tally:
     """The run in one line: where it is, how it learns, how fast, how long it will take."""
 
@@ -114,28 +165,28 @@ class Tally:
         self._last: Stepped | None = None
         self._perplexity: float | None = None
         self._clipped: deque[bool] = deque(maxlen=CLIP_WINDOW)
-        self._pace: deque[tuple[float, int, float]] = deque()
+        self._pace = Pace()
+        self._validations = Validations()
 
     def apply(self, event: AnyEvent) -> None:
+        self._validations.apply(event)
         match event:
             case Stepped():
                 self._progress = None
                 self._last = event
                 self._clipped.append(event.clipped)
-                self._note_pace(event)
+                self._pace.step(event)
             case Evaluated(split="valid"):
                 self._perplexity = event.perplexity
+                self._pace.validation(event)
             case Progress():
                 over = 0 < event.total <= event.done
                 self._progress = None if over else event
 
-    def _note_pace(self, event: Stepped) -> None:
-        """Remember (seconds, step, epoch) about once a second, over the last RATE_WINDOW."""
-        now = time.monotonic()
-        if not self._pace or now - self._pace[-1][0] >= 1:
-            self._pace.append((now, event.step, event.epoch))
-        while now - self._pace[0][0] > RATE_WINDOW and len(self._pace) > 2:
-            self._pace.popleft()
+    @property
+    def standing(self) -> str:
+        """How near early stopping is, in words; empty where it is off."""
+        return self._validations.standing(self._limits.patience)
 
     def line(self, width: int | None = None) -> str:
         """At most `width` columns: what matters least is left out first."""
@@ -143,7 +194,7 @@ class Tally:
         if self._progress is not None or last is None:
             return _progress(self._progress)[:width]
         perplexity = self._perplexity
-        seconds = self.seconds_left()
+        seconds = self._pace.seconds_left(self._limits)
         parts = [  # (how soon it is left out, text)
             (0, f"step {last.step:,}"),
             (2, f"epoch {last.epoch:.2f}"),
@@ -162,21 +213,6 @@ class Tally:
                 break
         return text[:width]
 
-    def seconds_left(self) -> float | None:
-        """Until the first limit is reached at the present pace; None without a limit."""
-        if self._last is None or len(self._pace) < 2:
-            return None
-        (start, step, epoch), (end, last_step, last_epoch) = self._pace[0], self._pace[-1]
-        seconds = end - start
-        left = []
-        if self._limits.steps is not None and last_step > step:
-            left.append((self._limits.steps - last_step) * seconds / (last_step - step))
-        if self._limits.epochs is not None and last_epoch > epoch:
-            left.append((self._limits.epochs - last_epoch) * seconds / (last_epoch - epoch))
-        if self._limits.minutes is not None:
-            left.append(self._limits.minutes * 60 - self._last.seconds)
-        return max(0.0, min(left)) if left else None
-
 
 def number(value: float | None, decimals: int) -> str:
     """A number that may not have been finite."""
@@ -192,7 +228,7 @@ def told(event: AnyEvent) -> str:
                 f"step {event.step:,}  {event.split} loss {number(event.loss, 4)}  "
                 f"perplexity {number(event.perplexity, 2)}{best}"
             )
-        case NonFinite():
+        case NonFinite(in_a_row=1):  # of a run that has exploded every step is
             return f"step {event.step:,}  {event.value} in {event.tensor}"
         case RolledBack():
             return (

@@ -6,8 +6,10 @@ of showing. Here they become visible ones, and the result is never parsed as mar
 
 import re
 import unicodedata
+from typing import TYPE_CHECKING
 
-from textual.content import Content
+if TYPE_CHECKING:
+    from textual.content import Content
 
 _HIDDEN = re.compile(
     "["
@@ -35,8 +37,10 @@ def visible(text: str, *, keep_newlines: bool = False) -> str:
     return shown if keep_newlines else shown.replace("\n", "⏎")
 
 
-def content(text: str, style: str = "", *, keep_newlines: bool = False) -> Content:
+def content(text: str, style: str = "", *, keep_newlines: bool = False) -> "Content":
     """The text made visible as a Textual content in one style. It is not read as markup."""
+    from textual.content import Content  # slow to import, and the command line can do without
+
     return Content.styled(visible(text, keep_newlines=keep_newlines), style)
 
 

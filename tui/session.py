@@ -12,6 +12,7 @@ from engine.events import (
     Intervened,
     ModelReady,
     Progress,
+    RolledBack,
     Saved,
     StateChanged,
     Stepped,
@@ -41,7 +42,7 @@ class Session:
     def recall(self, events: Iterable[AnyRecorded]) -> None:
         """Take in the run's past: history, not state, which the engine's welcome has told."""
         events = list(events)
-        self.history.apply(events)
+        self.history.recall(events)
         self._note_saves(events)
 
     def apply(self, events: Iterable[AnyEvent]) -> bool:
@@ -54,6 +55,11 @@ class Session:
             match event:
                 case Stepped():
                     changes |= {"step": event.step, "epoch": event.epoch}
+                    changes["clip_mode"] = event.clip_mode
+                    if event.clip_mode != "adaptive":  # whose threshold is its own
+                        changes["clip_threshold"] = event.clip_threshold
+                case RolledBack():  # the other knobs are told by the next step
+                    changes |= {"step": event.step, "learning_rate": event.learning_rate}
                 case StateChanged():
                     changes |= {"state": event.state, "reason": event.reason, "progress": None}
                 case Progress():
@@ -75,6 +81,8 @@ class Session:
         for event in events:
             if isinstance(event, Saved):
                 self.saved_step = event.step
+            elif isinstance(event, RolledBack):
+                self.saved_step = min(self.saved_step, event.step)
 
     def end(self, reason: str) -> None:
         """The engine is gone."""
@@ -93,8 +101,14 @@ class Session:
 
     @property
     def unsaved(self) -> bool:
-        """Whether steps were taken that no checkpoint holds."""
-        return not self.ended and self.status.step > self.saved_step
+        """Whether steps were taken that no checkpoint holds, and that are worth one."""
+        return not self.ended and self.status.step > self.saved_step and not self.exploded
+
+    @property
+    def exploded(self) -> bool:
+        """Whether the weights are lost to numbers that are not finite: the run was let to."""
+        let = self.status.config.training.non_finite == "let-it-happen"
+        return let and self.history.non_finite_since is not None
 
     @property
     def answering(self) -> bool:

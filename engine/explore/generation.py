@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from engine.errors import UserError
 from engine.model.lstm import CarriedState, LSTMLanguageModel
 from engine.text.tokenizer import Tokenizer
 
@@ -32,6 +33,7 @@ def generate(
 
     Temperature 0 takes the most probable token. `top_k` keeps that many (0: all), `top_p` the
     fewest whose probabilities reach it (nucleus; Holtzman et al. 2020). `banned` is never chosen.
+    Raises UserError where the model has exploded.
     """
     state = model.initial_state(1)
     tokens: Sequence[int] = prompt
@@ -63,12 +65,15 @@ def _choose(
     top_p: float,
     random: torch.Generator | None,
 ) -> int:
+    logits = logits.float().cpu()
     if banned is not None:
         logits[banned] = -torch.inf
+    largest = logits.max()
+    if not largest.isfinite():
+        raise UserError("The model's weights are no longer finite numbers: it can't write.")
     if temperature == 0:
         return int(logits.argmax())
-    logits = logits.float().cpu()
-    logits = (logits - logits.max()) / temperature  # at most 0, so a low temperature can't overflow
+    logits = (logits - largest) / temperature  # at most 0, so a low temperature can't overflow
     if 0 < top_k < len(logits):
         smallest_kept = logits.topk(top_k).values[-1]
         logits = logits.masked_fill(logits < smallest_kept, -torch.inf)

@@ -52,7 +52,7 @@ class LSTMLanguageModel(nn.Module):
         self.regularisation = regularisation
         self.random = random
         self.embedding = nn.Embedding(vocabulary, config.embedding_size)
-        sizes = _sizes(config)
+        sizes = layer_sizes(config)
         self.lstm = nn.ModuleList(nn.LSTM(inputs, units) for inputs, units in pairwise(sizes))
         last = sizes[-1]
         decoded = config.embedding_size if config.tied else last
@@ -70,7 +70,7 @@ class LSTMLanguageModel(nn.Module):
     @torch.no_grad()
     def _set_forget_bias(self, value: float) -> None:
         """The gates lie as input, forget, cell, output, and have two biases, which add up."""
-        for units, layer in zip(_sizes(self.config)[1:], self.lstm, strict=True):
+        for units, layer in zip(layer_sizes(self.config)[1:], self.lstm, strict=True):
             *_, input_bias, recurrent_bias = layer.parameters()
             input_bias[units : 2 * units] = value
             recurrent_bias[units : 2 * units] = 0.0
@@ -78,12 +78,18 @@ class LSTMLanguageModel(nn.Module):
     def initial_state(self, batch_size: int) -> CarriedState:
         """Zeros for every layer."""
         weight = self.embedding.weight
-        shapes = [(1, batch_size, units) for units in _sizes(self.config)[1:]]
+        shapes = [(1, batch_size, units) for units in layer_sizes(self.config)[1:]]
         return tuple((weight.new_zeros(shape), weight.new_zeros(shape)) for shape in shapes)
 
     def features(self, tokens: Tensor, state: CarriedState) -> tuple[Tensor, CarriedState]:
         """Features (time, batch, units) of tokens (time, batch), and the new state."""
-        raw, state = self._last_layer(self.embed(tokens), state)
+        return self.features_of_vectors(self.embed(tokens), state)
+
+    def features_of_vectors(
+        self, vectors: Tensor, state: CarriedState
+    ) -> tuple[Tensor, CarriedState]:
+        """As `features`, from word vectors (time, batch, embedding_size)."""
+        raw, state = self._last_layer(vectors, state)
         return self._project(self._drop(raw, self.regularisation.output_dropout)), state
 
     def forward(self, tokens: Tensor, state: CarriedState) -> tuple[Tensor, CarriedState]:
@@ -166,7 +172,7 @@ class LSTMLanguageModel(nn.Module):
         yield "output", [*output, self.output.bias]
 
 
-def _sizes(config: ModelConfig) -> list[int]:
+def layer_sizes(config: ModelConfig) -> list[int]:
     """The embedding's size, then each layer's units."""
     last = config.last_size or config.hidden_size
     return [config.embedding_size, *[config.hidden_size] * (config.layers - 1), last]

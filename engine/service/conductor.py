@@ -15,6 +15,7 @@ from engine.config import RunConfig, replace
 from engine.errors import UserError
 from engine.events import (
     CorpusReady,
+    Evaluated,
     Intervened,
     ModelReady,
     NonFinite,
@@ -101,8 +102,10 @@ class Conductor:
 
     @property
     def unsaved(self) -> bool:
-        """Whether there is something that no checkpoint holds."""
-        return self.trainer is not None and self.step > 0 and self._saved_step != self.step
+        """Whether there is something worth keeping that no checkpoint holds."""
+        if self.trainer is None or self.step == 0 or self._saved_step == self.step:
+            return False
+        return not self.trainer.broken_weight
 
     # --- preparing ----------------------------------------------------------------------------
 
@@ -143,7 +146,8 @@ class Conductor:
                 except UserError as error:
                     trainer, problem = None, str(error)
         if trainer is not None:
-            self._record.rewind(trainer.step)
+            told = self._record.rewind(trainer.step, checkpoint.path.name if checkpoint else "")
+            note = f"{note} {told}".strip()
             self.trainer = trainer
             self._saved_step = trainer.step if checkpoint else -1
             for limit, old, new in checkpoint.changed_limits(trainer) if checkpoint else ():
@@ -197,12 +201,21 @@ class Conductor:
         self._unfinished = source if isinstance(event, Progress) else None
         if event is not None:
             self._hear(event)
+            while self.trainer.telling:
+                self._hear(next(source))
         elif source is asked:
             self._evaluations.pop(0)
         else:
             self._training, self._single_step = None, False
-            self.save()
-            self.set_state("finished", f"Reached {self.trainer.limit_reached}.")
+            limit = self.trainer.limit_reached
+            if self.unsaved and not self.save():
+                self.set_state("paused", f"Reached {limit}, but it could not be saved.")
+            elif self.trainer.broken_weight:
+                self.set_state(
+                    "finished", f"Reached {limit}. Not saved: the weights are not finite numbers."
+                )
+            else:
+                self.set_state("finished", f"Reached {limit}.")
 
     def _hear(self, event: Any) -> None:
         from engine.training.trainer import CheckpointDue
@@ -212,6 +225,8 @@ class Conductor:
             self.save(best=event.best)
             return
         self.publish(event)
+        if isinstance(event, Evaluated):
+            self._saved_step = -1  # a record that went back to the checkpoint would lose it
         if isinstance(event, Stepped):
             self._single_step = False
         if isinstance(event, NonFinite):
@@ -368,6 +383,8 @@ class Conductor:
                 self._single_step = False
                 if self.unsaved and not self.save():
                     self.set_state("paused", "Stopped, but it could not be saved.")
+                elif trainer.broken_weight:
+                    self.set_state("stopped", "Not saved: the weights are not finite numbers.")
                 else:
                     self.set_state("stopped")
             case p.Evaluate(split=split):
@@ -459,7 +476,9 @@ class Conductor:
         """Progress, then the score. Raises UserError."""
         from engine.service.queries import evaluate_corpus
 
-        return evaluate_corpus(query, *self._require_model())
+        tokenizer, model = self._require_model()
+        corpus = self.trainer.corpus if self.trainer else None
+        return evaluate_corpus(query, tokenizer, model, corpus, self.step)
 
     def _resting_trainer(self) -> "Trainer":
         """The trainer, for what can't go on beside training. Raises UserError."""

@@ -114,9 +114,12 @@ class Score(Message, frozen=True, kw_only=True):
 
 
 class EvaluateCorpus(Message, frozen=True, kw_only=True):
-    """The perplexity of another corpus under this model's tokenizer: a stream of Progress, then
-    CorpusScore. `split` names the split of a folder with given splits; empty takes its test.txt,
-    else its valid.txt, and of any other source all the text."""
+    """The perplexity of a text under this model's tokenizer: a stream of Progress, then
+    CorpusScore. The weights are those of the moment it is asked, and stay as they are.
+
+    `split` names a split of the run's own text, as training has it, or of a folder with given
+    splits; empty takes the first there is of test, valid and train, and of any other source all
+    the text."""
 
     source: str
     split: str = ""
@@ -262,17 +265,25 @@ class TextScore(Message, frozen=True, kw_only=True):
 
 
 class CorpusScore(Message, frozen=True, kw_only=True):
-    """As TextScore, for a whole corpus read as one stream with the state carried."""
+    """As TextScore, for a whole text with the state carried."""
 
     source: str
     split: str
+    """`all` for a text that has none."""
+    tokenizer: str
+    """Its name, as in `corpus.tokenizer`."""
+    step: int
+    """Of the weights that were measured."""
+    dynamic: bool
+    cache: bool
     loss: float
     perplexity: float
-    bits_per_character: float
+    bits_per_character: float | None
+    """None for words: they don't spell the text out."""
     tokens: int
     unknown: int
     convention: str
-    """In a sentence: what counts as a token."""
+    """In a sentence: what counts as a token, and how the text was read."""
 
 
 class RateTried(Message, frozen=True, kw_only=True):
@@ -280,7 +291,9 @@ class RateTried(Message, frozen=True, kw_only=True):
 
     rate: float
     loss: float | None
-    """Smoothed, nats per token."""
+    """Smoothed, nats per token; None where it was not finite."""
+    share: float
+    """How far between the lowest and the highest rate, 0 to 1, in equal ratios."""
 
 
 class RateFound(Message, frozen=True, kw_only=True):

@@ -3,8 +3,10 @@
 What takes long is a generator: each item is an answer, and the weights may change between two.
 """
 
+import copy
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import islice
 
 import torch
@@ -12,15 +14,18 @@ import torch
 from engine.config import RunConfig
 from engine.errors import UserError
 from engine.events import Progress
+from engine.explore.dynamic_evaluation import SEGMENT, FollowingWeights, gradient_scale
 from engine.explore.generation import generate, start_token
 from engine.explore.neighbours import NeighbourIndex
+from engine.explore.neural_cache import SHARE, THETA, WINDOW, NeuralCache
+from engine.explore.online_evaluation import online_loss
 from engine.measures import bits_per_character, perplexity
 from engine.model.lstm import LSTMLanguageModel
 from engine.service import protocol as p
-from engine.text.corpus import encode_source
-from engine.text.reading import resolve
+from engine.text.corpus import Corpus, EncodedText, encode_source
+from engine.text.reading import resolve, same_source
 from engine.text.tokenizer import Tokenizer
-from engine.training.evaluation import total_loss, window_loss
+from engine.training.evaluation import COLUMNS, total_loss, window_loss
 
 EMBEDDING_SHOWN = 8
 """Numbers of a word's vector that a Representation holds."""
@@ -79,6 +84,8 @@ def neighbours(
     if token is None:
         raise UnknownWord(words[0], vocabulary.suggest(words[0]))
     found = index.nearest(model.embedding.weight, step, token, max(1, query.top))
+    if not all(math.isfinite(cosine) for _, cosine in found):
+        raise UserError("The words' vectors are no longer finite numbers: none is near another.")
     return p.NeighbourList(
         word=words[0],
         step=step,
@@ -131,33 +138,109 @@ def score(query: p.Score, tokenizer: Tokenizer, model: LSTMLanguageModel) -> p.T
 
 
 def evaluate_corpus(
-    query: p.EvaluateCorpus, tokenizer: Tokenizer, model: LSTMLanguageModel
+    query: p.EvaluateCorpus,
+    tokenizer: Tokenizer,
+    model: LSTMLanguageModel,
+    corpus: Corpus | None,
+    step: int,
 ) -> Iterator[Progress | p.CorpusScore]:
-    """Progress, then the score of a whole text. Raises UserError where it can't be read."""
-    split = query.split or _preferred_split(query.source)
-    text = encode_source(query.source, tokenizer, split=split)
+    """Progress, then the score of a whole text under the weights as they are now, after `step`
+    steps. `corpus` is the one the model trains on, None where it can't be read.
+
+    Raises UserError, on the way, where the text can't be read or the training text is missed.
+    """
+    return _evaluation(query, tokenizer, copy.deepcopy(model), corpus, step)
+
+
+def _evaluation(
+    query: p.EvaluateCorpus,
+    tokenizer: Tokenizer,
+    model: LSTMLanguageModel,
+    corpus: Corpus | None,
+    step: int,
+) -> Iterator[Progress | p.CorpusScore]:
+    """With a model of its own, which dynamic evaluation changes."""
+    split, text = _split_and_text(query, tokenizer, corpus)
+    following = None
+    if query.dynamic:
+        if corpus is None:
+            raise UserError(
+                "Dynamic evaluation scales its steps by the gradients on the run's training text, "
+                "which can't be used now: put the text back, or leave out --dynamic."
+            )
+        scale = yield from gradient_scale(model, corpus.splits["train"])
+        following = FollowingWeights(model, scale)
+    cache = NeuralCache() if query.cache else None
+    if following or cache:
+        losses = online_loss(model, text.ids, following=following, cache=cache)
+    else:
+        losses = total_loss(model, text.ids)
     total, count = 0.0, 0
-    for total, count in total_loss(model, text.ids):  # noqa: B007
+    for total, count in losses:  # noqa: B007
         yield Progress(task="evaluating", done=count, total=len(text.ids) - 1, unit="tokens")
-    loss = total / count
     yield p.CorpusScore(
         source=query.source,
         split=split or "all",
-        loss=loss,
-        perplexity=perplexity(loss),
-        bits_per_character=bits_per_character(total, text.characters),
+        tokenizer=tokenizer.name,
+        step=step,
+        dynamic=query.dynamic,
+        cache=query.cache,
+        loss=total / count,
+        perplexity=perplexity(total / count),
+        bits_per_character=_bits(total, tokenizer, text),
         tokens=count,
         unknown=text.unknown,
-        convention=f"per {tokenizer.name} token; <unk> and <eos> count as tokens",
+        convention=_convention(query, tokenizer),
     )
 
 
-def _preferred_split(name: str) -> str:
-    """Of a folder with given splits its test split, else valid, else train; else all the text."""
-    source = resolve(name)
-    if not source.given_splits:
-        return ""
-    return next(split for split in ("test", "valid", "train") if split in source.splits)
+def _split_and_text(
+    query: p.EvaluateCorpus, tokenizer: Tokenizer, corpus: Corpus | None
+) -> tuple[str, EncodedText]:
+    """What is asked for, with the name of its split, empty where it has none."""
+    if corpus is not None and same_source(query.source, corpus.summary.source):
+        split = query.split or _held_out(corpus.splits)
+        return split, corpus.text(split)
+    source = resolve(query.source)
+    split = query.split or (_held_out(source.splits) if source.given_splits else "")
+    return split, encode_source(query.source, tokenizer, split=split)
+
+
+def _held_out(splits: Container[str]) -> str:
+    return next(split for split in ("test", "valid", "train") if split in splits)
+
+
+def _bits(total_loss: float, tokenizer: Tokenizer, text: EncodedText) -> float | None:
+    """Bits for each character that was predicted; None where tokens don't spell the text out."""
+    if tokenizer.name in ("word", "whitespace"):
+        return None
+    first = tokenizer.decode(text.ids[:1].tolist())
+    return bits_per_character(total_loss, text.characters - len(first))
+
+
+def _convention(query: p.EvaluateCorpus, tokenizer: Tokenizer) -> str:
+    match tokenizer.name:
+        case "character":
+            counted = "line ends and <unk> count as characters"
+        case "subword":
+            counted = "pieces of words and line ends; not comparable with a perplexity per word"
+        case _:
+            counted = "<unk> and <eos> count as tokens, <eos> at each line end"
+    if query.dynamic or query.cache:
+        read = "read as one stream"
+    else:
+        read = f"read as {COLUMNS} streams side by side, fewer where the text is short"
+    parts = [f"per {tokenizer.name} token: {counted}", f"{read}, state carried"]
+    if query.dynamic:
+        parts.append(
+            f"dynamic evaluation (Krause et al. 2018): a copy learns after every {SEGMENT} tokens"
+        )
+    if query.cache:
+        parts.append(
+            f"neural cache (Grave et al. 2017): the last {WINDOW:,} tokens, theta {THETA}, "
+            f"lambda {SHARE}"
+        )
+    return "; ".join(parts)
 
 
 def _check_length(text: str) -> None:

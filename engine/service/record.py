@@ -1,35 +1,51 @@
 """The run's record: events batched to metrics.jsonl and to the clients, no step lost."""
 
+import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from engine.events import AnyEvent, Progress, Recorded
-from engine.files import replace_file
-from engine.service.runs import read_metrics
+from engine.errors import UserError
+from engine.events import AnyEvent, Progress, Recorded, Saved
+from engine.files import replace_file, write_all
+from engine.service.runs import decode_event, read_record
 
 INTERVAL = 0.05
 """Seconds between two batches: at most 20 a second."""
 
 
 class Record:
-    """Collects events and hands them on in batches. Raises OSError where the file can't grow."""
+    """Collects events and hands them on in batches.
+
+    Where the file can't grow (no space left), its lines wait in memory for the next batch.
+    """
 
     def __init__(self, folder: Path, send: Callable[[list[AnyEvent]], None]) -> None:
+        """Raises UserError where metrics.jsonl can't be written."""
         self._path = folder / "metrics.jsonl"
         self._send = send
-        self._file = self._path.open("ab")
         self._encode = msgspec.json.Encoder().encode
         self._waiting: list[AnyEvent] = []
+        self._unwritten = b""
+        self._problem: OSError | None = None
+        """Why `_unwritten` is."""
         self._flushed = 0.0
-
-    @property
-    def size(self) -> int:
+        self.size = 0
         """Bytes of metrics.jsonl: exactly what has been flushed."""
-        return self._file.tell()
+        try:
+            self._file = self._open()
+        except OSError as error:
+            raise UserError(f"Can't write to {self._path}: {error.strerror}.") from None
+
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        file = os.open(self._path, flags, 0o666)
+        self.size = os.fstat(file).st_size
+        return file
 
     def add(self, event: AnyEvent) -> None:
         """Keep an event for the next batch. Of progress only the newest is kept."""
@@ -49,30 +65,75 @@ class Record:
         if not self._waiting:
             return
         batch, self._waiting = self._waiting, []
-        lines = [self._encode(event) for event in batch if isinstance(event, Recorded)]
-        if lines:
-            self._file.write(b"\n".join(lines) + b"\n")
-            self._file.flush()
+        for event in batch:
+            if isinstance(event, Recorded):
+                self._unwritten += self._encode(event) + b"\n"
+        self._write()
         self._send(batch)
         self._flushed = time.monotonic()
 
-    def sync(self) -> None:
-        """Flush, and wait until the record is on the disk."""
-        self.flush()
-        os.fsync(self._file.fileno())
+    def _write(self) -> None:
+        """Write what was not written yet, whole or not at all."""
+        try:
+            if os.fstat(self._file).st_size != self.size:  # a line was cut short the last time
+                os.ftruncate(self._file, self.size)
+            write_all(self._file, self._unwritten)
+        except OSError as error:
+            if self._problem is None:
+                logging.warning("Can't write to %s: %s", self._path, error.strerror)
+            self._problem = error
+            with suppress(OSError):
+                os.ftruncate(self._file, self.size)
+        else:
+            self.size += len(self._unwritten)
+            self._unwritten, self._problem = b"", None
 
-    def rewind(self, step: int) -> None:
-        """Drop what happened after `step`: a run went back to a checkpoint taken there."""
-        kept = [
-            self._encode(event) for event in read_metrics(self._path.parent) if event.step <= step
-        ]
-        data = b"".join(line + b"\n" for line in kept)
-        if len(data) == self._path.stat().st_size:
-            return
-        self._file.close()
-        replace_file(self._path, data)
-        self._file = self._path.open("ab")
+    def sync(self) -> None:
+        """Flush, and wait until the record is on the disk. Raises OSError."""
+        self.flush()
+        self._write()
+        if self._problem is not None:
+            raise self._problem
+        os.fsync(self._file)
+
+    def rewind(self, step: int, checkpoint: str) -> str:
+        """Go back to where `checkpoint` was saved at `step`: what came after it is void, and all
+        is where no checkpoint is named. Returns a sentence where lines before it were damaged.
+
+        Raises UserError where the file can't be read or replaced.
+        """
+        lines = marker = damaged = damaged_before = size = 0
+        for line in read_record(self._path.parent):
+            lines, size = lines + 1, size + len(line)
+            event = decode_event(line)
+            damaged += event is None
+            if isinstance(event, Saved) and event.checkpoint == checkpoint:
+                marker, damaged_before = lines, damaged
+        if not marker:  # a crash came between the checkpoint and the line that tells of it
+            damaged_before = damaged
+        if damaged or marker < lines or size < os.fstat(self._file).st_size:
+            self._replace(self._past(step, checkpoint, marker))
+        if not checkpoint or not damaged_before:
+            return ""
+        return f"Damaged lines of the record were left out ({damaged_before})."
+
+    def _past(self, step: int, checkpoint: str, marker: int) -> Iterator[bytes]:
+        """The first `marker` lines, else those up to `step`."""
+        for number, line in enumerate(read_record(self._path.parent), start=1):
+            event = decode_event(line)
+            if event is None or not checkpoint:
+                continue
+            if number <= marker if marker else event.step <= step:
+                yield line
+
+    def _replace(self, lines: Iterator[bytes]) -> None:
+        try:
+            replace_file(self._path, lines)
+            os.close(self._file)
+            self._file = self._open()
+        except OSError as error:
+            raise UserError(f"Can't rewrite {self._path}: {error.strerror}.") from None
 
     def close(self) -> None:
         self.flush()
-        self._file.close()
+        os.close(self._file)

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -19,11 +20,32 @@ from msgspec import Struct
 from engine.config import RunConfig
 from engine.errors import UserError
 from engine.events import AnyRecorded
-from engine.files import replace_file
+from engine.files import open_plain, read_plain, replace_file, sync
 from engine.measures import perplexity
 
 MODELS_VARIABLE = "LSTM_TUI_MODELS"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_CHECKPOINT = re.compile(r"step-(\d{8,16})(?:\.(\d{1,9}))?", re.ASCII)
+MAX_CONFIG = 1 << 20
+"""Bytes of config.json, at most."""
+MAX_TRAINING = 1 << 26
+"""Bytes of training.json, at most."""
+MAX_LINE = 1 << 20
+"""Bytes of a line of metrics.jsonl, at most."""
+_OWN = {
+    "config.json",
+    ".config.json.tmp",
+    "corpus.txt",
+    "metrics.jsonl",
+    "engine.log",
+    "engine.json",
+    ".engine.json.tmp",
+    "engine.lock",
+    "checkpoints",
+}
+"""What is in the folder of a run before its first checkpoint."""
+_MAX_NOTE = 1 << 12
+"""Bytes of `latest`, `best` and engine.json, at most."""
 
 
 class RunInfo(Struct, frozen=True, kw_only=True):
@@ -68,15 +90,24 @@ def create_run(models: Path, name: str | None, config: RunConfig) -> Path:
     Raises UserError if the name is taken or unusable, or the folder can't be written.
     """
     try:
-        models.mkdir(parents=True, exist_ok=True)
+        _make_synced(models)
         folder = _fresh_folder(models, config) if name is None else _named_folder(models, name)
         save_config(folder, config)
+        sync(models)
     except OSError as error:
         raise UserError(
             f"Can't write to {error.filename or models}: {error.strerror}; "
             f"choose another place with --models-dir or {MODELS_VARIABLE}."
         ) from None
     return folder
+
+
+def _make_synced(folder: Path) -> None:
+    """Make a folder and those above it, each to stay after a crash. Raises OSError."""
+    if not folder.is_dir():
+        _make_synced(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync(folder.parent)
 
 
 def _named_folder(models: Path, name: str) -> Path:
@@ -112,25 +143,32 @@ def _fresh_folder(models: Path, config: RunConfig) -> Path:
 def discard_unopened(folder: Path) -> None:
     """Remove a run that no engine ever opened; leave any other alone."""
     if not (folder / "engine.lock").exists():
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_unbegun(folder)
+
+
+def remove_unbegun(folder: Path) -> None:
+    """Remove a run without a checkpoint; leave a folder alone that holds anything else."""
+    with suppress(OSError, UserError):
+        if latest_checkpoint(folder) is None and _OWN.issuperset(os.listdir(folder)):  # noqa: PTH208
+            shutil.rmtree(folder)
 
 
 def save_config(folder: Path, config: RunConfig) -> None:
     """Replace the run's config.json. Raises OSError."""
     data = msgspec.json.format(msgspec.json.encode(config), indent=2)
-    replace_file(folder / "config.json", data + b"\n")
+    replace_file(folder / "config.json", [data, b"\n"])
 
 
 def load_config(folder: Path) -> RunConfig:
     """The run's configuration. Raises UserError where it is missing or damaged."""
     path = folder / "config.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RunConfig)
+        return msgspec.json.decode(read_plain(path, MAX_CONFIG), type=RunConfig)
     except OSError as error:
         raise UserError(
             f"{folder} holds no run: can't read {path.name}, {error.strerror}."
         ) from None
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}.") from None
 
 
@@ -175,43 +213,70 @@ def _inspect(folder: Path) -> RunInfo:
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The folder of the newest complete checkpoint, or None before the first."""
-    return _named_checkpoint(folder / "latest")
+    """The checkpoint a run goes on from, as far as names tell; None before the first."""
+    return next(iter(checkpoints_to_try(folder)), None)
 
 
-def best_checkpoint(folder: Path) -> Path | None:
-    """The folder of the checkpoint with the best validation, or None before the first."""
-    return _named_checkpoint(folder / "best")
+def checkpoints_to_try(folder: Path) -> list[Path]:
+    """The one `latest` names, then the others on the disk, that of the most steps first.
 
-
-def _named_checkpoint(pointer: Path) -> Path | None:
+    Raises UserError where the checkpoints can't be listed.
+    """
     try:
-        name = pointer.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
+        named = named_checkpoint(folder / "latest")
+    except OSError:
+        named = None
+    try:
+        others = [path for path in saved_checkpoints(folder) if path != named]
+    except OSError as error:
+        raise UserError(f"Can't list the checkpoints of {folder}: {error.strerror}.") from None
+    return others if named is None else [named, *others]
+
+
+def named_checkpoint(pointer: Path) -> Path | None:
+    """The checkpoint that a run's file `latest` or `best` names; None where there is no such file
+    or it names none. Raises OSError where the file can't be read."""
+    try:
+        name = read_plain(pointer, _MAX_NOTE).decode("ascii", "replace").strip()
+    except FileNotFoundError:
         return None
-    return pointer.parent / "checkpoints" / Path(name).name if name else None
+    return pointer.parent / "checkpoints" / name if _CHECKPOINT.fullmatch(name) else None
 
 
 def saved_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints on the disk, the one of the most steps first."""
-    return sorted((folder / "checkpoints").glob("step-*"), key=_age, reverse=True)
+    """The checkpoints on the disk, the one of the most steps first. Raises OSError."""
+    try:
+        names = os.listdir(folder / "checkpoints")  # noqa: PTH208 - names are wanted
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    found = [name for name in names if _CHECKPOINT.fullmatch(name)]
+    return [folder / "checkpoints" / name for name in sorted(found, key=place, reverse=True)]
 
 
-def _age(checkpoint: Path) -> list[int]:
-    """Orders step-00000100 before step-00000100.2 and that before step-00000100.10."""
-    return [int(number) for number in re.findall(r"\d+", checkpoint.name)]
+def place(name: str) -> tuple[int, int]:
+    """The step of a checkpoint's name, and its number among those of the same step."""
+    match = _CHECKPOINT.fullmatch(name)
+    assert match is not None
+    return int(match[1]), int(match[2] or 1)
 
 
 def load_standing(folder: Path) -> Standing | None:
-    """How far the newest checkpoint is. Raises UserError where it is damaged."""
-    checkpoint = latest_checkpoint(folder)
-    if checkpoint is None:
-        return None
-    path = checkpoint / "training.json"
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Standing)
-    except (OSError, msgspec.DecodeError) as error:
-        raise UserError(f"{path} is damaged: {error}.") from None
+    """How far the newest readable checkpoint is; None before the first.
+
+    Raises UserError where there are some and none is readable.
+    """
+    problem = ""
+    for checkpoint in checkpoints_to_try(folder):
+        path = checkpoint / "training.json"
+        try:
+            return msgspec.json.decode(read_plain(path, MAX_TRAINING), type=Standing)
+        except OSError as error:
+            problem = problem or f"{path} is damaged: {error.strerror}."
+        except (ValueError, RecursionError) as error:
+            problem = problem or f"{path} is damaged: {error}."
+    if problem:
+        raise UserError(problem)
+    return None
 
 
 def read_metrics(folder: Path, size: int | None = None) -> Iterator[AnyRecorded]:
@@ -219,18 +284,43 @@ def read_metrics(folder: Path, size: int | None = None) -> Iterator[AnyRecorded]
 
     A last line cut short by a crash is left out. Raises UserError on a damaged line.
     """
-    decode = msgspec.json.Decoder[AnyRecorded](AnyRecorded).decode
+    for number, line in enumerate(read_record(folder, size), start=1):
+        event = decode_event(line)
+        if event is None:
+            raise UserError(f"{folder / 'metrics.jsonl'} is damaged in line {number}.")
+        yield event
+
+
+def read_record(folder: Path, size: int | None = None) -> Iterator[bytes]:
+    """The whole lines in the first `size` bytes of metrics.jsonl, a line that is too long as the
+    last. Raises UserError where it can't be read."""
     path = folder / "metrics.jsonl"
     try:
-        data = path.read_bytes()[:size]
+        with open_plain(path) as file:
+            left = os.fstat(file.fileno()).st_size if size is None else size
+            while line := file.readline(min(left, MAX_LINE)):
+                left -= len(line)
+                if line.endswith(b"\n"):
+                    yield line
+                elif len(line) == MAX_LINE:
+                    yield line
+                    return
     except FileNotFoundError:
         return
-    complete = data[: data.rfind(b"\n") + 1]
-    for number, line in enumerate(complete.splitlines(), start=1):
-        try:
-            yield decode(line)
-        except msgspec.DecodeError as error:
-            raise UserError(f"{path} is damaged in line {number}: {error}.") from None
+    except OSError as error:
+        raise UserError(f"Can't read {path}: {error.strerror}.") from None
+
+
+_decode_event = msgspec.json.Decoder[AnyRecorded](AnyRecorded).decode
+
+
+def decode_event(line: bytes) -> AnyRecorded | None:
+    """The event of a line of metrics.jsonl; None where the line is damaged."""
+    try:
+        event: AnyRecorded = _decode_event(line)
+    except (ValueError, RecursionError):
+        return None
+    return event
 
 
 def is_live(folder: Path) -> bool:
@@ -248,6 +338,8 @@ def is_live(folder: Path) -> bool:
 def read_address(folder: Path) -> EngineAddress | None:
     """Where the run's engine listens, if it has said so."""
     try:
-        return msgspec.json.decode((folder / "engine.json").read_bytes(), type=EngineAddress)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(
+            read_plain(folder / "engine.json", _MAX_NOTE), type=EngineAddress
+        )
+    except (OSError, ValueError):
         return None

@@ -13,7 +13,6 @@ import importlib
 import logging
 import os
 import queue
-import shutil
 import signal
 import sys
 import threading
@@ -29,7 +28,7 @@ from engine.files import replace_file
 from engine.service import protocol as p
 from engine.service.conductor import Conductor, describe
 from engine.service.record import Record
-from engine.service.runs import EngineAddress, latest_checkpoint
+from engine.service.runs import EngineAddress, remove_unbegun
 from engine.service.server import Client, Connected, Gone, Item, Received, Server, Terminated
 from engine.service.streams import Streams
 
@@ -37,6 +36,8 @@ FIRST_CLIENT_SECONDS = 30.0
 """How long a new engine waits for anybody to come."""
 GRACE_SECONDS = 10.0
 """How long an engine goes on after its last client vanished without Detach."""
+SAVE_AGAIN_SECONDS = 60.0
+"""How long an engine that nobody is left for waits after a save that failed."""
 
 
 class Worker:
@@ -103,11 +104,10 @@ class Worker:
 
     def _close(self) -> None:
         """Close the record; remove a run that never began."""
-        never_began = self.conductor.step == 0 and latest_checkpoint(self.folder) is None
         self.record.close()
         logging.info("ended: %s", self.ending)
-        if never_began and self.exit_code != 1:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self.conductor.step == 0 and self.exit_code != 1:
+            remove_unbegun(self.folder)
 
     def say_goodbye(self) -> None:
         """Tell every client why, and close the door."""
@@ -151,8 +151,8 @@ class Worker:
     def _leave_if_due(self) -> None:
         if self.detached and (self.conductor.busy or self.conductor.state == "preparing"):
             return
-        if self.detached or time.monotonic() > self.deadline:
-            self.end("Nobody was left to train for.")
+        if time.monotonic() > self.deadline and not self.end("Nobody was left to train for."):
+            self.deadline = time.monotonic() + SAVE_AGAIN_SECONDS
 
     def _take(self, item: Item) -> None:
         match item:
@@ -164,13 +164,16 @@ class Worker:
             case Gone(client):
                 self.clients.discard(client)
                 self.streams.drop(client)
-                self.deadline = time.monotonic() + GRACE_SECONDS
+                if not self.detached:
+                    self.deadline = time.monotonic() + GRACE_SECONDS
             case Received(call=p.Call(body=p.Save())) if not self.conductor.between_steps:
                 self.saves.append(item)
             case Received():
                 self._answer(item)
             case Terminated():
-                self.end("The engine was terminated.")
+                reason = "The engine was terminated."
+                if not self.end(reason):  # a second signal would not be so patient
+                    self.end(reason, save=False)
             case _:
                 assert_never(item)
 
@@ -195,6 +198,7 @@ class Worker:
                 return conductor.status()
             case p.Detach():
                 self.detached = True
+                self.deadline = time.monotonic()
             case p.Shutdown(save=save):
                 if not self.end("The engine was told to end.", save):
                     raise UserError("The run could not be saved, so the engine goes on.")
@@ -256,7 +260,10 @@ class _BackgroundImport:
 
 def _lock(folder: Path) -> BinaryIO:
     """Hold the run for this process alone. Raises UserError where another has it."""
-    file = (folder / "engine.lock").open("ab")
+    try:
+        file = (folder / "engine.lock").open("ab")
+    except OSError as error:
+        raise UserError(f"Can't write to {error.filename}: {error.strerror}.") from None
     for _ in range(20):  # somebody may just be looking whether the run is live
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -265,6 +272,14 @@ def _lock(folder: Path) -> BinaryIO:
         else:
             return file
     raise UserError(f"Another engine serves {folder.name}: `lstm-tui attach {folder.name}`.")
+
+
+def _tell_address(folder: Path, server: Server) -> None:
+    address = EngineAddress(os.getpid(), str(server.path))
+    try:
+        replace_file(folder / "engine.json", [msgspec.json.encode(address)])
+    except OSError as error:
+        raise UserError(f"Can't write to {folder}: {error.strerror}.") from None
 
 
 def main() -> int:
@@ -278,8 +293,7 @@ def main() -> int:
             server = Server(folder)
             worker = Worker(folder, server)
             signal.signal(signal.SIGTERM, lambda *_: server.inbox.put(Terminated()))
-            address = EngineAddress(os.getpid(), str(server.path))
-            replace_file(folder / "engine.json", msgspec.json.encode(address))
+            _tell_address(folder, server)
             exit_code = worker.run()
     except UserError as error:
         logging.error("%s", error)

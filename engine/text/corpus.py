@@ -41,15 +41,27 @@ class Corpus:
     splits: dict[str, np.ndarray]
     """Ids of "train" and, where present, "valid" and "test": 1-D, uint16 or uint32, read-only,
     memory-mapped; at least 2 in each."""
+    unknown: dict[str, int]
+    """Of each split's tokens."""
+    characters: dict[str, int]
+    """Of each split's text."""
     tokenizer: Tokenizer
     summary: CorpusSummary
     fingerprint: str
     """Hex digest over the text of each split and how it is split and tokenised."""
 
+    def text(self, split: str) -> "EncodedText":
+        """One of its splits. Raises UserError where there is no such split."""
+        if split not in self.splits:
+            raise UserError(
+                f"{self.summary.source} has no {split} split; it has {', '.join(self.splits)}."
+            )
+        return EncodedText(self.splits[split], self.characters[split], self.unknown[split])
+
 
 @dataclass(frozen=True)
 class EncodedText:
-    """A text under a tokenizer that was learnt from another."""
+    """A text under a tokenizer, which may have been learnt from another."""
 
     ids: np.ndarray
     """1-D, uint16 or uint32, read-only, memory-mapped; at least 2."""
@@ -86,8 +98,15 @@ def open_corpus(
         stored = store.find(folder)
         if stored is None:
             raise UserError(f"The encoded corpus in {folder} can't be read back: try again.")
+    else:
+        store.mark_used(folder)
     return Corpus(
-        stored.splits, stored.tokenizer, _summary(source, scans, stored, cached), fingerprint
+        splits=stored.splits,
+        unknown=stored.unknown,
+        characters=stored.characters,
+        tokenizer=stored.tokenizer,
+        summary=_summary(source, scans, stored, cached),
+        fingerprint=fingerprint,
     )
 
 

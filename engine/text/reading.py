@@ -98,6 +98,14 @@ def resolve(source: str) -> Source:
     return _tried(path, lambda: _on_disk(source, path))
 
 
+def same_source(first: str, second: str) -> bool:
+    """Whether two source strings stand for the same text, by whatever path."""
+    if first in BUILT_IN or second in BUILT_IN:
+        return first == second
+    paths = (os.path.realpath(os.path.expanduser(source)) for source in (first, second))  # noqa: PTH111
+    return next(paths) == next(paths)
+
+
 def _on_disk(source: str, path: Path) -> Source:
     if path.is_dir():
         return _folder(source, path)

@@ -4,11 +4,13 @@ A folder is written under another name and renamed when it is whole and synced, 
 if all of it fits together.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,11 +19,17 @@ import msgspec
 import numpy as np
 
 from engine.errors import UserError
+from engine.files import sync
 from engine.text.reading import SPLITS
 from engine.text.tokenizer import Tokenizer, load_tokenizer
 
 LEAST_TOKENS = 2
 """In a split: something to predict, and something to predict it from."""
+LARGEST = 4 * 1024**3
+"""Bytes of all encoded corpora together; the newest may be larger."""
+_NEW = ".new-"
+_JUST_MADE = 10.0
+"""Seconds within which the process that made a temporary folder may not hold it yet."""
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,6 +37,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tokens: dict[str, int]
     unknown: dict[str, int]
     """Of the tokens."""
+    characters: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,7 @@ class Stored:
     tokenizer: Tokenizer
     splits: dict[str, np.ndarray]
     unknown: dict[str, int]
+    characters: dict[str, int]
 
 
 def smallest_type(vocabulary: int) -> Literal["uint16", "uint32"]:
@@ -60,10 +70,12 @@ def find(folder: Path) -> Stored | None:
     sound = (
         "train" in splits
         and manifest.tokens == {split: len(ids) for split, ids in splits.items()}
-        and manifest.unknown.keys() == manifest.tokens.keys()
+        and manifest.unknown.keys() == manifest.characters.keys() == manifest.tokens.keys()
         and all(int(ids.max()) < len(tokenizer.vocabulary) for ids in splits.values())
     )
-    return Stored(tokenizer, splits, manifest.unknown) if sound else None
+    if not sound:
+        return None
+    return Stored(tokenizer, splits, manifest.unknown, manifest.characters)
 
 
 def write(folder: Path, tokenizer: Tokenizer, texts: Iterator[tuple[str, str]]) -> dict[str, int]:
@@ -72,17 +84,19 @@ def write(folder: Path, tokenizer: Tokenizer, texts: Iterator[tuple[str, str]]) 
     dtype = smallest_type(len(tokenizer.vocabulary))
     tokens: dict[str, int] = {}
     unknown: dict[str, int] = {}
+    characters: dict[str, int] = {}
     for split, text in texts:
         ids = tokenizer.encode(text)
         with _ids_file(folder, split).open("ab") as file:
             file.write(ids.astype(dtype).tobytes())
         tokens[split] = tokens.get(split, 0) + len(ids)
         unknown[split] = unknown.get(split, 0) + int((ids == tokenizer.vocabulary.unknown).sum())
+        characters[split] = characters.get(split, 0) + len(text)
     for split in [split for split, count in tokens.items() if count < LEAST_TOKENS]:
         _ids_file(folder, split).unlink()
-        del tokens[split], unknown[split]
+        del tokens[split], unknown[split], characters[split]
     tokenizer.save(folder / "tokenizer.json")
-    manifest = {"dtype": dtype, "tokens": tokens, "unknown": unknown}
+    manifest = {"dtype": dtype, "tokens": tokens, "unknown": unknown, "characters": characters}
     (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
     return tokens
 
@@ -90,19 +104,65 @@ def write(folder: Path, tokenizer: Tokenizer, texts: Iterator[tuple[str, str]]) 
 @contextmanager
 def new_folder(final: Path) -> Iterator[Path]:
     """A temporary folder that becomes `final`, replacing it, when the block ends without an
-    exception, and else is removed."""
+    exception, and else is removed. Others make room: see `_tidy`. Raises OSError."""
     final.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".new-", dir=final.parent))
+    folder = Path(tempfile.mkdtemp(prefix=_NEW, dir=final.parent))
+    lock = os.open(folder, os.O_RDONLY)
     try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder
         for path in folder.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            sync(path)
         shutil.rmtree(final, ignore_errors=True)
         folder.rename(final)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    finally:
+        os.close(lock)
+    _tidy(final)
+
+
+def mark_used(folder: Path) -> None:
+    """Note that an encoded corpus was used now: the longest unused is removed first."""
+    with suppress(OSError):
+        os.utime(folder)
+
+
+def _tidy(newest: Path) -> None:
+    """Remove what killed engines left, and the encoded corpora longest unused beyond LARGEST
+    bytes in all. One that is still mapped by an engine stays readable to it."""
+    others: list[tuple[float, Path]] = []
+    with suppress(OSError):
+        for folder in newest.parent.iterdir():
+            if folder.name.startswith(_NEW):
+                _remove_abandoned(folder)
+            elif folder != newest and folder.is_dir():
+                others.append((folder.stat().st_mtime, folder))
+        room = LARGEST - _size(newest)
+        for _, folder in sorted(others, reverse=True):
+            room -= _size(folder)
+            if room < 0:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove a temporary folder that no process holds."""
+    if time.time() - folder.stat().st_mtime < _JUST_MADE:
+        return
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(lock)
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a folder. Raises OSError."""
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def _ids_file(folder: Path, split: str) -> Path:

@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.config import CorpusConfig
 from engine.errors import UserError
+from engine.files import read_plain
 from engine.text import characters, words
 from engine.text.characters import CharacterTokenizer, SavedCharacters, count_characters
 from engine.text.subwords import LETTERS, SavedSubwords, learn_pieces
@@ -91,11 +92,7 @@ _decoder = msgspec.json.Decoder[Saved](Saved)
 def load_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer saved at `path`. Raises UserError where there is none that can be used."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE + 1)
-        if len(data) > MAX_FILE:
-            raise ValueError(f"it is larger than {MAX_FILE} bytes")
-        saved: Saved = _decoder.decode(data)
+        saved: Saved = _decoder.decode(read_plain(path, MAX_FILE))
         return saved.restore()
     except OSError as error:
         raise UserError(f"Can't read the tokenizer {path}: {error.strerror}.") from None

@@ -3,65 +3,80 @@
 A checkpoint is a folder: tokenizer.json, model.safetensors (the weights to use: nt-asgd's average
 once there is one), state.safetensors (optimiser, carried state, random states, norms seen),
 training.json (all that is not a tensor) and manifest.json (size and SHA-256 of each). It is written
-under a temporary name, synced, renamed, and only then named by `latest`, and by `best` where it
-holds the best validation. Files are read as bytes, checked, and never unpickled.
+under a temporary name, synced, renamed, and only then named, by `best` where it holds the best
+validation, and by `latest`. Files are bounded, read as bytes, checked, and never unpickled.
 """
 
 import copy
 import hashlib
+import logging
 import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import safetensors
 import torch
-from msgspec import Struct
+from msgspec import Meta, Struct
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
-from engine.config import ClipMode, get
+from engine.config import ClipMode, RunConfig, get
 from engine.errors import UserError
-from engine.files import replace_file, sync_folder, write_synced
+from engine.files import read_plain, replace_file, sync, write_synced
 from engine.model.lstm import LSTMLanguageModel
-from engine.service.runs import best_checkpoint, latest_checkpoint, saved_checkpoints
-from engine.text.tokenizer import load_tokenizer
+from engine.service.runs import (
+    MAX_TRAINING,
+    checkpoints_to_try,
+    load_config,
+    named_checkpoint,
+    place,
+    saved_checkpoints,
+)
+from engine.text.tokenizer import MAX_FILE, load_tokenizer
 from engine.training.optimisers import Average
+from engine.training.tensor_files import (
+    Layout,
+    read_tensor_file,
+    state_layout,
+    weights_layout,
+)
 from engine.training.trainer import Trainer
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class TrainingState(Struct, frozen=True, kw_only=True):
     """training.json: the state of a run that is not a tensor. Names are those of the trainer."""
 
-    step: int
-    seconds: float
-    row: int
+    step: Count
+    seconds: Annotated[float, Meta(ge=0, le=1e12)]
+    row: Count
     """Where in the columns of the training text the next window begins."""
-    epoch: int
-    learning_rate: float
+    epoch: Count
+    learning_rate: Annotated[float, Meta(ge=0, le=1e4)]
     clip_mode: ClipMode
-    clip_threshold: float
-    clipped_steps: int
-    non_finite_steps: int
-    non_finite_in_a_row: int
+    clip_threshold: Annotated[float, Meta(ge=0, le=1e7)]
+    clipped_steps: Count
+    non_finite_steps: Count
+    non_finite_in_a_row: Count
     valid_losses: list[float]
     best_valid_loss: float | None
-    divisions: int
-    evaluated_at: int
-    sampled_at: int
-    best_saved: int
-    averaged_steps: int
+    divisions: Count
+    evaluated_at: Count
+    sampled_at: Count
+    averaged_steps: Count
     """0 before nt-asgd begins to average."""
-    limits: dict[str, float | None]
-    """The limits the run had, by setting."""
+    config: RunConfig
+    """As the run was made, but for its limits."""
     corpus: str
     """The corpus fingerprint."""
     torch: str
     processor: str
-    threads: int
+    threads: Count
     device: str
 
 
@@ -78,10 +93,21 @@ PLAIN = (
     "divisions",
     "evaluated_at",
     "sampled_at",
-    "best_saved",
 )
 """Attributes of the trainer that go to TrainingState and back as they are."""
 LIMITS = ("training.steps", "training.epochs", "training.minutes", "training.patience")
+SHAPING = (
+    "model.embedding_size",
+    "model.hidden_size",
+    "model.last_size",
+    "model.layers",
+    "model.tied",
+    "optimiser.name",
+    "training.batch_size",
+)
+"""Settings that a checkpoint fits only as they were."""
+MAX_MANIFEST = 1 << 16
+"""Bytes."""
 
 
 class FileRecord(Struct, frozen=True):
@@ -90,6 +116,14 @@ class FileRecord(Struct, frozen=True):
     size: int
     sha256: str
 
+    def check(self, name: str, data: bytes) -> bytes:
+        """The data, if it is what was saved. Raises ValueError."""
+        if len(data) != self.size:
+            raise ValueError(f"{name} was cut short")
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise ValueError(f"{name} has changed")
+        return data
+
 
 def save(folder: Path, trainer: Trainer, *, best: bool = False) -> str:
     """Write a checkpoint of the run in `folder` and return its name.
@@ -97,13 +131,16 @@ def save(folder: Path, trainer: Trainer, *, best: bool = False) -> str:
     When it returns, the checkpoint is on the disk; until then the one before stays in force.
     Raises OSError, and UserError where the weights are not finite.
     """
-    _refuse_non_finite(trainer)
+    if broken := trainer.broken_weight:
+        raise UserError(
+            f"Not saved: {broken} holds numbers that are not finite. The checkpoint before is "
+            "untouched."
+        )
     checkpoints = folder / "checkpoints"
+    if checkpoints.is_symlink():
+        raise UserError(f"Not saved: {checkpoints} is a symbolic link; put a folder in its place.")
     checkpoints.mkdir(exist_ok=True)
-    name = _free_name(checkpoints, trainer.step)
-    best_saved = trainer.best_saved
-    if best:
-        trainer.best_saved = len(trainer.valid_losses)
+    name = _new_name(folder, trainer.step)
     temporary = checkpoints / f".{name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -111,60 +148,57 @@ def save(folder: Path, trainer: Trainer, *, best: bool = False) -> str:
         _write_files(temporary, trainer)
         temporary.rename(checkpoints / name)
     except BaseException:
-        trainer.best_saved = best_saved
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    sync_folder(checkpoints)
-    sync_folder(folder)
-    replace_file(folder / "latest", f"{name}\n".encode())
-    if best:
-        replace_file(folder / "best", f"{name}\n".encode())
-    _prune(folder, trainer.config.training.keep)
+    sync(checkpoints)
+    sync(folder)
+    if best:  # before `latest`: a run that goes on from there has to have its best named
+        replace_file(folder / "best", [f"{name}\n".encode()])
+    replace_file(folder / "latest", [f"{name}\n".encode()])
+    try:
+        _prune(folder, name, trainer.config.training.keep)
+    except OSError as error:
+        logging.warning("Can't remove old checkpoints: %s", error)
     trainer.rest()
     return name
 
 
-def _refuse_non_finite(trainer: Trainer) -> None:
-    for name, parameter in trainer.model.named_parameters():
-        if not bool(parameter.isfinite().all()):
-            raise UserError(
-                f"Not saved: {name} holds numbers that are not finite. The checkpoint before is "
-                "untouched."
-            )
-
-
-def _free_name(checkpoints: Path, step: int) -> str:
+def _new_name(folder: Path, step: int) -> str:
     """step-N, or step-N.2 and so on where knobs were saved at the same step before."""
-    name, number = f"step-{step:08d}", 1
-    while (checkpoints / name).exists():
-        number += 1
-        name = f"step-{step:08d}.{number}"
-    return name
+    numbers = [place(path.name) for path in saved_checkpoints(folder)]
+    number = 1 + max((number for at, number in numbers if at == step), default=0)
+    return f"step-{step:08d}" + (f".{number}" if number > 1 else "")
 
 
 def _write_files(folder: Path, trainer: Trainer) -> None:
-    trainer.corpus.tokenizer.save(folder / "tokenizer.json")
+    tokenizer = folder / "tokenizer.json"
+    trainer.corpus.tokenizer.save(tokenizer)
+    sync(tokenizer)
     contents = {
-        "tokenizer.json": (folder / "tokenizer.json").read_bytes(),
         "model.safetensors": tensors_to_bytes(_weights(trainer.judged)),
         "state.safetensors": tensors_to_bytes(_state_tensors(trainer)),
         "training.json": msgspec.json.encode(_training_state(trainer)),
     }
     manifest = {
         name: FileRecord(len(data), hashlib.sha256(data).hexdigest())
-        for name, data in contents.items()
+        for name, data in (contents | {tokenizer.name: tokenizer.read_bytes()}).items()
     }
     contents["manifest.json"] = msgspec.json.encode(manifest)
     for name, data in contents.items():
-        write_synced(folder / name, data)
-    sync_folder(folder)
+        write_synced(folder / name, [data])
+    sync(folder)
 
 
-def _prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest `keep` checkpoints, the latest and the best."""
-    named = {path for path in (latest_checkpoint(folder), best_checkpoint(folder)) if path}
-    kept = named | set(saved_checkpoints(folder)[:keep])
-    for path in (folder / "checkpoints").iterdir():
+def _prune(folder: Path, newest: str, keep: int) -> None:
+    """Remove all but the last `keep` checkpoints, the best, and what is no checkpoint's.
+
+    One of more steps than the newest is of a past that was gone back from. Raises OSError.
+    """
+    saved = saved_checkpoints(folder)
+    past = [path for path in saved if place(path.name) <= place(newest)]
+    kept = {*past[:keep], named_checkpoint(folder / "best")}
+    unfinished = (folder / "checkpoints").glob(".step-*.tmp")
+    for path in (*saved, *unfinished):
         if path not in kept:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -209,7 +243,7 @@ def _training_state(trainer: Trainer) -> TrainingState:
         epoch=trainer.cursor.epoch,
         best_valid_loss=trainer.best_valid_loss,
         averaged_steps=trainer.average.steps if trainer.average else 0,
-        limits={path: get(trainer.config, path) for path in LIMITS},
+        config=trainer.config,
         corpus=trainer.corpus.fingerprint,
         torch=str(torch.__version__),
         processor=f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
@@ -224,14 +258,50 @@ class Checkpoint:
     def __init__(self, path: Path) -> None:
         """Raises UserError where a file is missing, changed or unusable."""
         self.path = path
-        files = _read_checked(path)
         try:
-            self.training = msgspec.json.decode(files["training.json"], type=TrainingState)
-            self._weights = tensors_from_bytes(files["model.safetensors"])
-            self._state = tensors_from_bytes(files["state.safetensors"])
-            self.tokenizer = load_tokenizer(path / "tokenizer.json")
-        except (msgspec.DecodeError, safetensors.SafetensorError) as error:
-            raise UserError(f"The checkpoint {path} is damaged: {error}.") from None
+            self._read()
+        except OSError as error:
+            name = Path(error.filename or path).name
+            reason = f"{name}: {error.strerror}"
+        except MemoryError:
+            reason = "its tensors don't fit into this machine's memory"
+        except (ValueError, RecursionError, safetensors.SafetensorError) as error:
+            reason = str(error)
+        else:
+            return
+        raise UserError(f"The checkpoint {path} is damaged: {reason}.")
+
+    def _read(self) -> None:
+        """What is read later is bounded by what was read and checked before."""
+        for folder in (self.path.parent, self.path):
+            if folder.is_symlink():
+                raise ValueError(f"{folder.name} is a symbolic link")
+        manifest = read_plain(self.path / "manifest.json", MAX_MANIFEST)
+        self._records = msgspec.json.decode(manifest, type=dict[str, FileRecord])
+        training = self._checked("training.json", MAX_TRAINING)
+        self.training = msgspec.json.decode(training, type=TrainingState)
+        run = self.path.parent.parent
+        if (run / "config.json").exists():
+            self._require_fit(load_config(run))
+        self._checked("tokenizer.json", MAX_FILE)
+        self.tokenizer = load_tokenizer(self.path / "tokenizer.json")
+        config, vocabulary = self.training.config, len(self.tokenizer.vocabulary)
+        state = state_layout(config, vocabulary, averaged=self.training.averaged_steps > 0)
+        self._weights = self._tensors("model.safetensors", weights_layout(config, vocabulary))
+        self._state = self._tensors("state.safetensors", state)
+
+    def _checked(self, name: str, limit: int) -> bytes:
+        return self._record(name).check(name, read_plain(self.path / name, limit))
+
+    def _tensors(self, name: str, layout: Layout) -> dict[str, Tensor]:
+        record = self._record(name)
+        data = read_tensor_file(self.path / name, record.size, layout)
+        return tensors_from_bytes(record.check(name, data))
+
+    def _record(self, name: str) -> FileRecord:
+        if name not in self._records:
+            raise ValueError(f"its manifest lacks {name}")
+        return self._records[name]
 
     def restore(self, trainer: Trainer) -> str:
         """Put everything back; random state last. Returns a sentence where the continuation
@@ -242,20 +312,40 @@ class Checkpoint:
                 f"The vocabulary of {trainer.config.corpus.source} has changed since "
                 f"{self.path.name} was saved: put the old text back, or begin a new run."
             )
+        self._require_fit(trainer.config)
         self._restore_weights(trainer)
         self._restore_optimiser(trainer)
         training = self.training
         for name in PLAIN:
             setattr(trainer, name, copy.copy(getattr(training, name)))
-        trainer.cursor.row, trainer.cursor.epoch = training.row, training.epoch
+        trainer.cursor.epoch = training.epoch
+        trainer.cursor.row = training.row % trainer.cursor.rows  # a changed text may be shorter
+        trainer.best_told = 0  # this best may have been told of in a past that is void now
         trainer.norms.restore(self._state["norms"].numpy())
         trainer.carried = tuple(
             (self._carried(layer, "h", trainer), self._carried(layer, "c", trainer))
             for layer in range(trainer.config.model.layers)
         )
         for name, random in _generators(trainer).items():
+            if random.device.type == "cpu" or training.device == trainer.device.type:
+                self._restore_random(random, name)
+        return self.exactness(trainer)
+
+    def _require_fit(self, config: RunConfig) -> None:
+        for path in SHAPING:
+            if (saved := get(self.training.config, path)) != (now := get(config, path)):
+                raise UserError(
+                    f"{self.path} was saved with {path} = {saved}, and config.json says {now}: "
+                    "put it back, or begin a new run."
+                )
+
+    def _restore_random(self, random: torch.Generator, name: str) -> None:
+        try:
             random.set_state(self._state[f"random.{name}"])
-        return self._exactness(trainer)
+        except (KeyError, RuntimeError, TypeError):
+            raise UserError(
+                f"The checkpoint {self.path} is damaged: random.{name} is no generator's state."
+            ) from None
 
     def _carried(self, layer: int, part: str, trainer: Trainer) -> Tensor:
         return self._state[f"carried.{layer}.{part}"].to(trainer.device)
@@ -274,8 +364,8 @@ class Checkpoint:
 
     def changed_limits(self, trainer: Trainer) -> Iterator[tuple[str, float | None, float | None]]:
         """Settings of the run's end that are not what they were: name, before, now."""
-        for path, before in self.training.limits.items():
-            if before != (now := get(trainer.config, path)):
+        for path in LIMITS:
+            if (before := get(self.training.config, path)) != (now := get(trainer.config, path)):
                 yield path, before, now
 
     def _restore_optimiser(self, trainer: Trainer) -> None:
@@ -287,7 +377,13 @@ class Checkpoint:
         full: dict[str, Any] = trainer.optimiser.state_dict()
         trainer.optimiser.load_state_dict({**full, "state": state})
 
-    def _exactness(self, trainer: Trainer) -> str:
+    def same_weights(self, model: LSTMLanguageModel) -> bool:
+        """Whether a model has the weights to use, byte by byte."""
+        weights = _weights(model)
+        return tensors_to_bytes(weights) == tensors_to_bytes(self._weights)
+
+    def exactness(self, trainer: Trainer) -> str:
+        """A sentence where a trainer can't go on bit by bit as the saved one would have, or ""."""
         now = _training_state(trainer)
         changed = [
             f"{what} was {old}, is {new}"
@@ -324,43 +420,27 @@ def _load(model: LSTMLanguageModel, weights: Mapping[str, Tensor], path: Path) -
 
 
 def load_latest(folder: Path) -> tuple[Checkpoint | None, str]:
-    """The newest usable checkpoint of a run, and a sentence where an older one had to do.
+    """The newest usable checkpoint of a run, and a sentence where `latest` doesn't name it.
 
     (None, "") before the first save. Raises UserError where there are some and none is usable.
     """
-    latest = latest_checkpoint(folder)
-    if latest is None:
-        return None, ""
-    try:
-        return Checkpoint(latest), ""
-    except UserError as error:
-        problem = str(error)
-    for path in saved_checkpoints(folder):
-        if path == latest:
-            continue
+    problem = ""
+    for path in checkpoints_to_try(folder):
+        if not problem and path != _named_latest(folder):
+            problem = f"{folder / 'latest'} doesn't name a checkpoint."
         try:
-            return Checkpoint(path), f"{problem} Went back to {path.name}."
-        except UserError:
-            continue
-    raise UserError(problem)
+            checkpoint = Checkpoint(path)
+        except UserError as error:
+            problem = problem or str(error)
+        else:
+            return checkpoint, f"{problem} Went back to {path.name}." if problem else ""
+    if problem:
+        raise UserError(problem)
+    return None, ""
 
 
-def _read_checked(folder: Path) -> dict[str, bytes]:
+def _named_latest(folder: Path) -> Path | None:
     try:
-        manifest = msgspec.json.decode(
-            (folder / "manifest.json").read_bytes(), type=dict[str, FileRecord]
-        )
-        names = ("tokenizer.json", "model.safetensors", "state.safetensors", "training.json")
-        files = {name: _read_exactly(folder / name, manifest[name]) for name in names}
-    except (OSError, KeyError, msgspec.DecodeError) as error:
-        raise UserError(f"The checkpoint {folder} is damaged: {error}.") from None
-    for name, data in files.items():
-        if hashlib.sha256(data).hexdigest() != manifest[name].sha256:
-            raise UserError(f"The checkpoint {folder} is damaged: {name} has changed.")
-    return files
-
-
-def _read_exactly(path: Path, record: FileRecord) -> bytes:
-    if path.stat().st_size != record.size:
-        raise UserError(f"The checkpoint {path.parent} is damaged: {path.name} was cut short.")
-    return path.read_bytes()
+        return named_checkpoint(folder / "latest")
+    except OSError:
+        return None

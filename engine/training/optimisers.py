@@ -24,12 +24,16 @@ def build_optimiser(config: OptimiserConfig, model: LSTMLanguageModel) -> torch.
 
 
 class Average:
-    """The mean of the weights over the steps since it began (Polyak & Juditsky 1992)."""
+    """The mean of the weights since it began (Polyak & Juditsky 1992).
+
+    Those it begins with are the first of the mean, as in algorithm 1 of Merity et al. 2018.
+    """
 
     def __init__(self, model: LSTMLanguageModel) -> None:
         self.model = copy.deepcopy(model)
         """A model of its own that holds the mean."""
-        self.steps = 0
+        self.steps = 1
+        """How many weights the mean is of."""
 
     @torch.no_grad()
     def update(self, model: LSTMLanguageModel) -> None:

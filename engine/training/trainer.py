@@ -98,8 +98,10 @@ class Trainer:
         """How often a plateau has divided the rate."""
         self.evaluated_at = 0
         self.sampled_at = 0
-        self.best_saved = 0
-        """The validation, counted from 1, that the best checkpoint was saved for."""
+        self.best_told = 0
+        """The validation, counted from 1, that a checkpoint was last due for."""
+        self.telling = False
+        """More events of the same moment follow: nothing may be changed or saved before them."""
         self._saved_time = time.monotonic()
         self._throughput = Throughput()
 
@@ -107,6 +109,21 @@ class Trainer:
     def judged(self) -> LSTMLanguageModel:
         """The model that is evaluated, asked and kept: the average where there is one."""
         return self.model if self.average is None else self.average.model
+
+    @property
+    def broken_weight(self) -> str:
+        """The name of a weight that holds numbers that are not finite; empty where there is none.
+
+        Such weights are never saved: see training.non_finite.
+        """
+        return next(
+            (
+                name
+                for name, parameter in self.model.named_parameters()
+                if not bool(parameter.isfinite().all())
+            ),
+            "",
+        )
 
     @property
     def epoch(self) -> float:
@@ -157,16 +174,17 @@ class Trainer:
                 yield from self._validate()
             if self._sample_due():
                 yield self.sample()
-            if self._best_due() or self._checkpoint_due():
+            if (best := self._best_due()) or self._checkpoint_due():
                 self._saved_time = time.monotonic()
-                yield CheckpointDue(self.step, best=self._best_due())
+                self.best_told = len(self.valid_losses) if best else self.best_told
+                yield CheckpointDue(self.step, best)
             if self.limit_reached:
                 return
-            yield from self._take_step()
+            yield from self.take_step()
 
     # --- a step -------------------------------------------------------------------------------
 
-    def _take_step(self) -> Iterator[AnyEvent]:
+    def take_step(self) -> Iterator[AnyEvent]:
         began = time.perf_counter()
         if self.cursor.at_start:
             self.carried = self.model.initial_state(self.cursor.batch_size)
@@ -196,9 +214,11 @@ class Trainer:
         ended = time.perf_counter()
         self.seconds += ended - began
         self._throughput.add(targets.numel(), began, ended)
+        self.telling = not clipped.finite
         yield self._stepped(clipped, learning_rate, threshold, skipped)
         if not clipped.finite:
             tensor, value = first_non_finite(clipped.loss, self.model)
+            self.telling = False
             yield NonFinite(
                 step=self.step, tensor=tensor, value=value, in_a_row=self.non_finite_in_a_row
             )
@@ -257,18 +277,27 @@ class Trainer:
         """Measure the validation loss, and let it steer: plateau, averaging, early stopping."""
         for event in self.evaluate("valid"):
             if isinstance(event, Evaluated):
-                self.evaluated_at = self.step
-                self.valid_losses += [] if event.loss is None else [event.loss]
+                self.telling = self._steer(event)
             yield event
-        if self.stale_validations:
-            self.divisions += 1
-        if (
+        if self.telling:
+            self.telling = False
+            yield Averaging(step=self.step)
+
+    def _steer(self, event: Evaluated) -> bool:
+        """Take in a validation. Returns whether averaging begins."""
+        self.evaluated_at = self.step
+        if event.loss is None:
+            return False
+        self.valid_losses.append(event.loss)
+        self.divisions += self.stale_validations > 0
+        begins = (
             self.config.optimiser.name == "nt-asgd"
             and self.average is None
             and stalled(self.valid_losses, self.config.optimiser.trigger)
-        ):
+        )
+        if begins:
             self.average = Average(self.model)
-            yield Averaging(step=self.step)
+        return begins
 
     def evaluate(self, split: str) -> Iterator[Progress | Evaluated]:
         """Measure a split's loss, telling of progress; nothing of the training changes.
@@ -292,11 +321,11 @@ class Trainer:
             perplexity=_finite(perplexity(loss)),
             tokens=len(tokens) - 1,
             seconds=time.perf_counter() - began,
-            best=split == "valid" and (best is None or loss < best),
+            best=split == "valid" and loss < (math.inf if best is None else best),
         )
 
     def sample(self) -> Sampled:
-        """A short text from the model as it stands."""
+        """A short text from the model as it stands; no text where it has exploded."""
         self.sampled_at = self.step
         tokenizer = self.corpus.tokenizer
         ids = generate(
@@ -305,7 +334,10 @@ class Trainer:
             random=self.sample_random,
             banned=tokenizer.vocabulary.unknown,
         )
-        text = tokenizer.decode(list(itertools.islice(ids, SAMPLE_TOKENS)))
+        try:
+            text = tokenizer.decode(list(itertools.islice(ids, SAMPLE_TOKENS)))
+        except UserError:
+            text = ""
         self._throughput.rest()
         return Sampled(step=self.step, text=text.strip())
 
@@ -337,10 +369,11 @@ class Trainer:
         return self.step % every == 0 if every else self.evaluated_at == self.step
 
     def _best_due(self) -> bool:
-        """Whether the newest validation is the best, and was made here, and isn't saved yet."""
-        made_here = bool(self.valid_losses) and self.evaluated_at == self.step
+        """Whether the newest validation is the best, and was made here, and not told yet."""
         return (
-            made_here and self.stale_validations == 0 and self.best_saved < len(self.valid_losses)
+            len(self.valid_losses) > self.best_told
+            and self.evaluated_at == self.step
+            and self.stale_validations == 0
         )
 
     def _checkpoint_due(self) -> bool:

@@ -3,16 +3,27 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from engine.config import RunConfig
+from engine.config import RunConfig, replace
 from engine.errors import UserError
-from engine.events import AnyEvent, NonFinite, StateChanged, Stepped
+from engine.events import (
+    AnyEvent,
+    Evaluated,
+    NonFinite,
+    Recorded,
+    RolledBack,
+    SaveFailed,
+    StateChanged,
+    Stepped,
+)
 from engine.service import protocol as p
 from engine.service import runs
 from engine.service.conductor import Conductor
 from engine.service.record import Record
+from tui.history import History
 
 
 @pytest.fixture
@@ -108,7 +119,8 @@ def test_a_run_gone_back_to_a_checkpoint_forgets_what_came_after(
     conductor.command(p.Start())
     advance(conductor, lambda: conductor.step == 5)
     conductor.save_asked()
-    advance(conductor, lambda: conductor.step == 12)
+    advance(conductor, lambda: conductor.step == 9)  # at 10 the best would be saved
+    conductor.command(p.SetKnob(knob="learning_rate", value=0.25))
     conductor._record.close()
     again: list[AnyEvent] = []
     second = Conductor(conductor.folder, Record(conductor.folder, again.extend))
@@ -116,4 +128,277 @@ def test_a_run_gone_back_to_a_checkpoint_forgets_what_came_after(
     past = [e.step for e in runs.read_metrics(conductor.folder) if isinstance(e, Stepped)]
     assert past == [1, 2, 3, 4, 5]
     assert second.step == 5
+    assert second.status().learning_rate == 0.005
     assert [e.state for e in again if isinstance(e, StateChanged)] == ["paused"]
+
+
+# --- what is done about a loss or gradient that is not finite ------------------------------------
+
+
+def conduct(folder: Path, told: list[AnyEvent]) -> Conductor:
+    conductor = Conductor(folder, Record(folder, told.extend))
+    conductor.build(conductor.open_corpus(lambda _: None))
+    return conductor
+
+
+@pytest.fixture
+def make_conductor(
+    tmp_path: Path, small_config: RunConfig, told: list[AnyEvent]
+) -> Callable[..., Conductor]:
+    """A conducted run; keyword arguments are changes with double underscores for dots."""
+
+    def make(**changes: Any) -> Conductor:
+        paths = {name.replace("__", "."): value for name, value in changes.items()}
+        folder = runs.create_run(tmp_path, "made", replace(small_config, paths))
+        return conduct(folder, told)
+
+    return make
+
+
+def spoil(conductor: Conductor, steps: int) -> None:
+    """Make so many gradients of the embedding nan, beginning with the next."""
+    assert conductor.model is not None
+    left = iter(range(steps))
+    conductor.model.embedding.weight.register_hook(
+        lambda grad: grad * math.nan if next(left, None) is not None else grad
+    )
+
+
+def weights(conductor: Conductor) -> dict[str, bytes]:
+    assert conductor.trainer is not None
+    parameters = conductor.trainer.model.named_parameters()
+    return {name: parameter.detach().numpy().tobytes() for name, parameter in parameters}
+
+
+def checkpoints(conductor: Conductor) -> list[str]:
+    return sorted(path.name for path in (conductor.folder / "checkpoints").iterdir())
+
+
+def test_stop_pauses_at_the_first_step_that_is_not_finite(
+    make_conductor: Callable[..., Conductor], told: list[AnyEvent]
+) -> None:
+    conductor = make_conductor(training__non_finite="stop")
+    conductor.command(p.Start())
+    advance(conductor, lambda: conductor.step == 3)
+    before = weights(conductor)
+    spoil(conductor, 1)
+    advance(conductor, lambda: conductor.state == "paused")
+    assert conductor.step == 4
+    assert conductor.reason.startswith("This step was not finite (nan in embedding.weight)")
+    assert weights(conductor) == before
+    conductor.command(p.Start())
+    advance(conductor, lambda: conductor.step == 8)
+    assert conductor.state == "running"
+
+
+def test_two_bad_steps_are_skipped_without_a_pause(
+    conductor: Conductor, told: list[AnyEvent]
+) -> None:
+    conductor.command(p.Start())
+    spoil(conductor, 2)
+    advance(conductor, lambda: conductor.step == 6)
+    assert conductor.state == "running"
+    conductor._record.flush()
+    assert [e.in_a_row for e in told if isinstance(e, NonFinite)] == [1, 2]
+    assert [e.skipped for e in told if isinstance(e, Stepped)] == [True, True] + 4 * [False]
+
+
+def test_rolling_back_goes_on_from_the_last_good_checkpoint_at_half_the_rate(
+    make_conductor: Callable[..., Conductor], told: list[AnyEvent]
+) -> None:
+    conductor = make_conductor(training__non_finite="roll-back")
+    conductor.command(p.Start())
+    advance(conductor, lambda: conductor.step == 5)
+    conductor.save_asked()
+    good = weights(conductor)
+    advance(conductor, lambda: conductor.step == 8)
+    spoil(conductor, 1)
+    advance(conductor, lambda: any(isinstance(e, RolledBack) for e in conductor._record._waiting))
+    assert conductor.state == "running"
+    assert conductor.trainer is not None
+    assert (conductor.step, conductor.trainer.learning_rate) == (5, 0.0025)
+    assert weights(conductor) == good
+    assert conductor.unsaved
+    advance(conductor, lambda: conductor.step == 9)
+    conductor._record.flush()
+    (back,) = [event for event in told if isinstance(event, RolledBack)]
+    assert (back.step, back.from_step, back.learning_rate) == (5, 9, 0.0025)
+    steps = [event for event in told if isinstance(event, Stepped)]
+    assert [event.step for event in steps] == [*range(1, 10), *range(6, 10)]
+    assert steps[-1].learning_rate == 0.0025
+    assert list(runs.read_metrics(conductor.folder)) == [e for e in told if isinstance(e, Recorded)]
+    shown = History()
+    shown.apply(runs.read_metrics(conductor.folder))
+    assert shown.step == 9
+    assert shown.loss.values().tolist() == pytest.approx([e.loss for e in steps[:5] + steps[9:]])
+    assert shown.non_finite == []
+
+    # The half rate is in no checkpoint yet: after a crash the run stands where it was saved.
+    again: list[AnyEvent] = []
+    conductor._record.close()
+    second = conduct(conductor.folder, again)
+    assert second.trainer is not None
+    assert (second.step, second.trainer.learning_rate) == (5, 0.005)
+    past = list(runs.read_metrics(conductor.folder))
+    assert [event.step for event in past if isinstance(event, Stepped)] == [1, 2, 3, 4, 5]
+    assert not any(isinstance(event, RolledBack) for event in past)
+
+
+def test_a_record_keeps_a_roll_back_that_a_checkpoint_came_after(
+    make_conductor: Callable[..., Conductor], told: list[AnyEvent]
+) -> None:
+    conductor = make_conductor(training__non_finite="roll-back")
+    conductor.command(p.Start())
+    advance(conductor, lambda: conductor.step == 2)
+    conductor.save_asked()
+    advance(conductor, lambda: conductor.step == 4)
+    spoil(conductor, 1)
+    advance(conductor, lambda: conductor.step == 2)
+    advance(conductor, lambda: conductor.step == 3)
+    conductor.save_asked()
+    conductor._record.flush()
+    before = list(runs.read_metrics(conductor.folder))
+    advance(conductor, lambda: conductor.step == 6)
+    conductor._record.close()
+    second = conduct(conductor.folder, [])
+    assert second.trainer is not None
+    assert (second.step, second.trainer.learning_rate) == (3, 0.0025)
+    assert list(runs.read_metrics(conductor.folder)) == before
+    assert [e.step for e in before if isinstance(e, Stepped)] == [1, 2, 3, 4, 5, 3]
+
+
+def test_rolling_back_with_nothing_saved_pauses(
+    make_conductor: Callable[..., Conductor], told: list[AnyEvent]
+) -> None:
+    conductor = make_conductor(training__non_finite="roll-back")
+    conductor.command(p.Start())
+    spoil(conductor, 1)
+    advance(conductor, lambda: conductor.state == "paused")
+    assert "This step was not finite" in conductor.reason
+
+
+def test_rolling_back_ends_where_the_rate_can_not_be_halved(
+    make_conductor: Callable[..., Conductor], told: list[AnyEvent]
+) -> None:
+    conductor = make_conductor(training__non_finite="roll-back", training__save_every=1)
+    conductor.command(p.Start())
+    advance(conductor, lambda: conductor.step == 1)
+    conductor.save_asked()
+    spoil(conductor, 1000)
+    advance(conductor, lambda: conductor.state == "paused")
+    conductor._record.flush()
+    rates = [event.learning_rate for event in told if isinstance(event, RolledBack)]
+    assert rates == [0.005 / 2**times for times in range(1, len(rates) + 1)]
+    assert 1e-9 <= rates[-1] < 2e-9
+
+
+def test_the_best_after_a_roll_back_is_saved_as_the_best(
+    make_conductor: Callable[..., Conductor], told: list[AnyEvent]
+) -> None:
+    """The validation that is made again must not count as told in the past that is void."""
+    conductor = make_conductor(training__non_finite="roll-back", training__keep=1)
+    conductor.command(p.Start())
+    advance(conductor, lambda: conductor.step == 10)
+    conductor.save_asked()  # before the validation of this step
+    assert not (conductor.folder / "best").exists()
+    conductor.folder.joinpath("checkpoints").rename(conductor.folder / "kept")
+    conductor.folder.joinpath("checkpoints").write_text("in the way")
+    advance(conductor, lambda: conductor.step == 12)
+    conductor._record.flush()
+    assert [event.step for event in told if isinstance(event, SaveFailed)] == [10]
+    conductor.folder.joinpath("checkpoints").unlink()
+    conductor.folder.joinpath("kept").rename(conductor.folder / "checkpoints")
+    spoil(conductor, 1)
+    advance(conductor, lambda: conductor.step == 10)
+    advance(conductor, lambda: conductor.step == 11)
+    best = runs.named_checkpoint(conductor.folder / "best")
+    assert best is not None
+    assert best.name == "step-00000010.2"
+
+
+def test_the_best_and_the_last_checkpoints_are_never_removed(
+    make_conductor: Callable[..., Conductor], told: list[AnyEvent]
+) -> None:
+    """Not by newer ones, nor by a second at the same step, nor after a roll-back."""
+    conductor = make_conductor(training__non_finite="roll-back", training__keep=2)
+    assert conductor.trainer is not None
+    conductor.command(p.Start())
+    advance(conductor, lambda: conductor.step == 11)
+    assert checkpoints(conductor) == ["step-00000010"]
+    conductor.trainer.valid_losses.append(0.0)  # none will be better
+    for _ in range(3):
+        conductor.save_asked()
+    assert checkpoints(conductor) == ["step-00000010", "step-00000011.2", "step-00000011.3"]
+    spoil(conductor, 1)
+    advance(conductor, lambda: any(isinstance(e, RolledBack) for e in conductor._record._waiting))
+    assert conductor.step == 11
+    advance(conductor, lambda: conductor.step == 13)
+    conductor.save_asked()
+    assert checkpoints(conductor) == ["step-00000010", "step-00000011.3", "step-00000013"]
+    assert (conductor.folder / "best").read_text() == "step-00000010\n"
+    assert (conductor.folder / "latest").read_text() == "step-00000013\n"
+
+
+def test_let_it_happen_goes_on_to_weights_that_are_never_saved(
+    make_conductor: Callable[..., Conductor], told: list[AnyEvent]
+) -> None:
+    conductor = make_conductor(
+        training__non_finite="let-it-happen", training__save_every=2, training__steps=9
+    )
+    conductor.command(p.Start())
+    advance(conductor, lambda: conductor.step == 3)
+    good = checkpoints(conductor)
+    assert good == ["step-00000002"]
+    spoil(conductor, 1)
+    advance(conductor, lambda: conductor.step == 8)
+    assert conductor.state == "running"
+    with pytest.raises(UserError, match="could not be saved"):
+        conductor.save_asked()
+    advance(conductor, lambda: conductor.state == "finished")
+    assert "Not saved: the weights are not finite numbers." in conductor.reason
+    refused = [event for event in told if isinstance(event, SaveFailed)]
+    assert {event.step for event in refused} == {4, 6, 8}, "only where a save is due"
+    assert "embedding.weight holds numbers that are not finite" in refused[0].reason
+    assert checkpoints(conductor) == good
+    conductor._record.close()
+    second = conduct(conductor.folder, [])
+    assert second.step == 2
+    assert second.trainer is not None
+    assert not second.trainer.broken_weight
+
+
+# --- saves that fail ------------------------------------------------------------------------------
+
+
+def test_a_save_that_fails_is_not_tried_again_at_every_step(
+    make_conductor: Callable[..., Conductor], told: list[AnyEvent]
+) -> None:
+    conductor = make_conductor(training__save_every=4, training__steps=15)
+    (conductor.folder / "checkpoints").write_text("in the way")
+    conductor.command(p.Start())
+    advance(conductor, lambda: conductor.state == "paused")
+    assert conductor.step == 15
+    assert conductor.reason == "Reached training.steps, but it could not be saved."
+    failed = [event.step for event in told if isinstance(event, SaveFailed)]
+    assert failed == [4, 8, 10, 12, 15, 15]  # 10: the best; 15: the best, and the end
+    assert not conductor.busy
+    (conductor.folder / "checkpoints").unlink()
+    conductor.save_asked()
+    assert not conductor.unsaved
+
+
+def test_an_evaluation_asked_for_is_kept_by_the_next_save(
+    make_conductor: Callable[..., Conductor], told: list[AnyEvent]
+) -> None:
+    conductor = make_conductor(training__steps=3)
+    conductor.command(p.Start())
+    advance(conductor, lambda: conductor.state == "finished")
+    assert not conductor.unsaved
+    conductor.command(p.Evaluate(split="test"))
+    advance(conductor, lambda: not conductor.busy)
+    assert conductor.unsaved
+    conductor.save()
+    conductor._record.close()
+    second = conduct(conductor.folder, [])
+    past = runs.read_metrics(second.folder)
+    assert [event.split for event in past if isinstance(event, Evaluated)][-1] == "test"

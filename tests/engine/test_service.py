@@ -393,8 +393,10 @@ async def test_a_save_that_fails_is_told_and_shutdown_waits(folder: Path) -> Non
 
 
 async def test_another_corpus_is_scored_with_progress(folder: Path, text_file: Path) -> None:
+    other = text_file.with_name("other.txt")
+    other.write_text(text_file.read_text(encoding="utf-8"), encoding="utf-8")
     async with opened(folder) as run:
-        query = p.EvaluateCorpus(source=str(text_file))
+        query = p.EvaluateCorpus(source=str(other))
         *progress, score = [answer async for answer in run.engine.stream(query)]
         assert progress
         assert isinstance(score, p.CorpusScore)
@@ -402,7 +404,7 @@ async def test_another_corpus_is_scored_with_progress(folder: Path, text_file: P
         assert score.perplexity > 1
         assert "<eos> count" in score.convention
         with pytest.raises(UserError, match="has no splits of its own"):
-            bad = p.EvaluateCorpus(source=str(text_file), split="test")
+            bad = p.EvaluateCorpus(source=str(other), split="test")
             _ = [answer async for answer in run.engine.stream(bad)]
 
 

@@ -15,6 +15,7 @@ from engine.events import (
     CorpusSummary,
     Evaluated,
     ModelReady,
+    RolledBack,
     StateChanged,
     Stepped,
 )
@@ -94,9 +95,13 @@ def step(number: int, **changes: object) -> Stepped:
         "norm_after": min(norm, 0.5),
         "groups_before": dict.fromkeys(GROUPS, norm / 3**0.5),
         "groups_after": dict.fromkeys(GROUPS, min(norm, 0.5) / 3**0.5),
+        "norm_median": 0.5,
+        "norm_p90": 0.66,
+        "norm_p99": 0.69,
         "clip_mode": "norm",
         "clip_threshold": 0.5,
         "clipped": norm > 0.5,
+        "clip_fraction": 0.5,
         "tokens_per_second": 48_210.0,
         "seconds": number * 0.011,
     }
@@ -168,6 +173,8 @@ class FakeEngine:
             match event:
                 case Stepped():
                     self._now(step=event.step)
+                case RolledBack():
+                    self._now(step=event.step, learning_rate=event.learning_rate)
                 case StateChanged():
                     self._now(state=event.state, reason=event.reason)
                 case CorpusReady():

@@ -290,6 +290,44 @@ def test_marks_are_columns_with_labels_that_never_overlap():
     assert len(marked) == 4, "three of them share a column"
 
 
+def marked(*marks: Mark, width: int = 80) -> str:
+    """The first row of the plot, where the labels stand."""
+    return str(draw(chart([5.0] * 1000, marks=marks), width, 12)).split("\n")[1]
+
+
+def test_what_was_turned_at_one_moment_is_labelled_together():
+    assert "┊lr 10, clip 0.4" in marked(
+        Mark(500, "lr 20", "rate"), Mark(500, "lr 10", "rate"), Mark(500, "clip 0.4", "clip")
+    ), "of two words on one knob the last counts"
+    assert "┊clip 0.4, lr 10" in marked(
+        Mark(500, "lr 20", "rate"), Mark(500, "clip 0.4", "clip"), Mark(501, "lr 10", "rate")
+    )
+    assert "lr 10, clip" not in marked(Mark(400, "lr 10", "rate"), Mark(600, "clip 0.4", "clip")), (
+        "marks that stand apart keep their own"
+    )
+
+
+def test_labels_that_find_no_room_together_give_way_to_the_newest():
+    first = marked(Mark(990, "x" * 75, "a"), Mark(990, "lr 10", "b"))
+    assert "lr 10┊" in first and "xx" not in first
+
+
+def test_a_rule_that_moved_is_drawn_where_it_was():
+    past = Series([1.0] * 500 + [math.nan] * 200 + [3.0] * 100)
+    data = chart([0.5] * 1000, rule=Rule(4.0, "threshold", past))
+    lines = str(draw(data, 107, 16)).split("\n")[1:-1]
+    rows = {
+        column: row
+        for row, line in enumerate(lines)
+        for column, character in enumerate(line[GUTTER:])
+        if character == "╌"
+    }
+    assert len({rows[column] for column in range(50)}) == 1
+    assert not any(column in rows for column in range(51, 69)), "no threshold, no line"
+    assert rows[0] > rows[75] > rows[90], "1, then 3, and 4 from here on"
+    assert lines[rows[90]].startswith("     4")
+
+
 def test_the_rule_is_always_within_the_chart_and_names_its_value():
     lines = str(draw(chart([5.0, 6.0], rule=Rule(0.25, "threshold")), 60, 12)).split("\n")
     ruled = [line for line in lines[1:] if "╌╌╌" in line]

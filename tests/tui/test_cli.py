@@ -305,6 +305,53 @@ def test_evaluate_measures_another_text(
     assert "20 unknown" in people
 
 
+def test_evaluate_gives_the_number_that_training_reported(
+    run: Run, trained: tuple[str, list[dict[str, Any]]]
+) -> None:
+    name, (told, _) = trained
+    score = json.loads(run.well("evaluate", name, "toy-world", "--split", "valid", "--json"))
+    assert (score["loss"], score["perplexity"]) == (told["loss"], told["perplexity"])
+    assert (score["split"], score["step"], score["tokens"]) == ("valid", 30, told["tokens"])
+    people = run.well("evaluate", name, "toy-world", "--split", "valid").splitlines()
+    assert people[0] == f"{name} after 30 steps, on toy-world, valid split"
+    assert people[1].startswith(f"perplexity {told['perplexity']:,.2f}  ")
+    assert "bits/character" not in people[1]
+    assert people[2] == score["convention"]
+
+
+def test_evaluate_with_dynamic_evaluation_and_the_cache(
+    run: Run, trained: tuple[str, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    text = tmp_path / "repeated.txt"
+    text.write_text("The physicist solved the equation.\n" * 100)
+    asked = [[], ["--dynamic"], ["--cache"], ["--dynamic", "--cache"]]
+    scores = [
+        json.loads(run.well("evaluate", trained[0], str(text), *options, "--json"))
+        for options in asked
+    ]
+    assert [[s["dynamic"], s["cache"]] for s in scores] == [
+        ["--dynamic" in options, "--cache" in options] for options in asked
+    ]
+    plain, *others = [score["perplexity"] for score in scores]
+    assert len({plain, *others}) == 4 and max(others) < plain
+
+
+def test_evaluate_tells_bits_per_character_first_for_a_model_of_characters(
+    run: Run, tmp_path: Path
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("The mathematician ran to the store.\n" * 300)
+    settings = ["--set", "corpus.tokenizer=character", "--steps", "5"]
+    run.well("train", str(text), "--name", "characters", *settings)
+    printed = run.well("evaluate", "characters", str(text)).splitlines()
+    assert printed[0].endswith(f"on {text}, test split")
+    measures = re.fullmatch(
+        r"([\d.]+) bits/character  perplexity ([\d,.]+)  loss [\d.]+ nats  .*", printed[1]
+    )
+    assert measures is not None
+    assert 2 ** float(measures[1]) == pytest.approx(float(measures[2]), rel=1e-3)
+
+
 def test_models_lists_what_is_saved(
     run: Run, trained: tuple[str, list[dict[str, Any]]], models: Path
 ) -> None:
@@ -348,6 +395,8 @@ def test_settings_lists_every_field_and_preset(run: Run) -> None:
         (["generate", "nowhere"], 1, "There is no run 'nowhere'"),
         (["neighbours", "nowhere", "word"], 1, "There is no run 'nowhere'"),
         (["evaluate", "nowhere", "toy-world"], 1, "There is no run 'nowhere'"),
+        (["evaluate", "trained", "toy-world", "--split", "dev"], 2, "'dev' is not one of"),
+        (["evaluate", "trained", "python-docs", "--split", "test"], 1, "no splits of its own"),
         (["attach"], 1, "No run in"),
         (["attach", "nowhere"], 1, "There is no run 'nowhere'"),
         (["attach", "trained"], 1, "trained is not training now"),

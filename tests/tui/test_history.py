@@ -1,13 +1,23 @@
 import math
 import time
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from engine.events import Evaluated, Intervened, NonFinite, Sampled, StateChanged, Stepped
-from tui.history import CLIP_WINDOW, HALF_LIFE, History, Series
+from engine.events import (
+    Averaging,
+    Evaluated,
+    Intervened,
+    NonFinite,
+    RolledBack,
+    Sampled,
+    StateChanged,
+    Stepped,
+)
+from tui.history import CLIP_WINDOW, HALF_LIFE, SLACK, History, Series
 
 
 def stepped(step: int, loss: float | None = 2.0, *, clipped: bool = False) -> Stepped:
@@ -20,9 +30,13 @@ def stepped(step: int, loss: float | None = 2.0, *, clipped: bool = False) -> St
         norm_after=None if loss is None else loss / 4,
         groups_before={},
         groups_after={},
+        norm_median=1.0,
+        norm_p90=2.0,
+        norm_p99=3.0,
         clip_mode="norm",
         clip_threshold=0.25,
         clipped=clipped,
+        clip_fraction=0.5,
         skipped=loss is None,
         seconds=step * 0.1,
         tokens_per_second=1000.0,
@@ -158,8 +172,7 @@ def test_every_step_is_kept_at_its_index():
     assert losses(history) == [3.0, 2.5, 2.0]
     assert history.norm_before.values().tolist() == [1.5, 1.25, 1.0]
     assert history.norm_after.values().tolist() == [0.75, 0.625, 0.5]
-    assert history.learning_rate.values().tolist() == pytest.approx([0.1, 0.2, 0.3])
-    assert history.tokens_per_second.values().tolist() == [1000.0] * 3
+    assert history.clip_threshold.values().tolist() == [0.25] * 3
     assert history.last == stepped(3, 2.0)
 
 
@@ -190,7 +203,7 @@ def test_a_resumed_run_forgets_what_came_after_its_checkpoint():
     assert losses(history) == [9.0] * 50 + [1.0, 1.0]
     assert [event.step for event in history.evaluations] == [50, 51]
     assert history.interventions == []
-    assert history.clipped_total == 50
+    assert history.clip_fraction == 50 / 52
     assert history.last == stepped(52, 1.0)
     assert len(history.smoothed_loss) == len(history.norm_after) == 52
 
@@ -239,4 +252,72 @@ def test_the_clip_fraction_runs_over_the_last_steps():
     assert history.clip_fraction == 0.5
     history.apply([stepped(step) for step in range(5, 5 + CLIP_WINDOW)])
     assert history.clip_fraction == 0.0
-    assert history.clipped_total == 2
+
+
+def test_a_run_that_went_back_forgets_what_came_after():
+    history = History()
+    history.apply(
+        [
+            *[stepped(step) for step in range(1, 9)],
+            Averaging(step=8),
+            stepped(9, None),
+            NonFinite(step=9, tensor="loss", value="nan", in_a_row=1),
+        ]
+    )
+    assert history.non_finite_since == 9 and history.averaging is not None
+    back = RolledBack(step=6, from_step=9, learning_rate=0.5)
+    history.apply([back])
+    assert history.step == 6 and history.last is None
+    assert history.roll_backs == [back]
+    assert history.non_finite == [] and history.averaging is None
+    assert history.non_finite_since is None
+    history.apply([stepped(7, 1.0)])
+    assert losses(history) == [2.0] * 6 + [1.0]
+    assert history.last == stepped(7, 1.0)
+    earlier = RolledBack(step=2, from_step=7, learning_rate=0.25)
+    history.apply([earlier])
+    assert history.roll_backs == [earlier], "the first is void as well"
+
+
+def test_since_when_a_run_is_not_finite():
+    history = History()
+    history.apply([stepped(1), stepped(2, None), stepped(3), stepped(4, None)])
+    assert history.non_finite_since == 4
+    history.apply([stepped(5, None), msgspec.structs.replace(stepped(6), norm_before=None)])
+    assert history.non_finite_since == 4
+    history.apply([stepped(7)])
+    assert history.non_finite_since is None
+
+
+def test_the_threshold_is_kept_where_it_is_one_of_norms():
+    modes = ("norm", "value", "off", "layer", "adaptive")
+    history = History()
+    history.apply(
+        msgspec.structs.replace(stepped(number), clip_mode=mode, clip_threshold=number / 2)
+        for number, mode in enumerate(modes, start=1)
+    )
+    np.testing.assert_array_equal(
+        history.clip_threshold.values(), [0.5, math.nan, math.nan, 2.0, 2.5]
+    )
+
+
+@pytest.mark.parametrize("far", [10**15, 10**30, 2 * SLACK, -1, 0])
+def test_a_damaged_record_does_not_fill_the_memory(far: int):
+    history = History()
+    history.recall([stepped(1), stepped(2), stepped(far), stepped(3)])
+    assert (history.step, history.strays) == (3, 1)
+    assert losses(history) == [2.0] * 3
+    history.recall([evaluated(-1), evaluated(10**30)])
+    history.recall([RolledBack(step=far, from_step=far, learning_rate=0.1)] if far else [])
+    history.recall([RolledBack(step=1, from_step=10**30, learning_rate=0.1)])
+    assert history.evaluations == [] and history.roll_backs == []
+    assert history.step == 3
+
+
+def test_steps_missing_from_a_record_are_a_gap_and_so_are_any_before_a_live_one():
+    history = History()
+    history.recall([stepped(1), stepped(SLACK)])
+    assert (history.step, history.strays) == (SLACK, 0)
+    history.apply([stepped(4 * SLACK)])
+    assert history.step == 4 * SLACK
+    assert np.isfinite(history.loss.values()).sum() == 3

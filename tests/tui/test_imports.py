@@ -35,3 +35,11 @@ def test_the_first_frame_needs_no_dialog() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["tui.screens.playground"]
+
+
+def test_what_the_command_line_prints_needs_no_textual() -> None:
+    script = "import sys, tui.sanitize, tui.progress_line; print('textual' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"

@@ -84,20 +84,18 @@ async def clip_threshold(room: Room) -> None:
 
 @check("clip_mode")
 async def clip_mode(room: Room) -> None:
-    await room.press("c", "c", "c")
-    await room.until(lambda: len(room.engine.asked(p.SetKnob)) == 3)
+    await room.press(*["c"] * 5)
+    await room.until(lambda: len(room.engine.asked(p.SetKnob)) == 5)
     knobs = room.engine.asked(p.SetKnob)
-    assert [(knob.knob, knob.value) for knob in knobs] == [
-        ("clip_mode", "value"),
-        ("clip_mode", "off"),
-        ("clip_mode", "norm"),
-    ]
-    await room.happens(Intervened(step=0, action="clip_mode", old="norm", new="off"))
-    room.engine.calls.clear()
+    assert {knob.knob for knob in knobs} == {"clip_mode"}
+    assert [knob.value for knob in knobs] == ["value", "layer", "adaptive", "off", "norm"]
     room.app.session.forget_wishes()
-    await room.press("]", "n")
-    await room.until(lambda: room.engine.asked(p.Step))
-    assert not room.engine.asked(p.SetKnob), "with clipping off there is no threshold to move"
+    for mode in ("off", "adaptive"):
+        await room.happens(Intervened(step=0, action="clip_mode", old="norm", new=mode))
+        room.engine.calls.clear()
+        await room.press("]", "n")
+        await room.until(lambda: room.engine.asked(p.Step))
+        assert not room.engine.asked(p.SetKnob), "there is no threshold to move"
 
 
 @check("evaluate")

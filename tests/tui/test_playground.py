@@ -5,11 +5,22 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from textual.widgets import Input
+from textual.geometry import Region
+from textual.widgets import Input, Static
 
-from engine.config import get, preset
+from engine.config import fields, get, preset, replace
 from engine.errors import UserError
-from engine.events import Intervened, Progress, Sampled, Saved, SaveFailed, StateChanged
+from engine.events import (
+    AnyEvent,
+    Intervened,
+    NonFinite,
+    Progress,
+    RolledBack,
+    Sampled,
+    Saved,
+    SaveFailed,
+    StateChanged,
+)
 from engine.service import protocol as p
 from engine.service.client import EngineEnded
 from engine.service.runs import create_run, load_config
@@ -184,6 +195,99 @@ async def test_hostile_text_is_shown_and_never_obeyed(tmp_path: Path) -> None:
         assert "␛[31mred‹U+202E›[/oops]" in shown
         for character in "\x1b\u202e\x9b\x07\ud800":
             assert character not in shown.replace("\n", "")
+
+
+async def test_what_is_under_way_is_in_the_status_line_with_the_time_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("tui.widgets.status_line.monotonic", lambda: clock[0])
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING)
+        assert "▶ running  step 2  48,210 tokens/s" in room.text("#status")
+        await room.happens(Progress(task="evaluating", done=0, total=100))
+        clock[0] += 10
+        await room.happens(Progress(task="evaluating", done=25, total=100))
+        assert "▶ running  evaluating 25%, 30 s left  step 2" in room.text("#status")
+        assert "tokens/s" not in room.text("#status"), "nothing is trained meanwhile"
+        assert "evaluating" not in room.text("#numbers")
+        await room.happens(StateChanged(state="running"), Progress(task="saving", done=0, total=0))
+        assert "saving…" in room.text("#status")
+
+
+async def test_a_run_that_went_back_says_so_and_is_where_it_went(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        taken = [step(number) for number in range(1, 31)]
+        saved = Saved(step=20, checkpoint="step-00000020", seconds=0.1)
+        back = RolledBack(step=20, from_step=30, learning_rate=0.0025)
+        await room.happens(StateChanged(state="running"), *taken[:20], saved, *taken[20:], back)
+        session = room.app.session
+        assert room.toasts[0].startswith("Step 30 was not finite: back to step 20, on at")
+        assert room.text("#status").endswith("running  step 20")
+        assert session.knob("learning_rate") == 0.0025
+        assert session.saved_step == session.history.step == 20
+        after = step(21, clip_mode="layer", clip_threshold=0.8, learning_rate=0.0025)
+        await room.happens(after)
+        assert (session.status.clip_mode, session.status.clip_threshold) == ("layer", 0.8)
+        assert "went back from step 30 to 20 · on at rate 0.0025" in room.text("#numbers")
+
+
+async def test_adaptive_clipping_keeps_the_threshold_that_was_set(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(
+            StateChanged(state="running"), step(1, clip_mode="adaptive", clip_threshold=0.123)
+        )
+        assert room.app.session.status.clip_mode == "adaptive"
+        assert room.app.session.status.clip_threshold == 0.5
+        assert "now 0.123" in room.text("#numbers")
+
+
+def exploded() -> list[AnyEvent]:
+    lost = dict.fromkeys(("loss", "norm_before", "norm_after"))
+    return [
+        StateChanged(state="running"),
+        step(1),
+        *[step(number, **lost, non_finite_steps=number - 1) for number in (2, 3)],
+        NonFinite(step=3, tensor="loss", value="nan", in_a_row=2),
+    ]
+
+
+def let_explode() -> Launch:
+    config = replace(preset("toy"), {"training.non_finite": "let-it-happen"})
+    return Launch(lambda folder: built(folder, config=config))
+
+
+async def test_a_run_that_exploded_is_opened_anew_from_the_list(tmp_path: Path) -> None:
+    async with playground(tmp_path, let_explode()) as room:
+        await room.happens(*exploded())
+        assert "not finite since step 2 · m reopens" in room.text("#numbers")
+        await open_form(room, "m", OpenModel)
+        await room.until(lambda: room.app.screen.query_one("#runs").row_count == 1)
+        await room.press("enter")
+        await room.until(lambda: len(room.launch.engines) == 2)
+        first, second = room.launch.engines
+        assert first.asked(p.Shutdown) and first.folder == second.folder
+        await room.until(lambda: "step" not in room.text("#status"))
+
+
+async def test_a_run_that_exploded_is_left_without_a_question(tmp_path: Path) -> None:
+    async with playground(tmp_path, let_explode()) as room:
+        await room.happens(*exploded())
+        assert "not saved" not in room.text("#status")
+        await room.press("q")
+        await room.until(lambda: room.app._exit)
+        assert room.engine.asked(p.Shutdown)
+
+
+async def test_a_damaged_record_is_told_and_the_rest_is_shown(tmp_path: Path) -> None:
+    folder = run_of(tmp_path, step(1), step(10**15), Saved(step=-4, checkpoint="x", seconds=0.1))
+    launch = Launch(lambda folder: built(folder, state="paused", step=2))
+    async with playground(tmp_path, launch, folder=folder) as room:
+        await room.until(lambda: room.toasts)
+        assert "record is damaged: 2 of its lines" in room.toasts[0]
+        assert room.app.session.history.step == 1
+        await room.happens(step(2))
+        assert room.app.session.history.step == 2
 
 
 # --- asking --------------------------------------------------------------------------------------
@@ -405,6 +509,57 @@ async def test_the_form_keeps_what_was_typed_when_it_is_refused(tmp_path: Path) 
         await room.until(lambda: len(room.launch.engines) == 2)
         config = load_config(tmp_path / "mine")
         assert get(config, "optimiser.learning_rate") == 20 and config.preset == "ptb-small"
+
+
+async def test_the_form_goes_from_section_to_section(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=(80, 24)) as room:
+        await open_form(room, "r", NewRun)
+        form = room.app.screen
+        reached = []
+        await room.press("tab", "tab")  # to the first field of the corpus
+        for key in ["pagedown"] * 8 + ["pageup"] * 2:
+            await room.press(key)
+            assert room.app.focused is not None
+            reached.append(room.app.focused.id)
+            heading = next(iter(room.app.focused.query_ancestor(".section").children))
+            await room.until(
+                lambda heading=heading: form.query_one("#form").region.contains_region(
+                    heading.region
+                )
+            )
+        assert reached == [
+            "model-embedding_size",
+            "regularisation-embedding_dropout",
+            "optimiser-name",
+            "schedule-name",
+            "clipping-mode",
+            "training-batch_size",
+            "training-batch_size",
+            "training-batch_size",
+            "clipping-mode",
+            "schedule-name",
+        ]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_every_field_of_the_form_is_named_and_explained_in_full(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    async with playground(tmp_path, size=size) as room:
+        await open_form(room, "r", NewRun)
+        await room.pilot.pause()
+        form = room.app.screen
+        assert "What holds the model back" in "".join(
+            str(about.render()) for about in form.query(".about").results(Static)
+        )
+        for field in fields():
+            row = form.query_one(f"#{field.path.replace('.', '-')}").parent
+            name, effect = row.query_one(".name", Static), row.query_one(".effect", Static)
+            assert str(name.render()) == field.path.split(".")[1]
+            assert len(str(name.render())) < name.size.width
+            assert str(effect.render()).startswith(field.effect)
+            shown = "".join(line.text for line in effect.render_lines(Region(0, 0, *effect.size)))
+            assert "".join(str(effect.render()).split()) == "".join(shown.split()), field.path
 
 
 async def test_a_form_left_alone_is_its_preset(tmp_path: Path) -> None:

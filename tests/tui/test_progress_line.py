@@ -6,6 +6,7 @@ import json
 import re
 import time
 
+import msgspec
 import pytest
 
 from engine.config import TrainingConfig
@@ -23,10 +24,14 @@ def stepped(step: int, **changes: object) -> Stepped:
         "norm_after": 0.5,
         "groups_before": {},
         "groups_after": {},
+        "norm_median": 1.2,
+        "norm_p90": 2.4,
+        "norm_p99": 3.6,
         "clip_mode": "norm",
         "clip_threshold": 0.5,
         "clipped": step % 2 == 0,
-        "seconds": step / 10,
+        "clip_fraction": 0.5,
+        "seconds": float(step),
         "tokens_per_second": 12345.6,
     }
     return Stepped(**(values | changes))  # type: ignore[arg-type]
@@ -46,16 +51,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def tally_at_one_step_a_second(clock: list[float], limits: TrainingConfig) -> Tally:
+def tally_at_one_step_a_second(limits: TrainingConfig) -> Tally:
     tally = Tally(limits)
     for step in range(1, 11):
         tally.apply(stepped(step))
-        clock[0] += 1
     return tally
 
 
-def test_says_all_that_matters(clock: list[float]) -> None:
-    tally = tally_at_one_step_a_second(clock, TrainingConfig(steps=130))
+def test_says_all_that_matters() -> None:
+    tally = tally_at_one_step_a_second(TrainingConfig(steps=130))
     tally.apply(evaluated(10))
     assert tally.line() == (
         "step 10  epoch 0.10  loss 4.12  valid ppl 153.2  lr 0.005  norm 1.25→0.5  clip 50%  "
@@ -64,8 +68,8 @@ def test_says_all_that_matters(clock: list[float]) -> None:
 
 
 @pytest.mark.parametrize("width", range(1, 130))
-def test_fits_any_width(clock: list[float], width: int) -> None:
-    tally = tally_at_one_step_a_second(clock, TrainingConfig(steps=130))
+def test_fits_any_width(width: int) -> None:
+    tally = tally_at_one_step_a_second(TrainingConfig(steps=130))
     tally.apply(evaluated(10))
     line = tally.line(width)
     assert len(line) <= width
@@ -75,25 +79,7 @@ def test_fits_any_width(clock: list[float], width: int) -> None:
         assert "ETA 2:00" in line
 
 
-@pytest.mark.parametrize(
-    ("limits", "seconds"),
-    [
-        (TrainingConfig(), None),
-        (TrainingConfig(steps=20), 10),
-        (TrainingConfig(epochs=0.3), 20),
-        (TrainingConfig(minutes=0.1), 5),  # the run has trained for one second
-        (TrainingConfig(steps=20, epochs=0.3), 10),
-        (TrainingConfig(steps=5), 0),
-    ],
-)
-def test_expects_the_first_limit(
-    clock: list[float], limits: TrainingConfig, seconds: float | None
-) -> None:
-    left = tally_at_one_step_a_second(clock, limits).seconds_left()
-    assert left == (None if seconds is None else pytest.approx(seconds))
-
-
-def test_not_finite_and_slow_tasks_are_told(clock: list[float]) -> None:
+def test_not_finite_and_slow_tasks_are_told() -> None:
     tally = Tally(TrainingConfig())
     assert tally.line() == "preparing"
     tally.apply(Progress(task="reading", done=1000, total=5000, unit="bytes"))
@@ -110,19 +96,32 @@ def test_plain_lines_every_ten_seconds_and_at_events(clock: list[float]) -> None
     report.apply([stepped(1), stepped(2)])
     assert out.getvalue() == ""
     report.apply([evaluated(2), NonFinite(step=3, tensor="lstm.0", value="nan", in_a_row=1)])
+    report.apply([NonFinite(step=4, tensor="loss", value="nan", in_a_row=2)])
     report.apply([SaveFailed(step=3, reason="No space\x1b[2J left")])
     clock[0] += 10
     report.apply([stepped(4)])
     report.apply([stepped(5)])
     assert out.getvalue().splitlines() == [
         "step 2  valid loss 5.0300  perplexity 153.20  best so far",
-        "step 3  nan in lstm.0: the step was skipped",
+        "step 3  nan in lstm.0",
         "step 3  not saved: No space␛[2J left",
         (
             "step 4  epoch 0.04  loss 4.12  valid ppl 153.2  lr 0.005  norm 1.25→0.5  clip 67%  "
             "12,346 tok/s"
         ),
     ]
+
+
+def test_early_stopping_is_told_with_each_validation_that_was_no_better() -> None:
+    out = io.StringIO()
+    report = Report(out, TrainingConfig(patience=3))
+    worse = msgspec.structs.replace(evaluated(3), loss=6.0, best=False)
+    report.recall([stepped(1), evaluated(1), stepped(2), msgspec.structs.replace(worse, step=2)])
+    assert out.getvalue() == ""
+    report.apply([stepped(3), worse])
+    assert out.getvalue().endswith("  2 of 3 validations without a better one\n")
+    report.apply([stepped(4), msgspec.structs.replace(evaluated(4), loss=4.0)])
+    assert out.getvalue().endswith("best so far\n")
 
 
 def test_terminal_line_is_rewritten(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:

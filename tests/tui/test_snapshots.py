@@ -3,13 +3,16 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from engine.events import Intervened, Sampled, StateChanged
-from tests.tui.fake_engine import Launch, evaluation, step
+from engine.config import preset, replace
+from engine.events import Intervened, NonFinite, Sampled, StateChanged
+from tests.tui.fake_engine import Launch, built, evaluation, step
 from tests.tui.screen_help import Room
 from tui.app import PlaygroundApp
+from tui.widgets.training_pane import TrainingPane
 
 SIZES = [(80, 24), (120, 36), (200, 60)]
 STEPS = 1500
@@ -60,6 +63,33 @@ async def failed(room: Room) -> None:
     await room.until(lambda: room.text("#trouble") and not room.app.playground.stale)
 
 
+async def exploded(room: Room) -> None:
+    """Clipping was turned off and the rate up: the loss climbs until it is no number."""
+    await empty(room)
+    lost = dict.fromkeys(("loss", "norm_before", "norm_after"))
+    climb = [
+        step(number, loss=1.3 * 1.05 ** (number - 600), norm_before=1.05 ** (number - 600))
+        for number in range(601, 1001)
+    ]
+    room.app.playground.query_one(TrainingPane).toggle_log_axis()
+    await room.happens(
+        StateChanged(state="running"),
+        *[step(number) for number in range(1, 601)],
+        evaluation(500, 1.42),
+        Intervened(step=600, action="clip_mode", old="norm", new="off"),
+        Intervened(step=600, action="learning_rate", old=0.005, new=5.0),
+        *[
+            msgspec.structs.replace(event, clip_mode="off", norm_after=event.norm_before)
+            for event in climb
+        ],
+        *[
+            step(number, clip_mode="off", **lost, non_finite_steps=number - 1000)
+            for number in range(1001, 1201)
+        ],
+        NonFinite(step=1200, tensor="loss", value="nan", in_a_row=200),
+    )
+
+
 def _narrow(room: Room) -> bool:
     return room.app.size.width < 110
 
@@ -70,9 +100,12 @@ def picture(snap_compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
 
     def compare(
-        act: Callable[[Room], Awaitable[None]], size: tuple[int, int], theme: str = "textual-dark"
+        act: Callable[[Room], Awaitable[None]],
+        size: tuple[int, int],
+        theme: str = "textual-dark",
+        launch: Launch | None = None,
     ) -> bool:
-        launch = Launch()
+        launch = launch or Launch()
         app = PlaygroundApp(tmp_path, launch=launch)
 
         async def before(pilot: Pilot) -> None:
@@ -93,6 +126,11 @@ def picture(snap_compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize("state", [empty, training, paused, failed])
 def test_state(picture, state: Callable[[Room], Awaitable[None]], size: tuple[int, int]) -> None:
     assert picture(state, size)
+
+
+def test_an_explosion(picture) -> None:
+    let = replace(preset("toy"), {"training.non_finite": "let-it-happen"})
+    assert picture(exploded, (120, 36), launch=Launch(lambda folder: built(folder, config=let)))
 
 
 _SHOWN: dict[str, Callable[[Room], bool]] = {

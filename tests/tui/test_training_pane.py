@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
 import pytest
 from textual.app import App, ComposeResult
 from textual.geometry import Region
@@ -11,11 +12,12 @@ from textual.widget import Widget
 from engine.config import preset, replace
 from engine.events import (
     AnyEvent,
+    Averaging,
     CorpusSummary,
     Evaluated,
     Intervened,
     NonFinite,
-    Progress,
+    RolledBack,
     State,
     Stepped,
 )
@@ -37,6 +39,9 @@ class StandIn:
 
     status: Status
     history: History
+    running = Session.running
+    exploded = Session.exploded
+    ended = False
 
 
 def corpus(*splits: str) -> CorpusSummary:
@@ -59,7 +64,7 @@ def session(
     events: list[AnyEvent] | None = None,
     *,
     settings: dict[str, Any] | None = None,
-    progress: Progress | None = None,
+    **changes: Any,
 ) -> Session:
     """A session of a ptb-small run, as its status and these events leave it."""
     config = replace(preset("ptb-small"), settings or {})
@@ -82,12 +87,15 @@ def session(
         device="cpu",
         threads=2,
         corpus=corpus("train", "valid"),
-        progress=progress,
+        progress=None,
     )
+    status = msgspec.structs.replace(status, **changes)
     return cast(Session, StandIn(status, history))
 
 
-def steps(count: int, *, norm: float = 2.31, clipped_to: float = 0.25) -> Iterator[Stepped]:
+def steps(
+    count: int, *, norm: float = 2.31, clipped_to: float = 0.25, mode: str = "norm"
+) -> Iterator[Stepped]:
     for step in range(1, count + 1):
         clipped = step % 4 == 0
         yield Stepped(
@@ -99,17 +107,22 @@ def steps(count: int, *, norm: float = 2.31, clipped_to: float = 0.25) -> Iterat
             norm_after=clipped_to if clipped else 0.2,
             groups_before={},
             groups_after={},
-            clip_mode="norm",
+            norm_median=0.2,
+            norm_p90=norm,
+            norm_p99=norm,
+            clip_mode=mode,
             clip_threshold=0.25,
             clipped=clipped,
+            clip_fraction=0.31,
             seconds=step * 0.14,
             tokens_per_second=5000.0,
         )
 
 
-def evaluated(step: int, loss: float, split: str = "valid") -> Evaluated:
+def evaluated(step: int, loss: float | None, split: str = "valid") -> Evaluated:
+    perplexity = None if loss is None else math.exp(loss)
     return Evaluated(
-        step=step, split=split, loss=loss, perplexity=math.exp(loss), tokens=70_000, seconds=2.0
+        step=step, split=split, loss=loss, perplexity=perplexity, tokens=70_000, seconds=0.0
     )
 
 
@@ -163,29 +176,6 @@ async def test_without_a_run():
     assert "press space to start" in texts["loss"]
 
 
-async def test_while_preparing_it_shows_how_far_it_is():
-    progress = Progress(task="reading", done=34, total=100, unit="MB")
-    assert "preparing · reading 34%" in (await numbers(session("preparing", progress=progress)))[0]
-    unknown = Progress(task="loading torch", done=0, total=0)
-    assert (
-        "preparing · loading torch…" in (await numbers(session("preparing", progress=unknown)))[0]
-    )
-
-
-async def test_what_takes_a_while_says_how_long_it_will_still_take(monkeypatch):
-    clock = [100.0]
-    monkeypatch.setattr("tui.widgets.training_pane.monotonic", lambda: clock[0])
-    app = PaneApp()
-    async with app.run_test(size=(100, 20)) as pilot:
-        pane = app.query_one(TrainingPane)
-        for done, later in ((0, 0.0), (25, 10.0)):
-            clock[0] += later
-            progress = Progress(task="encoding", done=done, total=100)
-            pane.draw(session("preparing", progress=progress))
-        await pilot.pause()
-        assert "encoding 25%, 30 s left" in text_of(pane.query_one("#numbers"))
-
-
 # --- the numbers --------------------------------------------------------------------------------
 
 
@@ -196,16 +186,73 @@ async def test_the_numbers_that_matter():
         evaluated(2000, 4.8),
         evaluated(2000, 1.0, "test"),
     ]
-    state, loss, clipping = await numbers(session("running", events))
-    assert state.startswith("running · step 2,000 · epoch 1.51 · ")
-    assert "5,000 tokens/s" in state
-    last = session("running", events).history.last
-    assert last is not None
-    assert f"loss {last.loss:.3f} · smoothed " in loss
+    made = session("running", events)
+    progress, loss, norm, clipping = await numbers(made)
+    assert progress == "epoch 1.51 · rate 20"
+    assert made.history.last is not None
+    assert f"loss {made.history.last.loss:.3f} · smoothed " in loss
     assert "validation perplexity 121.5 per word token · best 109.9" in loss
-    assert "clipped 25% of the last 1,000 steps · norm 2.31 → 0.250" in clipping
-    assert "by norm above 0.25" in clipping
-    assert "rate 20" in clipping
+    assert norm == "norm 2.31 → 0.250 · clipped 25% of the last 1,000 steps · 31% of all"
+    assert clipping == (
+        "clipping by norm above 0.25 · median norm 0.200 · 90th percentile 2.31 · 99th 2.31"
+    )
+
+
+async def test_what_the_status_line_tells_is_not_told_twice():
+    for state in ("running", "paused"):
+        shown = "\n".join(await numbers(session(state, list(steps(2000)))))
+        for word in ("running", "paused", "step 2,000", "tokens/s"):
+            assert word not in shown
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (80, "clipping by norm above 0.25 · median 0.200 · p90 2.31 · p99 2.31"),
+        (50, "clipping by norm above 0.25 · median 0.200"),
+        (30, "clipping by norm above 0.25"),
+    ],
+)
+async def test_what_matters_less_goes_first_where_it_is_narrow(columns, expected):
+    assert (await numbers(session("running", list(steps(50))), (columns, 30)))[3] == expected
+
+
+async def test_a_low_pane_keeps_its_rows_for_the_chart():
+    rows = await numbers(session("running", list(steps(52))), (80, 14))
+    assert len(rows) == 3
+    assert rows[2].startswith("norm 2.31 → 0.250 · clipped")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, "rate 10"),
+        ({"schedule.name": "plateau"}, "rate 20 of base 10"),
+        ({"schedule.warmup_steps": 9}, "rate 20 of base 10"),
+        ({"training.random_bptt": True}, "rate 20 of base 10"),
+    ],
+)
+async def test_the_scheduled_rate_stands_beside_the_base_rate(settings, expected):
+    # Ten is the base rate since just now; the last step was taken with 20.
+    made = session("running", list(steps(50)), settings=settings, learning_rate=10.0)
+    assert (await numbers(made))[0].endswith(expected)
+    same = session("running", list(steps(50)), settings=settings, learning_rate=20.0)
+    assert (await numbers(same))[0].endswith("rate 20")
+
+
+async def test_averaging_and_early_stopping_are_told():
+    events = [
+        *steps(30),
+        evaluated(30, 4.0),
+        Averaging(step=30),
+        *list(steps(60))[30:],
+        evaluated(60, 5.0),
+    ]
+    made = session("running", events, settings={"training.patience": 4})
+    assert "averaging since step 30 · 1 of 4 validations without a better one" in (
+        await numbers(made)
+    )
+    assert len(await numbers(session("running", events[:31]))) == 4, "nothing to tell, no row"
 
 
 @pytest.mark.parametrize(
@@ -227,40 +274,34 @@ async def test_the_token_convention_is_named(settings, words, axis):
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"training.steps": 1000}, "step 500 of 1,000 · epoch 0.38 · 70 s left"),
+        ({"training.steps": 1000}, "epoch 0.38 · 70 s left"),
         ({"training.epochs": 2.0}, "epoch 0.38 of 2 · 5 min left"),
         ({"training.minutes": 3.0}, "2 min left"),
         ({"training.minutes": 600.0}, "10.0 h left"),
-        ({}, "epoch 0.38 · 5,000 tokens/s"),
+        ({}, "epoch 0.38 · rate 20"),
     ],
 )
 async def test_time_left(settings, expected):
-    # A step takes 20 x 35 tokens / 5000 tokens a second = 0.14 s.
-    state = (await numbers(session("running", list(steps(500)), settings=settings)))[0]
-    assert expected in state
+    # A step takes 0.14 s.
+    progress = (await numbers(session("running", list(steps(500)), settings=settings)))[0]
+    assert expected in progress
+    resting = (await numbers(session("paused", list(steps(500)), settings=settings)))[0]
+    assert "left" not in resting
 
 
 @pytest.mark.parametrize(
     ("state", "hint"),
     [
         ("paused", "space goes on, n takes one step"),
-        ("stopped", "saved; space goes on"),
+        ("stopped", "space goes on"),
         ("finished", "r begins a new run"),
         ("failed", "r begins a new run"),
     ],
 )
-async def test_a_run_at_rest_says_so_and_which_key_goes_on(state, hint):
+async def test_a_run_at_rest_says_which_key_goes_on(state, hint):
     for size in ((80, 20), (132, 57)):
         first = (await numbers(session(state, list(steps(50))), size))[0]
-        assert first.startswith(f"{state} · ")
-        assert hint in first
-        assert "tokens/s" not in first
-
-
-async def test_an_evaluation_under_way_is_shown_beside_the_state():
-    progress = Progress(task="evaluating", done=30, total=100)
-    first = (await numbers(session("running", list(steps(50)), progress=progress), (80, 20)))[0]
-    assert first.startswith("running · evaluating 30% · step 50")
+        assert hint in first and "epoch 0.04" in first
 
 
 async def test_a_run_not_yet_validated_says_how_to():
@@ -268,33 +309,102 @@ async def test_a_run_not_yet_validated_says_how_to():
 
 
 @pytest.mark.parametrize(
-    ("mode", "expected"),
+    ("mode", "rule"),
     [
-        ("norm", "clipped 25% of the last 8 steps · norm 2.31 → 0.250 · by norm above 0.25"),
-        ("value", "clipped 25% of the last 8 steps · norm 2.31 → 0.250 · each number to ±0.25"),
-        ("off", "clipping off · norm 2.31 · rate 20"),
+        ("norm", "by norm above 0.25"),
+        ("value", "each number to ±0.25"),
+        ("layer", "each layer by its norm above 0.25"),
+        ("adaptive", "above percentile 10 of norms, now 0.250"),
     ],
 )
-async def test_what_clipping_does(mode, expected):
-    made = session("running", list(steps(8)), settings={"clipping.mode": mode})
-    assert expected in (await numbers(made))[2]
-    norms = (await shown(made, (120, 36)))["norms"]
-    assert ("threshold 0.25" in norms) == (mode == "norm"), "a norm has no rule at a value's bound"
+async def test_the_rule_in_force_in_words(mode, rule):
+    made = session("running", list(steps(8, mode=mode)), settings={"clipping.mode": mode})
+    for size in ((200, 60), (80, 24), (70, 24)):
+        _, _, norm, clipping = await numbers(made, size)
+        assert norm.startswith("norm 2.31 → 0.250 · clipped 25% of the last 8 steps")
+        assert clipping.startswith(f"clipping {rule} · ")
+    before = await numbers(session("ready", settings={"clipping.mode": mode}))
+    assert rule.removesuffix(", now 0.250") in before[1]
+
+
+async def test_clipping_that_is_off():
+    made = session("running", list(steps(8, mode="off")), settings={"clipping.mode": "off"})
+    _, _, norm, clipping = await numbers(made)
+    assert (norm, clipping.split(" · ")[0]) == ("norm 2.31", "clipping off")
+
+
+@pytest.mark.parametrize(
+    ("mode", "legend"),
+    [
+        ("norm", "╌╌ threshold 0.5"),
+        ("layer", "╌╌ threshold of each layer 0.5"),
+        ("adaptive", "╌╌ threshold now 0.25"),
+        ("value", None),
+        ("off", None),
+    ],
+)
+async def test_the_line_of_the_threshold(mode, legend):
+    # Half is the threshold since just now; the last step was taken with a quarter.
+    made = session("running", list(steps(8, mode=mode)), clip_mode=mode, clip_threshold=0.5)
+    title = (await shown(made, (120, 36)))["norms"].split("\n")[0]
+    assert legend in title if legend else "threshold" not in title
+
+
+def broken(number: int, count: int, **changes: Any) -> Stepped:
+    """A step that was not finite, the `count`th."""
+    nothing = dict.fromkeys(("loss", "norm_before", "norm_after"))
+    return msgspec.structs.replace(
+        next(steps(1)), **nothing, step=number, skipped=True, non_finite_steps=count, **changes
+    )
 
 
 async def test_a_step_that_was_not_finite_is_named():
     events: list[AnyEvent] = list(steps(7))
     for step in (8, 9):
-        last = next(steps(1))
-        broken = dict.fromkeys(("loss", "norm_before", "norm_after"))
-        values = {name: getattr(last, name) for name in last.__struct_fields__}
-        events.append(Stepped(**{**values, **broken, "step": step, "skipped": True}))
+        events.append(broken(step, step - 7))
         events.append(NonFinite(step=step, tensor="lstm.0.\x1b[2J", value="nan", in_a_row=step - 7))
     rows = await numbers(session("paused", events), (80, 20))
     assert rows[1].startswith("loss not finite")
     assert "not finite → not finite" in rows[2]
-    assert rows[3] == "2 steps skipped · lstm.0.␛[2J was nan at step 9"
-    assert "lower the rate (-)" in (await numbers(session("paused", events)))[3]
+    assert rows[4] == "2 steps not finite · lstm.0.␛[2J was nan at step 9"
+    assert "lower the rate (-)" in (await numbers(session("paused", events)))[4]
+
+
+async def test_a_run_that_is_let_explode_says_since_when_and_how_to_come_back():
+    events = [*steps(40), *[broken(step, step - 40) for step in range(41, 61)]]
+    events.append(evaluated(60, None))
+    let = {"training.non_finite": "let-it-happen", "clipping.mode": "off"}
+    texts = await shown(session("running", events, settings=let), (80, 24))
+    rows = texts["numbers"].split("\n")
+    assert rows[1] == "loss not finite · validation perplexity not finite"
+    assert rows[-1].startswith("not finite since step 41 · m reopens its last checkpoint")
+    assert "┊not finite" in texts["loss"] and "┊not finite" in texts["norms"]
+    skipped = await numbers(session("running", events), (80, 24))
+    assert "m reopens" not in skipped[-1], "where steps are skipped the weights are sound"
+
+
+async def test_a_perplexity_too_large_to_write_is_not_called_lost():
+    events = [
+        *steps(10),
+        Evaluated(step=10, split="valid", loss=1e15, perplexity=None, tokens=9, seconds=0.1),
+    ]
+    texts = await shown(session("running", events), (80, 24))
+    assert "validation perplexity above 1e307" in texts["numbers"]
+    assert "validation 1e15" in texts["loss"]
+
+
+async def test_a_run_that_went_back_says_from_where_to_where():
+    events = [
+        *steps(40),
+        broken(41, 1),
+        RolledBack(step=30, from_step=41, learning_rate=10.0),
+    ]
+    between = await shown(session("running", events), (80, 24))
+    assert "back 41→30" in between["loss"]
+    events += list(steps(33))[30:]
+    texts = await shown(session("running", events), (80, 24))
+    assert texts["numbers"].split("\n")[-1] == "went back from step 41 to 30 · on at rate 10"
+    assert "back 41→30" in texts["loss"] and "back 41→30" in texts["norms"]
 
 
 # --- the charts ---------------------------------------------------------------------------------
@@ -305,6 +415,7 @@ async def test_the_charts_of_a_run():
         *steps(1500),
         evaluated(1000, 4.9),
         Intervened(step=700, action="learning_rate", old=20.0, new=10.0),
+        Intervened(step=1200, action="clip_threshold", old=0.25, new=0.5),
         Intervened(step=1200, action="clip_mode", old="norm", new="off"),
         Intervened(step=300, action="pause"),
     ]
@@ -316,7 +427,7 @@ async def test_the_charts_of_a_run():
         assert name in texts["norms"].split("\n")[0]
     for chart in (texts["loss"], texts["norms"]):
         assert "lr 10" in chart
-        assert "clip off" in chart
+        assert "clip 0.5, clip off" in chart
         assert "pause" not in chart
         assert "╵1k" in chart.split("\n")[-1]
     assert texts["loss"].count("◆") == 2, "the point and its legend"

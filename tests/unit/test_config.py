@@ -1,5 +1,6 @@
 """The configuration: presets, TOML, changes by path, and the sentences for what can't be."""
 
+import math
 from pathlib import Path
 
 import msgspec
@@ -61,7 +62,7 @@ def test_strings_are_read_as_the_field_s_type() -> None:
         (
             "clipping.mode",
             "sideways",
-            "clipping.mode can't be 'sideways': it takes off | norm | value.",
+            "clipping.mode can't be 'sideways': it takes off | norm | value | layer | adaptive.",
         ),
         (
             "clipping.threshold",
@@ -77,11 +78,86 @@ def test_a_bad_value_is_one_sentence(path: str, value: str, sentence: str) -> No
     assert str(caught.value).startswith(sentence)
 
 
+THRESHOLDS = [0.0, -0.0, -1.0, 1e-320, math.nan, math.inf, -math.inf]
+
+
+@pytest.mark.parametrize("path", ["clipping.threshold", "optimiser.learning_rate"])
+@pytest.mark.parametrize("value", [*THRESHOLDS, *map(str, THRESHOLDS), "1e400"])
+def test_a_threshold_or_rate_that_is_not_a_positive_number_is_one_sentence(
+    path: str, value: float | str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        replace(preset("toy"), {path: value})
+    assert str(caught.value).startswith(f"{path} can't be {value!r}: it takes 1e-09 to 1")
+    assert str(caught.value).count(".") == str(caught.value).rstrip(".").count(".") + 1
+    section, name = path.split(".")
+    with pytest.raises(UserError) as caught:
+        from_table({section: {name: value}})
+    assert str(caught.value).startswith(f"{path} can't be {value!r}: it takes 1e-09 to 1")
+
+
+@pytest.mark.parametrize("value", [0, 0.5, 100.5, -3, math.nan, math.inf, "nan"])
+def test_a_percentile_outside_1_to_100_is_one_sentence(value: float | str) -> None:
+    with pytest.raises(UserError, match=r"clipping\.percentile can't be .*: it takes 1 to 100\.$"):
+        replace(preset("toy"), {"clipping.percentile": value})
+
+
+@pytest.mark.parametrize("field", [field.path for field in fields()])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_no_setting_takes_a_number_that_is_not_finite(field: str, value: float) -> None:
+    with pytest.raises(UserError):
+        replace(preset("toy"), {field: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "figures"),
+    [
+        # Zaremba et al. 2014, table 1: non-regularised and medium regularised LSTM.
+        ("ptb-small", ("Zaremba et al. 2014", "120.7 validation, 114.5 test")),
+        ("ptb-medium", ("Zaremba et al. 2014", "86.2 validation, 82.7 test")),
+        # Merity et al. 2018, tables 1 and 2.
+        ("awd-lstm-ptb", ("Merity et al. 2018", "60.0 validation, 57.3 test")),
+        ("awd-lstm-wikitext-2", ("Merity et al. 2018", "68.6 validation, 65.8 test")),
+    ],
+)
+def test_a_preset_names_the_published_figure_it_aims_at(
+    name: str, figures: tuple[str, ...]
+) -> None:
+    for figure in figures:
+        assert figure in PRESETS[name].purpose
+
+
+def test_the_awd_lstm_presets_are_the_authors_settings() -> None:
+    """github.com/salesforce/awd-lstm-lm: main.py's defaults and the commands of its README."""
+    ptb, wikitext = PRESETS["awd-lstm-ptb"].config, PRESETS["awd-lstm-wikitext-2"].config
+    for config in (ptb, wikitext):
+        model, optimiser = config.model, config.optimiser
+        assert (model.embedding_size, model.hidden_size, model.last_size) == (400, 1150, 400)
+        assert (model.layers, model.tied, model.init_range) == (3, True, 0.1)
+        assert (optimiser.name, optimiser.learning_rate) == ("nt-asgd", 30.0)
+        assert (optimiser.momentum, optimiser.weight_decay) == (0.0, 1.2e-6)
+        assert optimiser.trigger == 5
+        assert (config.clipping.mode, config.clipping.threshold) == ("norm", 0.25)
+        assert (config.training.bptt, config.training.random_bptt) == (70, True)
+        assert config.schedule.name == "constant"
+        off = config.regularisation
+        assert (off.embedding_dropout, off.output_dropout, off.weight_drop) == (0.1, 0.4, 0.5)
+        assert (off.activation, off.temporal_activation) == (2.0, 1.0)
+    dropouts = [
+        (config.regularisation.input_dropout, config.regularisation.layer_dropout)
+        for config in (ptb, wikitext)
+    ]
+    assert dropouts == [(0.4, 0.25), (0.65, 0.2)]
+    assert (ptb.training.batch_size, wikitext.training.batch_size) == (20, 80)
+    assert (ptb.training.epochs, wikitext.training.epochs) == (500, 750)
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"model.hidden_size": 33}, "Tied weights need"),
-        ({"schedule.name": "cosine"}, "needs an end"),
+        ({"schedule.name": "cosine"}, "A cosine schedule needs an end"),
+        ({"schedule.name": "linear"}, "A linear schedule needs an end"),
+        ({"schedule.name": "one-cycle", "training.patience": 3}, "schedule needs an end"),
         ({"corpus.valid_fraction": 0.5, "corpus.test_fraction": 0.45}, "leave too little"),
     ],
 )

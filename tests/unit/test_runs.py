@@ -116,7 +116,7 @@ def test_a_record_cut_short_goes_on_after_its_last_whole_line(tmp_path: Path) ->
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(msgspec.json.encode(sampled) + b"\n" + b'{"type":"Sam')
     record = Record(tmp_path, lambda _: None)
-    record.rewind(1)
+    record.rewind(1, "step-00000001")
     record.add(Sampled(step=2, text="y"))
     record.close()
     assert list(runs.read_metrics(tmp_path)) == [sampled, Sampled(step=2, text="y")]

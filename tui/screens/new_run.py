@@ -27,7 +27,11 @@ _FIRST = "laptop"
 class NewRun(Dialog[Path | None]):
     """Dismissed with the folder of the run it made, or None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "start", "Create the run")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "start", "Create the run"),
+        Binding("pagedown", "section(1)", "Next section", priority=True),
+        Binding("pageup", "section(-1)", "Previous section", priority=True),
+    ]
 
     def __init__(self, models: Path, config: RunConfig | None = None) -> None:
         super().__init__()
@@ -37,21 +41,27 @@ class NewRun(Dialog[Path | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box", classes="-tall") as box:
             box.border_title = "New run"
-            box.border_subtitle = "tab: next field · ctrl+s: create · esc: close"
+            box.border_subtitle = "tab field · pgup pgdn section · ctrl+s create · esc close"
             with VerticalScroll(id="form", can_focus=False):
                 chosen = self._config.preset
-                yield line(
-                    "preset", Choice(list(PRESETS), chosen, id="preset"), PRESETS[chosen].purpose
-                )
-                yield line(
-                    "name",
-                    LineInput(placeholder="made from the corpus", id="name"),
-                    "The name of the run and of its folder.",
-                )
+                with Vertical(classes="section"):
+                    yield line(
+                        "preset",
+                        Choice(list(PRESETS), chosen, id="preset"),
+                        PRESETS[chosen].purpose,
+                    )
+                    yield line(
+                        "name",
+                        LineInput(placeholder="made from the corpus", id="name"),
+                        "The name of the run and of its folder.",
+                    )
                 for section, group in groupby(fields(), key=lambda field: field.path.split(".")[0]):
-                    yield Static(Content(section), classes="heading", markup=False)
-                    for field in group:
-                        yield self._field(field)
+                    about = type(getattr(self._config, section)).__doc__ or ""
+                    with Vertical(classes="section"):
+                        yield Static(Content(section), classes="heading", markup=False)
+                        yield Static(Content(about), classes="about", markup=False)
+                        for field in group:
+                            yield self._field(field)
             with Horizontal(id="foot"):
                 yield Button("Create the run", variant="primary", compact=True, id="create")
                 yield Static(id="error", markup=False)
@@ -63,7 +73,7 @@ class NewRun(Dialog[Path | None]):
             control = Choice(field.values.split(" | "), value, id=_id(field.path))
         else:
             control = LineInput(
-                value, placeholder="no limit" if field.optional else "", id=_id(field.path)
+                value, placeholder="none" if field.optional else "", id=_id(field.path)
             )
             effect += f" ({field.values})" if field.values != "text" else ""
         return line(field.path.split(".")[1], control, effect)
@@ -83,6 +93,18 @@ class NewRun(Dialog[Path | None]):
         for path, value in self._values().items():
             if value == _text(get(before, path)):
                 self._control(path).value = _text(get(self._config, path))
+
+    def action_section(self, change: int) -> None:
+        """Go to the first field of the next section, or of the one before."""
+        sections = list(self.query(".section"))
+        around = self.focused.ancestors if self.focused else []
+        here = next(
+            (place for place, section in enumerate(sections) if section in around), len(sections)
+        )
+        target = sections[max(0, min(here + change, len(sections) - 1))]
+        first = next(child for child in target.walk_children(Widget) if child.focusable)
+        self.set_focus(first, scroll_visible=False)
+        self.query_one("#form").scroll_to_widget(target, animate=False, top=True)
 
     @on(Button.Pressed, "#create")
     def action_start(self) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
 
 from textual import events, on, work
 from textual.app import ComposeResult
@@ -22,6 +22,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 from textual.worker import Worker
 
+from engine.config import ClipMode
 from engine.errors import UserError
 from engine.service import runs
 from engine.service.client import EngineEnded
@@ -67,7 +68,7 @@ _TYPING_PAUSE = 0.15
 _BETWEEN_PASSAGES = 1.0
 """Seconds to read the end of a passage before the next begins."""
 _TROUBLE_LINES = 6
-_CLIP_MODES = ("off", "norm", "value")
+_CLIP_MODES = get_args(ClipMode)
 
 
 class Playground(Screen[None]):
@@ -332,7 +333,7 @@ class Playground(Screen[None]):
         self._turn("clip_threshold", ladder.down)
 
     def action_clip_mode(self) -> None:
-        self._turn("clip_mode", lambda mode: _CLIP_MODES[(_CLIP_MODES.index(mode) + 1) % 3])
+        self._turn("clip_mode", lambda mode: _next_of(_CLIP_MODES, mode))
 
     def _turn(self, knob: Knob, change: Callable[[Any], float | str]) -> None:
         if (session := self.session) is not None:
@@ -419,6 +420,10 @@ class Playground(Screen[None]):
         from tui.screens.help import Help
 
         self.app.push_screen(Help())
+
+
+def _next_of(modes: tuple[str, ...], mode: str) -> str:
+    return modes[(modes.index(mode) + 1) % len(modes)]
 
 
 def _trouble(reason: str, *, failed: bool) -> Content:

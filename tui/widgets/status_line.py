@@ -1,11 +1,11 @@
 """The first row: which run, on what, in which state, how far, how fast."""
 
 from pathlib import Path
+from time import monotonic
 
 from textual.content import Content
 
-from engine.events import State
-from engine.service.protocol import Status
+from engine.events import Progress, State
 from tui.sanitize import content
 from tui.session import Session
 from tui.widgets.pane import MUTED, Block, fit
@@ -26,6 +26,10 @@ _ALL = 130
 class StatusLine(Block):
     """One line about the run."""
 
+    def __init__(self, *, id: str) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._under_way = _Task()
+
     def draw(self, session: Session | None, note: str) -> None:
         """Show the run; `note` is what the program itself is doing, if anything."""
         if session is None:
@@ -42,11 +46,11 @@ class StatusLine(Block):
             parts.append(content(status.reason, MUTED))
         if note:
             parts.append(Content.styled(note, "$text-warning"))
-        if status.progress is not None and not session.running:
-            parts.append(Content.styled(_progress(status), MUTED))
+        if status.progress is not None:
+            parts.append(Content.styled(self._under_way.told(status.progress), MUTED))
         if status.step:
             parts.append(Content(f"step {status.step:,}"))
-        if session.running and session.history.last is not None:
+        if session.running and session.history.last is not None and status.progress is None:
             parts.append(Content(f"{session.history.last.tokens_per_second:,.0f} tokens/s"))
         if session.unsaved and not session.running:
             parts.append(Content.styled("not saved", "$text-warning"))
@@ -66,9 +70,32 @@ def _short(source: str) -> str:
     return "/".join(Path(source).parts[-2:]) or source
 
 
-def _progress(status: Status) -> str:
-    progress = status.progress
-    if progress is None:
-        return ""
-    share = f" {progress.done / progress.total:.0%}" if progress.total else ""
-    return f"{progress.task}{share}"
+class _Task:
+    """What is under way, with the time it still takes from how far it came since first seen."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._began = 0.0
+        self._done = 0
+
+    def told(self, progress: Progress) -> str:
+        """In a few words."""
+        now = monotonic()
+        if progress.task != self._name or progress.done < self._done:
+            self._name, self._began, self._done = progress.task, now, progress.done
+        if not progress.total:
+            return f"{progress.task}…"
+        told = f"{progress.task} {progress.done / progress.total:.0%}"
+        gained, passed = progress.done - self._done, now - self._began
+        if passed < 1 or gained <= 0:
+            return told
+        return f"{told}, {duration(passed * (progress.total - progress.done) / gained)} left"
+
+
+def duration(seconds: float) -> str:
+    """Roughly how long, in its most fitting unit."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from time import monotonic
 from typing import NamedTuple
 
 from textual.app import ComposeResult
 from textual.content import Content
 
 from engine.config import TokenizerName
-from engine.events import Progress, State
+from engine.events import Evaluated, State, Stepped
 from engine.service.protocol import Status
 from tui.history import CLIP_WINDOW, History
 from tui.plot import ChartData, Curve, Mark, Points, Rule, short
@@ -17,6 +16,7 @@ from tui.sanitize import content
 from tui.session import Session
 from tui.widgets.chart import Chart
 from tui.widgets.pane import Block, Pane
+from tui.widgets.status_line import duration
 
 _MARKS = {"learning_rate": "lr", "clip_threshold": "clip", "clip_mode": "clip"}
 """The interventions drawn on the charts, and the word for each."""
@@ -27,25 +27,20 @@ _UNITS: dict[TokenizerName, tuple[str, str]] = {
     "subword": ("token", "per sub-word token"),
 }
 """What a tokenizer's losses are per: on the axis, and in words."""
-_STATE_STYLES: dict[State, str] = {
-    "preparing": "dim",
-    "ready": "$text-primary",
-    "running": "$text-success",
-    "paused": "$text-warning",
-    "stopped": "$text-warning",
-    "finished": "$text-success",
-    "failed": "$text-error",
-}
 _GO_ON: dict[State, str] = {
     "ready": "press space to start, n for a single step",
     "paused": "space goes on, n takes one step",
-    "stopped": "saved; space goes on",
-    "finished": "saved; g writes text, r begins a new run",
+    "stopped": "space goes on",
+    "finished": "g writes text, r begins a new run",
     "failed": "r begins a new run, m opens a model",
 }
 _AXIS_ENDS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 _LEAST_FOR_BOTH = 11
 """Rows from which on there is room for both charts."""
+_LEAST_FOR_ALL = 14
+"""Rows from which on there is room for every row of numbers."""
+_IN_FULL = 100
+"""Columns from which on a percentile is called one."""
 
 _Part = tuple[int, Content]
 """A piece of a row with its rank: where there is no room, the highest ranks go first."""
@@ -60,7 +55,6 @@ class TrainingPane(Pane):
     def __init__(self, *, id: str) -> None:  # noqa: A002
         super().__init__(id=id)
         self._log_loss = False
-        self._pace = _Pace()
 
     def compose(self) -> ComposeResult:
         yield Block(id="numbers")
@@ -74,7 +68,7 @@ class TrainingPane(Pane):
     def draw(self, session: Session | None) -> None:
         width, height = self.content_size
         numbers, norms = self.query_one("#numbers", Block), self.query_one("#norms", Chart)
-        rows = _rows(session, self._pace, width)
+        rows = _rows(session, width, roomy=height >= _LEAST_FOR_ALL)
         numbers.styles.height = len(rows)
         numbers.show(Content("\n").join(rows))
         norms.display = height >= _LEAST_FOR_BOTH
@@ -111,7 +105,6 @@ def _loss_chart(history: History, status: Status | None, *, log: bool) -> ChartD
 
 
 def _norms_chart(history: History, status: Status | None) -> ChartData:
-    by_norm = status is not None and status.clip_mode == "norm"
     return ChartData(
         title="gradient norm",
         steps=_steps(history, status),
@@ -120,16 +113,31 @@ def _norms_chart(history: History, status: Status | None) -> ChartData:
             Curve(history.norm_after, "after", "secondary", "stippled"),
         ),
         marks=_marks(history),
-        rule=Rule(status.clip_threshold, "threshold") if status and by_norm else None,
+        rule=_clip_line(history, status) if status else None,
         log_y=True,
         empty="The norm of each step's gradient, before and after clipping.",
     )
 
 
+def _clip_line(history: History, status: Status) -> Rule | None:
+    """The largest norm let through; clipping by value has none."""
+    value, past = status.clip_threshold, history.clip_threshold
+    match status.clip_mode:
+        case "norm":
+            return Rule(value, "threshold", past)
+        case "layer":
+            return Rule(value, "threshold of each layer", past)
+        case "adaptive":
+            at_work = history.last is not None and history.last.clip_mode == "adaptive"
+            threshold = history.last.clip_threshold if history.last and at_work else value
+            return Rule(threshold, "threshold now", past)
+    return None
+
+
 class _Validation(NamedTuple):
     step: int
     loss: float
-    perplexity: float
+    perplexity: float | None
 
 
 def _validations(history: History) -> list[_Validation]:
@@ -137,7 +145,7 @@ def _validations(history: History) -> list[_Validation]:
     return [
         _Validation(event.step, event.loss, event.perplexity)
         for event in history.evaluations
-        if event.split == "valid" and event.loss is not None and event.perplexity is not None
+        if event.split == "valid" and event.loss is not None
     ]
 
 
@@ -151,11 +159,21 @@ def _steps(history: History, status: Status | None) -> tuple[int, int]:
 
 
 def _marks(history: History) -> tuple[Mark, ...]:
-    return tuple(
-        Mark(event.step, f"{_MARKS[event.action]} {_knob_value(event.new)}")
+    """What was done to the run, and what befell it, in the order of the record."""
+    marks = [
+        Mark(event.step, f"{_MARKS[event.action]} {_knob_value(event.new)}", event.action)
         for event in history.interventions
         if event.action in _MARKS
-    )
+    ]
+    marks += [
+        Mark(event.step, f"back {event.from_step:,}→{event.step:,}", "back")
+        for event in history.roll_backs
+    ]
+    if history.averaging is not None:
+        marks.append(Mark(history.averaging.step, "averaging", "averaging"))
+    if history.non_finite_since is not None:
+        marks.append(Mark(history.non_finite_since, "not finite", "not finite"))
+    return tuple(marks)
 
 
 def _knob_value(value: float | str | None) -> str:
@@ -165,37 +183,23 @@ def _knob_value(value: float | str | None) -> str:
 # --- the numbers ---------------------------------------------------------------------------------
 
 
-class _Pace:
-    """How long what is under way will still take, from how far it came since it was first seen."""
-
-    def __init__(self) -> None:
-        self._task = ""
-        self._began = 0.0
-        self._done = 0
-
-    def seconds_left(self, progress: Progress) -> float | None:
-        """None while it can't be told."""
-        now = monotonic()
-        if progress.task != self._task or progress.done < self._done:
-            self._task, self._began, self._done = progress.task, now, progress.done
-        gained, passed = progress.done - self._done, now - self._began
-        if passed < 1 or gained <= 0 or not progress.total:
-            return None
-        return passed * (progress.total - progress.done) / gained
-
-
-def _rows(session: Session | None, pace: _Pace, width: int) -> list[Content]:
-    """Three rows, or four once a step was not finite."""
+def _rows(session: Session | None, width: int, *, roomy: bool) -> list[Content]:
+    """Three rows, and one where there is trouble; more where there is room."""
     if session is None:
         return [_dim("no run yet"), Content(""), Content("")]
     status, history = session.status, session.history
-    rows = [_state_row(status, history, pace)]
-    if history.step:
-        rows += [_loss_row(status, history), _clipping_row(status, history)]
+    last = history.last
+    if last is None:
+        hint = "+ - rate · ] [ clip threshold · c clip mode"
+        rows = [_hint_row(status), _knobs_row(status), [(0, _dim(hint))]]
     else:
-        rows += [_knobs_row(status), [(0, _dim("+ - rate · ] [ clip threshold · c clip mode"))]]
-    if history.non_finite:
-        rows.append(_non_finite_row(history))
+        rows = [_progress_row(session, last), _loss_row(status, history, last)]
+        if roomy:
+            rows += _steering_rows(status, history)
+        rows.append(_norm_row(status, history, last))
+        if roomy:
+            rows.append(_clipping_row(status, last, width))
+        rows += _trouble_rows(session, last)
     return [_fit(row, width) for row in rows]
 
 
@@ -213,106 +217,134 @@ def _fit(parts: Sequence[_Part], width: int) -> Content:
     )
 
 
-def _state_row(status: Status, history: History, pace: _Pace) -> list[_Part]:
+def _hint_row(status: Status) -> list[_Part]:
+    hint = _GO_ON.get(status.state)
+    return [(1, Content(hint))] if hint else []
+
+
+def _progress_row(session: Session, last: Stepped) -> list[_Part]:
+    """How far, at which rate, and what comes next. The status line tells state, step and speed."""
+    status, history = session.status, session.history
     training = status.config.training
-    parts = [(0, Content.styled(status.state, f"bold {_STATE_STYLES[status.state]}"))]
-    if status.progress is not None:
-        parts.append((1, Content(_progress(status.progress, pace))))
-    elif status.state in _GO_ON:
-        parts.append((1, Content(_GO_ON[status.state])))
-    if history.step:
-        of = f"of {training.steps:,}" if training.steps else ""
-        parts.append((2, _number("step", f"{history.step:,}", of)))
-        of = f"of {training.epochs:g}" if training.epochs else ""
-        parts.append((3, _number("epoch", f"{status.epoch:.2f}", of)))
-    if status.state == "running" and history.last is not None:
-        left = _seconds_left(status, history)
-        if left is not None:
-            parts.append((4, Content(f"{_duration(left)} left")))
-        parts.append((5, _number("", f"{history.last.tokens_per_second:,.0f}", "tokens/s")))
+    of = f"of {training.epochs:g}" if training.epochs else ""
+    parts = [*_hint_row(status), (0, _number("epoch", f"{status.epoch:.2f}", of))]
+    left = history.pace.seconds_left(training) if session.running else None
+    if left is not None:
+        parts.append((2, Content(f"{duration(left)} left")))
+    parts.append((3, _rate(status, last)))
     return parts
 
 
-def _loss_row(status: Status, history: History) -> list[_Part]:
-    assert history.last is not None
+def _steering_rows(status: Status, history: History) -> list[list[_Part]]:
+    """What the validations have brought about or will, if anything."""
+    parts: list[_Part] = []
+    if history.averaging is not None:
+        parts.append((0, Content(f"averaging since step {history.averaging.step:,}")))
+    if standing := history.validations.standing(status.config.training.patience):
+        parts.append((0, Content(standing)))
+    return [parts] if parts else []
+
+
+def _rate(status: Status, last: Stepped) -> Content:
+    """The rate of the last step, and the base rate where a schedule makes them differ."""
+    schedule, base = status.config.schedule, short(status.learning_rate)
+    steady = schedule.name == "constant" and not schedule.warmup_steps
+    scheduled = short(last.learning_rate)
+    if (steady and not status.config.training.random_bptt) or scheduled == base:
+        return _number("rate", base)
+    return _number("rate", scheduled, f"of base {base}")
+
+
+def _loss_row(status: Status, history: History, last: Stepped) -> list[_Part]:
     per = _UNITS[status.config.corpus.tokenizer][1]
     smoothed = float(history.smoothed_loss.values(-1)[0])
-    parts = [(0, _number("loss", _fixed(history.last.loss)))]
+    parts = [(0, _number("loss", _fixed(last.loss)))]
     if not math.isnan(smoothed):
         parts.append((3, _number("smoothed", _fixed(smoothed))))
-    evaluations = _validations(history)
-    if evaluations:
-        last, best = evaluations[-1], min(evaluations, key=lambda event: event.loss)
-        parts += [
-            (1, _number("validation perplexity", _perplexity(last.perplexity), per)),
-            (2, _number("best", _perplexity(best.perplexity))),
-        ]
+    measured = [event for event in history.evaluations if event.split == "valid"]
+    if measured:
+        unit = "" if measured[-1].loss is None else per
+        parts.append((1, _number("validation perplexity", _perplexity(measured[-1]), unit)))
+        if best := min(_validations(history), key=lambda event: event.loss, default=None):
+            parts.append((2, _number("best", _perplexity(best))))
     elif status.corpus is not None and "valid" in status.corpus.tokens:
         parts.append((1, _dim("not validated yet, e does it now")))
     return parts
 
 
-def _clipping_row(status: Status, history: History) -> list[_Part]:
-    last = history.last
-    assert last is not None
-    norms = f"{_significant(last.norm_before)} → {_significant(last.norm_after)}"
+def _norm_row(status: Status, history: History, last: Stepped) -> list[_Part]:
+    before, after = _significant(last.norm_before), _significant(last.norm_after)
     if status.clip_mode == "off":
-        parts = [
-            (0, Content("clipping off")),
-            (1, _number("norm", _significant(last.norm_before))),
-        ]
-    else:
-        steps = min(CLIP_WINDOW, history.step)
-        clipped = f"{history.clip_fraction:.0%}"
-        parts = [
-            (0, Content.assemble("clipped ", (clipped, "bold"), f" of the last {steps:,} steps")),
-            (1, _number("norm", norms)),
-        ]
-        parts.append((3, _dim(_clip_rule(status))))
-    parts.append((2, _number("rate", short(last.learning_rate))))
+        return [(0, _number("norm", before))]
+    steps, share = min(CLIP_WINDOW, history.step), f"{history.clip_fraction:.0%}"
+    parts = [
+        (1, _number("norm", f"{before} → {after}")),
+        (0, Content.assemble("clipped ", (share, "bold"), f" of the last {steps:,} steps")),
+    ]
+    if history.step > steps:
+        parts.append((2, Content(f"{last.clip_fraction:.0%} of all")))
     return parts
+
+
+def _clipping_row(status: Status, last: Stepped, width: int) -> list[_Part]:
+    """The rule in force, and of the norms before clipping those that bound half, 90 and 99%."""
+    in_full = width >= _IN_FULL
+    return [
+        (0, Content(f"clipping {_clip_rule(status, last)}")),
+        (1, _number("median norm" if in_full else "median", _significant(last.norm_median))),
+        (2, _number("90th percentile" if in_full else "p90", _significant(last.norm_p90))),
+        (3, _number("99th" if in_full else "p99", _significant(last.norm_p99))),
+    ]
 
 
 def _knobs_row(status: Status) -> list[_Part]:
     return [
         (0, _number("learning rate", short(status.learning_rate))),
-        (1, Content(f"clipping {_clip_rule(status)}")),
+        (1, Content(f"clipping {_clip_rule(status, None)}")),
     ]
 
 
-def _clip_rule(status: Status) -> str:
+def _clip_rule(status: Status, last: Stepped | None) -> str:
+    """The rule in force, in words; for adaptive clipping with its threshold as it is now."""
     threshold = short(status.clip_threshold)
-    rules = {
-        "off": "off",
-        "norm": f"by norm above {threshold}",
-        "value": f"each number to ±{threshold}",
-    }
-    return rules[status.clip_mode]
+    match status.clip_mode:
+        case "norm":
+            return f"by norm above {threshold}"
+        case "value":
+            return f"each number to ±{threshold}"
+        case "layer":
+            return f"each layer by its norm above {threshold}"
+        case "adaptive":
+            percentile = f"above percentile {status.config.clipping.percentile:g} of norms"
+            if last is None or last.clip_mode != "adaptive":
+                return percentile
+            return f"{percentile}, now {_significant(last.clip_threshold)}"
+    return "off"
 
 
-def _non_finite_row(history: History) -> list[_Part]:
-    last, count = history.non_finite[-1], len(history.non_finite)
-    return [
-        (0, Content.styled(f"{count:,} step{'s' * (count > 1)} skipped", "bold $text-error")),
-        (1, content(f"{last.tensor} was {last.value} at step {last.step:,}", "$text-error")),
-        (2, _dim("lower the rate (-) or the clip threshold ([)")),
-    ]
-
-
-def _seconds_left(status: Status, history: History) -> float | None:
-    """Until the first of the run's limits at the speed of now; None without a limit."""
-    training, last = status.config.training, history.last
-    if last is None or not last.tokens_per_second:
-        return None
-    seconds_a_step = training.batch_size * training.bptt / last.tokens_per_second
-    left = []
-    if training.steps is not None:
-        left.append((training.steps - last.step) * seconds_a_step)
-    if training.epochs is not None and last.epoch:
-        left.append((training.epochs - last.epoch) * last.step / last.epoch * seconds_a_step)
-    if training.minutes is not None:
-        left.append(60 * training.minutes - last.seconds)
-    return max(0.0, min(left)) if left else None
+def _trouble_rows(session: Session, last: Stepped) -> list[list[_Part]]:
+    """One row where steps were not finite, or the run went back."""
+    history, count = session.history, last.non_finite_steps
+    steps = f"{count:,} step{'s' * (count != 1)} not finite"
+    if session.exploded:
+        since = f"not finite since step {history.non_finite_since:,}"
+        how = "m reopens its last checkpoint"
+        return [[(0, _error(since)), (1, Content(how)), (2, _dim(steps))]]
+    parts: list[_Part] = []
+    if history.roll_backs:
+        back = history.roll_backs[-1]
+        parts = [
+            (0, _error(f"went back from step {back.from_step:,} to {back.step:,}")),
+            (1, Content(f"on at rate {short(back.learning_rate)}")),
+        ]
+    if count:
+        parts.append((0 if not parts else 2, _error(steps)))
+        if history.non_finite:
+            bad = history.non_finite[-1]
+            told = f"{bad.tensor} was {bad.value} at step {bad.step:,}"
+            parts.append((3, content(told, "$text-error")))
+        parts.append((4, _dim("lower the rate (-) or the clip threshold ([)")))
+    return [parts] if parts else []
 
 
 # --- how they are written ------------------------------------------------------------------------
@@ -322,30 +354,23 @@ def _dim(text: str) -> Content:
     return Content.styled(text, "dim")
 
 
+def _error(text: str) -> Content:
+    return Content.styled(text, "bold $text-error")
+
+
 def _number(name: str, value: str, unit: str = "") -> Content:
     before, after = f"{name} " if name else "", f" {unit}" if unit else ""
     return Content.assemble((before, "dim"), (value, "bold"), (after, "dim"))
-
-
-def _progress(progress: Progress, pace: _Pace) -> str:
-    left = pace.seconds_left(progress)
-    share = f" {progress.done / progress.total:.0%}" if progress.total else "…"
-    return f"{progress.task}{share}{f', {_duration(left)} left' if left is not None else ''}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def _fixed(loss: float | None) -> str:
     return "not finite" if loss is None else f"{loss:.3f}" if abs(loss) < 1000 else short(loss)
 
 
-def _perplexity(value: float) -> str:
+def _perplexity(validation: Evaluated | _Validation) -> str:
+    value = validation.perplexity
+    if value is None:
+        return "not finite" if validation.loss is None else "above 1e307"
     return f"{value:.1f}" if value < 1000 else f"{value:,.0f}" if value < 1e6 else short(value)
 
 

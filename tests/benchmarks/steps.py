@@ -1,0 +1,119 @@
+"""What a training step costs: this trainer, everything of each step measured and written, beside
+
+- `bare`: the same steps with nothing recorded but the loss;
+- `reference`: the plain PyTorch loop of tests.benchmarks.reference_loop, in the sizes of ptb-small.
+
+    python -m tests.benchmarks.steps CORPUS [--against bare] [--blocks 15] [--steps 20]
+
+Blocks of steps alternate; the ratio of their times is given in the median of the pairs, with the
+least and the greatest.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from engine.config import preset, replace
+from engine.events import Stepped
+from engine.service.record import Record
+from engine.text.corpus import Corpus, open_corpus
+from engine.training.device import pick_device, pick_threads
+from engine.training.trainer import Trainer
+from tests.benchmarks.reference_loop import reference_steps
+
+CORES = os.cpu_count() or 1
+PRESET = "ptb-small"
+
+
+def recorded(trainer: Trainer, record: Record) -> Iterator[float | None]:
+    """Losses of the steps of the trainer itself, every event written as the engine does."""
+    for event in trainer.train():
+        record.add(event)
+        record.flush_if_due()
+        if isinstance(event, Stepped):
+            yield event.loss
+
+
+def bare(trainer: Trainer) -> Iterator[float]:
+    """Losses of the same steps, written out: forward, backward, clip by norm, update."""
+    model, optimiser, cursor = trainer.model, trainer.optimiser, trainer.cursor
+    parameters = list(model.parameters())
+    state = model.initial_state(cursor.batch_size)
+    model.train()
+    while True:
+        inputs, targets = cursor.next()
+        optimiser.zero_grad()
+        loss, _, state = model.loss(inputs, targets, state)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(parameters, trainer.clip_threshold)
+        optimiser.step()
+        state = tuple((h.detach(), c.detach()) for h, c in state)
+        yield loss.item()
+
+
+def seconds(steps: Iterator[float | None], count: int) -> tuple[float, float]:
+    """Seconds of wall clock and the last loss."""
+    began = time.perf_counter()
+    loss = None
+    for _ in range(count):
+        loss = next(steps)
+    assert loss is not None
+    return time.perf_counter() - began, loss
+
+
+def trainer(name: str, corpus: Corpus) -> Trainer:
+    config = replace(preset(name), {"corpus.source": corpus.summary.source})
+    made = Trainer(config, corpus, pick_device())
+    torch.set_num_threads(pick_threads(config, made.model))
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--against", choices=("bare", "reference"), default="bare")
+    parser.add_argument("--blocks", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=20)
+    options = parser.parse_args()
+    torch.set_flush_denormal(True)
+    config = replace(preset(PRESET), {"corpus.source": str(options.corpus.absolute())})
+    corpus = open_corpus(config.corpus)
+    with tempfile.TemporaryDirectory() as folder:
+        record = Record(Path(folder), lambda events: None)
+        full = recorded(trainer(PRESET, corpus), record)
+        plain: Iterator[float | None]
+        if options.against == "bare":
+            plain = bare(trainer(PRESET, corpus))
+        else:
+            vocabulary = len(corpus.tokenizer.vocabulary)
+            plain = reference_steps(corpus.splits["train"], vocabulary)
+        _, loss = seconds(full, 3)
+        _, bare_loss = seconds(plain, 3)
+        if options.against == "bare":
+            assert abs(loss - bare_loss) < 1e-3, "the two loops do not do the same"
+        pairs = []
+        for block in range(options.blocks):
+            first, second = (full, plain) if block % 2 else (plain, full)
+            times = {first: seconds(first, options.steps)[0]}
+            times[second] = seconds(second, options.steps)[0]
+            pairs.append((times[full], times[plain]))
+        record.close()
+    ratios = [spent / alone for spent, alone in pairs]
+    beside = 1000 * statistics.median(alone for _, alone in pairs) / options.steps
+    print(f"{platform.machine()}, {CORES} cores, torch {torch.__version__}, {PRESET}")
+    print(f"{options.against}: {beside:.1f} ms a step")
+    print(
+        f"everything recorded: {statistics.median(ratios):.3f} of that in the median, "
+        f"{min(ratios):.3f} to {max(ratios):.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

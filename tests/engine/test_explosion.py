@@ -1,0 +1,50 @@
+"""What a model whose weights are no longer numbers answers: sentences, and no made-up words."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from engine.errors import UserError
+from engine.events import Evaluated, NonFinite, Sampled
+from engine.explore.generation import generate
+from engine.explore.neighbours import NeighbourIndex
+from engine.service import protocol as p
+from engine.service.queries import neighbours
+from engine.training.trainer import Trainer
+
+Make = Callable[..., Trainer]
+
+
+@pytest.fixture
+def exploded(make_trainer: Make) -> Trainer:
+    trainer = make_trainer(training__non_finite="let-it-happen", training__steps=20)
+    with torch.no_grad():
+        for parameter in trainer.model.parameters():
+            parameter.fill_(torch.nan)
+    return trainer
+
+
+def test_training_goes_on_through_validations_and_samples(exploded: Trainer) -> None:
+    events = list(exploded.train())
+    assert exploded.step == 20
+    assert len([event for event in events if isinstance(event, NonFinite)]) == 20
+    measured = [event for event in events if isinstance(event, Evaluated)]
+    assert [event.step for event in measured] == [10, 20]
+    assert all(event.loss is None and not event.best for event in measured)
+    assert [event.text for event in events if isinstance(event, Sampled)] == ["", ""]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_it_can_not_write(exploded: Trainer, temperature: float, value: float) -> None:
+    with torch.no_grad():
+        exploded.model.embedding.weight.fill_(value)
+    with pytest.raises(UserError, match="no longer finite"):
+        next(generate(exploded.model, [0], temperature=temperature))
+
+
+def test_no_word_is_near_another(exploded: Trainer) -> None:
+    tokenizer = exploded.corpus.tokenizer
+    with pytest.raises(UserError, match="no longer finite"):
+        neighbours(p.Neighbours(word="cat"), tokenizer, exploded.model, NeighbourIndex(), 1)

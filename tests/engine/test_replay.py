@@ -1,0 +1,162 @@
+"""A run steered by hand is reproduced bit by bit from its record."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+
+from engine.config import RunConfig, replace
+from engine.errors import UserError
+from engine.events import Stepped
+from engine.service import protocol as p
+from engine.service.conductor import Conductor
+from engine.service.record import Record
+from engine.service.runs import create_run, load_config, read_metrics, save_config
+
+Open = Callable[..., Conductor]
+
+
+@pytest.fixture
+def open_run(tmp_path: Path, small_config: RunConfig) -> Open:
+    """The conductor of the run in tmp_path, made with these changes to its configuration."""
+
+    def open_(**changes: Any) -> Conductor:
+        paths = {name.replace("__", "."): value for name, value in changes.items()}
+        folder = tmp_path / "run"
+        if not folder.exists():
+            create_run(tmp_path, "run", replace(small_config, paths))
+        conductor = Conductor(folder, Record(folder, lambda events: None))
+        conductor.build(conductor.open_corpus(lambda progress: None))
+        return conductor
+
+    return open_
+
+
+def train(conductor: Conductor, until: int) -> None:
+    """As the engine does, to a step or a limit."""
+    conductor.command(p.Start())
+    while conductor.state == "running" and conductor.step < until:
+        conductor.advance()
+    if conductor.state == "running":
+        conductor.command(p.Pause())
+
+
+def steer(conductor: Conductor) -> None:
+    train(conductor, 5)
+    conductor.command(p.SetKnob(knob="learning_rate", value=0.02))
+    train(conductor, 13)
+    conductor.command(p.SetKnob(knob="clip_mode", value="value"))
+    conductor.command(p.SetKnob(knob="clip_threshold", value=0.01))
+    conductor.command(p.Evaluate(split="test"))
+    train(conductor, 20)
+    conductor.save_asked()
+    train(conductor, 33)
+    conductor.command(p.Stop())
+
+
+def replayed(conductor: Conductor) -> p.Replayed:
+    *progress, result = conductor.replay()
+    assert isinstance(result, p.Replayed)
+    assert len(progress) == result.steps
+    return result
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule__name": "cosine", "training__epochs": 1},
+        {"optimiser__name": "sgd", "optimiser__learning_rate": 5.0, "schedule__name": "plateau"},
+        {"optimiser__name": "nt-asgd", "optimiser__trigger": 1, "training__random_bptt": True},
+        {"clipping__mode": "adaptive", "schedule__name": "linear", "training__minutes": 60},
+    ],
+)
+def test_a_run_steered_by_hand_is_reproduced(open_run: Open, changes: dict[str, Any]) -> None:
+    conductor = open_run(**changes)
+    steer(conductor)
+    before = conductor.trainer
+    assert before is not None
+    weights = [parameter.clone() for parameter in before.model.parameters()]
+    result = replayed(conductor)
+    assert (result.steps, result.first_difference, result.note) == (33, None, "")
+    assert result.weights_equal is True
+    assert all(map(torch.equal, weights, before.model.parameters()))
+
+
+def test_a_run_resumed_with_another_limit_is_reproduced(open_run: Open, tmp_path: Path) -> None:
+    conductor = open_run(schedule__name="linear", training__steps=12)
+    train(conductor, 100)
+    assert conductor.state == "finished"
+    folder = tmp_path / "run"
+    save_config(folder, replace(load_config(folder), {"training.steps": 30}))
+    conductor = open_run()
+    train(conductor, 100)
+    assert conductor.state == "finished"
+    result = replayed(conductor)
+    assert (result.steps, result.first_difference, result.weights_equal) == (30, None, True)
+
+
+def test_a_run_that_was_rolled_back_is_reproduced(
+    open_run: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rate explodes once; on a replay it explodes at the same step."""
+    conductor = open_run(
+        training__non_finite="roll-back", clipping__mode="off", optimiser__name="sgd"
+    )
+    train(conductor, 8)
+    conductor.save_asked()
+    conductor.command(p.SetKnob(knob="learning_rate", value=1000.0))
+    train(conductor, 60)
+    result = replayed(conductor)
+    assert (result.first_difference, result.note) == (None, "")
+
+
+@pytest.mark.parametrize("field", ["loss", "norm_after", "learning_rate"])
+def test_a_number_that_differs_is_found(open_run: Open, tmp_path: Path, field: str) -> None:
+    conductor = open_run()
+    steer(conductor)
+    path = tmp_path / "run" / "metrics.jsonl"
+    lines = path.read_bytes().splitlines()
+    for number, line in enumerate(lines):
+        event = msgspec.json.decode(line)
+        if event["type"] == "Stepped" and event["step"] == 17:
+            event[field] += 2**-40
+            lines[number] = msgspec.json.encode(event)
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    assert replayed(conductor).first_difference == 17
+
+
+def test_what_was_not_recorded_is_found(open_run: Open, tmp_path: Path) -> None:
+    conductor = open_run()
+    train(conductor, 5)
+    assert conductor.trainer is not None
+    conductor.trainer.learning_rate *= 1.5  # behind the record's back
+    train(conductor, 9)
+    conductor.command(p.Stop())
+    result = replayed(conductor)
+    assert (result.first_difference, result.weights_equal) == (6, False)
+
+
+def test_nothing_to_replay_is_told(open_run: Open) -> None:
+    conductor = open_run()
+    with pytest.raises(UserError, match="no step to replay"):
+        list(conductor.replay())
+
+
+def test_training_is_not_replayed_while_it_runs(open_run: Open) -> None:
+    conductor = open_run()
+    conductor.command(p.Start())
+    conductor.advance()
+    with pytest.raises(UserError, match="pause it first"):
+        conductor.replay()
+
+
+def test_other_threads_are_named(open_run: Open) -> None:
+    conductor = open_run()
+    train(conductor, 3)
+    conductor.command(p.Stop())
+    torch.set_num_threads(2)
+    assert "the number of threads was 1, is 2" in replayed(conductor).note

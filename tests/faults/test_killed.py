@@ -1,0 +1,96 @@
+"""The real engine process, killed without warning, and kept from running twice."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from engine.config import RunConfig, replace
+from engine.events import Saved, StateChanged, Stepped
+from engine.service import protocol as p
+from engine.service import runs
+from engine.service.client import Engine, EngineEnded, launch
+from engine.training.checkpoint import load_latest
+
+ROUNDS = 3
+
+
+async def prepared(folder: Path) -> Engine:
+    """An engine that can be started."""
+    engine = await launch(folder)
+    if engine.welcome.status.state == "preparing":
+        async for batch in engine.events():
+            if any(isinstance(event, StateChanged) for event in batch):
+                break
+    return engine
+
+
+async def kill(engine: Engine) -> list[Saved]:
+    """Kill it, and return what it had told of as saved."""
+    told: list[Saved] = []
+    os.kill(engine.welcome.status.pid, signal.SIGKILL)
+    try:
+        async for batch in engine.events():
+            told += [event for event in batch if isinstance(event, Saved)]
+    except EngineEnded:
+        pass
+    await engine.close()
+    return told
+
+
+async def test_killed_while_it_saves_at_every_step_it_goes_on_where_it_was(
+    tmp_path: Path, small_config: RunConfig
+) -> None:
+    changes = {"training.save_every": 1, "training.evaluate_every": 5}
+    folder = runs.create_run(tmp_path, "run", replace(small_config, changes))
+    chance = random.Random()
+    before = 0
+    for _ in range(ROUNDS):
+        engine = await prepared(folder)
+        status = await engine.call(p.AskStatus())
+        assert isinstance(status, p.Status)
+        assert status.step == before
+        assert status.state == ("paused" if before else "ready")
+        await engine.call(p.Start())
+        await asyncio.sleep(chance.uniform(0.3, 1.0))
+        told = await kill(engine)
+        checkpoint, note = load_latest(folder)
+        assert checkpoint is not None
+        assert note == ""
+        assert told
+        assert told[-1].step <= checkpoint.training.step
+        assert checkpoint.training.step > before
+        before = checkpoint.training.step
+        steps = [event.step for event in runs.read_metrics(folder) if isinstance(event, Stepped)]
+        assert steps[:before] == list(range(1, before + 1)), "the record was synced before it"
+    engine = await prepared(folder)
+    steps = [event.step for event in runs.read_metrics(folder) if isinstance(event, Stepped)]
+    assert steps == list(range(1, before + 1))
+    left = {path.name for path in folder.iterdir() if path.name.startswith(".")}
+    assert left <= {".latest.tmp", ".best.tmp"}
+    await engine.call(p.Step())
+    async for batch in engine.events():
+        if any(isinstance(event, Saved) for event in batch):
+            break
+    names = [path.name for path in (folder / "checkpoints").iterdir()]
+    assert not any(name.startswith(".") for name in names), "nothing half written is left"
+    await kill(engine)
+
+
+async def test_a_second_engine_is_refused(tmp_path: Path, small_config: RunConfig) -> None:
+    folder = runs.create_run(tmp_path, "run", small_config)
+    engine = await prepared(folder)
+    command = [sys.executable, "-m", "engine.service.worker", str(folder)]
+    second = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert second.returncode == 2
+    assert "Another engine serves run: `lstm-tui attach run`." in second.stderr
+    assert "Traceback" not in second.stderr
+    status = await engine.call(p.AskStatus())
+    assert isinstance(status, p.Status)
+    assert status.state == "ready", "the first one goes on"
+    await kill(engine)

@@ -1,0 +1,265 @@
+"""Whatever happens to a save, at whichever of its file operations: the last good model loads."""
+
+import errno
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from torch import Tensor
+
+from engine.config import RunConfig, replace
+from engine.events import AnyEvent, Saved, SaveFailed, Stepped
+from engine.service import protocol as p
+from engine.service import runs
+from engine.service.conductor import Conductor
+from engine.service.record import Record
+from engine.training.checkpoint import Checkpoint, load_latest
+from tests.faults.disk import Disk, crash_states, lay_out
+
+
+class Killed(BaseException):
+    """The process is dead: it does nothing more, not even clean up."""
+
+
+class Run:
+    """A conducted run in a models folder on a failing disk, and what it reported as saved."""
+
+    def __init__(self, disk: Disk, config: RunConfig) -> None:
+        self.disk = disk
+        self.folder = disk.root / "models" / "run"
+        if not self.folder.exists():
+            runs.create_run(self.folder.parent, "run", config)
+        self.created = len(disk.log)
+        self.told: list[AnyEvent] = []
+        self.conductor = Conductor(self.folder, Record(self.folder, self.told.extend))
+        self.conductor.build(self.conductor.open_corpus(lambda _: None))
+        self.reports: list[tuple[int, Saved, bytes]] = []
+        """Operations done before it was told, and the weights that were saved."""
+        publish = self.conductor.publish
+
+        def note(event: AnyEvent) -> None:
+            publish(event)
+            if isinstance(event, Saved):
+                self.reports.append((len(disk.log), event, self.weights()))
+
+        self.conductor.publish = note  # type: ignore[method-assign]
+
+    def weights(self) -> bytes:
+        assert self.conductor.trainer is not None
+        return weights(self.conductor.trainer.judged.state_dict())
+
+    def train(self, steps: int) -> None:
+        """Take so many steps, and save where that is due."""
+        if self.conductor.state != "running":
+            self.conductor.command(p.Start())
+        end = self.conductor.step + steps
+        while self.conductor.step < end:
+            self.conductor.advance()
+
+
+def weights(state: dict[str, Tensor]) -> bytes:
+    """The bytes of all weights; the output's are the embedding's."""
+    names = sorted(state.keys() - {"output.weight"})
+    return b"".join(state[name].numpy().tobytes() for name in names)
+
+
+def loaded(folder: Path) -> tuple[int, bytes]:
+    """The step and the weights of what `latest` names; nothing else would do."""
+    checkpoint, note = load_latest(folder)
+    assert checkpoint is not None
+    assert note == ""
+    return checkpoint.training.step, weights(dict(checkpoint._weights))
+
+
+@pytest.fixture
+def config(small_config: RunConfig) -> RunConfig:
+    return replace(small_config, {"training.evaluate_every": 4, "training.keep": 1})
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    (tmp_path / "disk").mkdir()
+    return Disk(tmp_path / "disk", monkeypatch)
+
+
+class Fault:
+    """Something that happens at the n-th file operation of a save, if there are so many."""
+
+    def __init__(self, place: int, what: int | type[Killed]) -> None:
+        self.place, self.what = place, what
+        self.kind = ""
+        """Of the operation it happened at."""
+        self._operation = itertools.count()
+
+    def __call__(self, kind: str) -> bool:
+        number = next(self._operation)
+        if number < self.place or (number > self.place and self.what is not Killed):
+            return False
+        self.kind = self.kind or kind
+        if isinstance(self.what, int):
+            raise OSError(self.what, os.strerror(self.what))
+        raise self.what
+
+
+FAULTY = {"open", "write", "fsync", "rename", "mkdir", "list", "unlink"}
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+def test_an_error_at_any_file_operation_is_told_and_the_last_good_model_loads(
+    disk: Disk, config: RunConfig, error: int
+) -> None:
+    run = Run(disk, config)
+    run.train(1)
+    assert run.conductor.save()
+    met: set[str] = set()
+    refused: set[str] = set()
+    for place in itertools.count():
+        run.train(1)
+        good = loaded(run.folder)
+        now = run.conductor.step, run.weights()
+        disk.before = fault = Fault(place, error)
+        name = run.conductor.save(best=True)
+        disk.before = lambda kind: False
+        if not fault.kind:
+            break
+        met.add(fault.kind)
+        run.conductor._record.flush()
+        last = [event for event in run.told if isinstance(event, Saved | SaveFailed)][-1]
+        if name:
+            assert isinstance(last, Saved)
+            assert loaded(run.folder) == now
+        else:
+            refused.add(fault.kind)
+            assert isinstance(last, SaveFailed)
+            assert os.strerror(error) in last.reason
+            assert loaded(run.folder) in (good, now)
+        assert run.conductor.state == "running"
+        best = runs.named_checkpoint(run.folder / "best")
+        assert best is None or Checkpoint(best)
+        run.train(1)
+        assert run.conductor.save(), "the next one works again"
+        assert loaded(run.folder) == (run.conductor.step, run.weights())
+    assert met == FAULTY
+    assert refused >= {"open", "write", "fsync", "rename", "mkdir", "list"}
+    assert place > 40
+    steps = [event.step for event in runs.read_metrics(run.folder) if isinstance(event, Stepped)]
+    assert steps == list(range(1, run.conductor.step + 1))
+
+
+def test_killed_at_any_file_operation_it_goes_on_from_the_last_good_model(
+    disk: Disk, config: RunConfig
+) -> None:
+    run = Run(disk, config)
+    run.train(1)
+    run.conductor.save()
+    for place in itertools.count():
+        run.train(2)
+        good = loaded(run.folder)
+        now = run.conductor.step, run.weights()
+        disk.before = fault = Fault(place, Killed)
+        with suppress(Killed):
+            run.conductor.save(best=True)
+        disk.before = lambda kind: False
+        if not fault.kind:
+            break
+        found = loaded(run.folder)
+        assert found in (good, now)
+        best = runs.named_checkpoint(run.folder / "best")
+        assert best is None or Checkpoint(best)
+        run = Run(disk, config)  # another process
+        assert (run.conductor.step, run.weights()) == found
+        steps = [
+            event.step for event in runs.read_metrics(run.folder) if isinstance(event, Stepped)
+        ]
+        assert steps == list(range(1, run.conductor.step + 1))
+    assert place > 40
+    assert len(list((run.folder / "checkpoints").iterdir())) <= 2, "nothing half written is left"
+
+
+def test_a_disk_that_takes_half_of_each_write_is_written_to_the_end(
+    disk: Disk, config: RunConfig
+) -> None:
+    run = Run(disk, config)
+    run.train(1)
+    disk.before = lambda kind: kind == "write"
+    assert run.conductor.save(best=True)
+    assert loaded(run.folder) == (1, run.weights())
+
+
+def test_a_write_cut_short_by_a_full_disk_leaves_no_half_line(
+    disk: Disk, config: RunConfig
+) -> None:
+    run = Run(disk, config)
+    run.train(3)
+    answers = iter([True])
+
+    def full(kind: str) -> bool:
+        if kind != "write" or next(answers, False):
+            return kind == "write"
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    disk.before = full
+    assert run.conductor.save() == ""
+    disk.before = lambda kind: False
+    assert [e.step for e in runs.read_metrics(run.folder) if isinstance(e, Stepped)] == []
+    run.train(1)
+    assert run.conductor.save()
+    assert [e.step for e in runs.read_metrics(run.folder) if isinstance(e, Stepped)] == [1, 2, 3, 4]
+
+
+def test_whatever_a_crash_loses_of_what_was_not_synced_the_last_good_model_loads(
+    disk: Disk, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(disk, config)
+    run.train(3)
+    run.conductor.save_asked()
+    run.train(3)  # with a best checkpoint at step 4
+    run.conductor.save_asked()
+    run.conductor.save_asked()
+    run.conductor._record.close()
+    monkeypatch.undo()
+    assert [event.best for _, event, _ in run.reports] == [False, True, False, False]
+    seen = 0
+    for files, done in distinct_states(run):
+        seen += 1
+        folder = tmp_path / f"crash-{seen}"
+        lay_out(files, folder)
+        check_after_crash(run, done, folder / "models" / "run")
+    assert seen > 200
+
+
+def distinct_states(run: Run) -> Iterator[tuple[dict[str, bytes | None], int]]:
+    """Every state a crash may leave, with the number of operations done before."""
+    known: set[tuple[int, int]] = set()
+    for done in range(len(run.disk.log) + 1):
+        reported = sum(at <= done for at, _, _ in run.reports) + (done >= run.created)
+        for files in crash_states(run.disk.log[:done], seed=done):
+            if (key := (reported, hash(frozenset(files.items())))) not in known:
+                known.add(key)
+                yield files, done
+
+
+def check_after_crash(run: Run, done: int, folder: Path) -> None:
+    if done >= run.created:
+        assert runs.load_config(folder) == run.conductor.config
+    reported = [(event, saved) for at, event, saved in run.reports if at <= done]
+    coming = [(event, saved) for at, event, saved in run.reports if at > done]
+    possible = {saved.step: data for saved, data in [*reported[-1:], *coming[:1]]}
+    checkpoint, note = load_latest(folder)
+    if not reported and checkpoint is None:
+        return
+    assert checkpoint is not None
+    assert not reported or note == ""
+    assert weights(dict(checkpoint._weights)) == possible[checkpoint.training.step]
+    if any(saved.best for saved, _ in reported):
+        best = runs.named_checkpoint(folder / "best")
+        assert best is not None
+        assert Checkpoint(best).training.step == 4
+    record = Record(folder, lambda _: None)
+    record.rewind(checkpoint.training.step, checkpoint.path.name)
+    record.close()
+    steps = [event.step for event in runs.read_metrics(folder) if isinstance(event, Stepped)]
+    assert steps == list(range(1, checkpoint.training.step + 1))
