@@ -7,7 +7,7 @@ them, so that help and errors come at once.
 import os
 import sys
 import traceback
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,11 +18,15 @@ from engine.errors import UserError
 if TYPE_CHECKING:
     from engine.config import RunConfig
     from engine.service.protocol import AnyAnswer, CorpusScore, Replayed
+    from tui.rate_curve import RateCurve
 
 DEBUG_VARIABLE = "LSTM_TUI_DEBUG"
 LIMITS = ("steps", "epochs", "minutes")
+_PLOT_SIZE = (78, 18)
+"""Columns and rows of a chart that is printed."""
 
 T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def main() -> None:
@@ -77,6 +81,32 @@ models_dir_option = click.option(
     expose_value=False,
     help="Where models live: else LSTM_TUI_MODELS, else ./saved_models.",
 )
+_SETTINGS = (
+    click.option("--preset", help="Where the settings start from: `lstm-tui settings` lists them."),
+    click.option(
+        "--config",
+        "config_file",
+        metavar="FILE.toml",
+        type=click.Path(path_type=Path),
+        help="Settings from a file, over the preset's.",
+    ),
+    click.option(
+        "--set",
+        "settings",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="One setting, such as model.layers=2, over the file's. May be repeated.",
+    ),
+)
+
+
+def settings_options(command: Command) -> Command:
+    """The options that say what a new run is, as `_configure` takes them."""
+    for option in reversed(_SETTINGS):
+        command = option(command)
+    return command
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
@@ -133,21 +163,7 @@ def _play(folder: Path | None) -> None:
 @cli.command()
 @click.argument("corpus")
 @click.option("--name", help="The run's name; without one it is made from the corpus.")
-@click.option("--preset", help="Where the settings start from: `lstm-tui settings` lists them.")
-@click.option(
-    "--config",
-    "config_file",
-    metavar="FILE.toml",
-    type=click.Path(path_type=Path),
-    help="Settings from a file, over the preset's.",
-)
-@click.option(
-    "--set",
-    "settings",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="One setting, such as model.layers=2, over the file's. May be repeated.",
-)
+@settings_options
 @click.option("--steps", type=int, help="Finish after this many steps in all.")
 @click.option("--epochs", type=float, help="Finish after this many passes over the text.")
 @click.option("--minutes", type=float, help="Finish after this many minutes of training.")
@@ -182,7 +198,8 @@ def train(
             )
         folder = _resumed_run(corpus, name, limits)
     else:
-        folder = _new_run(corpus, name, _configure(corpus, preset, config_file, settings, limits))
+        config = _configure(corpus, preset, config_file, settings, limits)
+        folder = _new_run(_models(), corpus, name, config)
     return _train(folder, load_config(folder), as_json)
 
 
@@ -223,11 +240,11 @@ def _source(corpus: str) -> str:
     return "standard-input" if corpus == "-" else chosen_source(corpus)
 
 
-def _new_run(corpus: str, name: str | None, config: "RunConfig") -> Path:
+def _new_run(models: Path, corpus: str, name: str | None, config: "RunConfig") -> Path:
     from engine.config import replace
     from engine.service.runs import create_run, save_config
 
-    folder = create_run(_models(), name, config)
+    folder = create_run(models, name, config)
     if corpus == "-":
         try:
             _spool(folder / "corpus.txt")
@@ -301,6 +318,67 @@ def _train(folder: Path, config: "RunConfig", as_json: bool) -> int:
     except BaseException:
         report.clear()
         raise
+
+
+@cli.command("lr-find")
+@click.argument("corpus")
+@settings_options
+@json_option
+def find_rate(
+    corpus: str,
+    preset: str | None,
+    config_file: Path | None,
+    settings: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Find a learning rate to begin with.
+
+    A learning-rate range test (Smith 2017): a fresh model takes one step on CORPUS (as for train)
+    at each of about 150 rates, from far too small to far too large. Nothing is kept of it.
+    """
+    import tempfile
+
+    config = _configure(corpus, preset, config_file, settings, {})
+    with tempfile.TemporaryDirectory(prefix="lstm-tui-") as temporary:
+        curve = _wait_for(_find_rate(_new_run(Path(temporary), corpus, "lr-find", config)))
+    found = curve.found
+    assert found is not None
+    if as_json:
+        tried = [{"rate": tried.rate, "loss": tried.loss} for tried in curve.tried]
+        answer = {"corpus": corpus, "tried": tried, "rate": found.rate, "reason": found.reason}
+        _print_json(answer)
+        return
+    from tui.plot import draw
+
+    click.echo(draw(curve.chart(), *_PLOT_SIZE))
+    click.echo(found.reason)
+    if found.rate is not None:
+        click.echo(f"{found.rate:g} is a rate to begin with:")
+        click.echo(f"    --set optimiser.learning_rate={found.rate:g}")
+
+
+async def _find_rate(folder: Path) -> "RateCurve":
+    from engine.events import Progress
+    from engine.service import protocol as p
+    from tui.headless import opened
+    from tui.progress_line import Waiting
+    from tui.rate_curve import RateCurve
+
+    curve = RateCurve()
+    waiting = Waiting(sys.stderr)
+    try:
+        async with opened(folder, waiting.tell) as engine:
+            async for answer in engine.stream(p.FindRate()):
+                if isinstance(answer, p.RateTried):
+                    curve.add(answer)
+                    done = round(100 * curve.share)
+                    waiting.tell(Progress(task="testing rates", done=done, total=100, unit="%"))
+                elif isinstance(answer, p.RateFound):
+                    curve.found = answer
+                    return curve
+    finally:
+        waiting.clear()
+    raise UserError("The engine ended the test without a rate.")
 
 
 @cli.command()

@@ -155,12 +155,12 @@ class Training:
         """The end of the run as a record, and in sentences."""
         name, valid = self._folder.name, self._valid
         saved = load_standing(self._folder)
-        if saved is None:
-            return (
-                {"type": "Summary", "run": name, "outcome": "interrupted", "saved": False},
-                ["Interrupted before the first step: nothing is kept."],
-            )
         outcome = "finished" if self._finished else "interrupted"
+        if saved is None:
+            record = {"type": "Summary", "run": name, "outcome": outcome, "saved": False}
+            if self._last is None:
+                return record, ["Interrupted before the first step: nothing is kept."]
+            return record, ["Nothing is kept: the weights were never saved while they were finite."]
         record = {
             "type": "Summary",
             "run": name,
@@ -177,7 +177,9 @@ class Training:
             if valid
             else "not validated since it was started"
         )
+        lost = self._last is not None and self._last.step > saved.step
         return record, [
+            *([f"What came after step {saved.step:,} was not kept: not finite."] if lost else []),
             f"{outcome.capitalize()} at step {saved.step:,}: {measured}.",
             f"Saved in {self._folder}.",
             f"It writes by `{self._writes_with}`; `lstm-tui`, then m, opens it.",

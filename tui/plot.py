@@ -98,6 +98,9 @@ class ChartData:
     marks: tuple[Mark, ...] = ()
     rule: Rule | None = None
     log_y: bool = False
+    x_name: str = "step"
+    x_labels: tuple[tuple[int, str], ...] | None = None
+    """Steps and what is written at them, where the number of the step isn't what counts."""
     empty: str = ""
     """A sentence shown while there is nothing to draw."""
 
@@ -199,7 +202,7 @@ def draw(data: ChartData, width: int, height: int) -> Picture:
     if left:
         _draw_y_axis(picture, top, plot_height, span, data.rule)
     if height >= 3:
-        _draw_x_axis(picture, left, data.steps)
+        _draw_x_axis(picture, left, data)
     return picture
 
 
@@ -436,17 +439,14 @@ def _y_ticks(span: YSpan, count: int) -> Iterator[tuple[Floats, float | None]]:
         step = _round_up(step * 1.1)
 
 
-def _draw_x_axis(picture: Picture, left: int, shown: tuple[int, int]) -> None:
+def _draw_x_axis(picture: Picture, left: int, data: ChartData) -> None:
     y, width = picture.height - 1, picture.width - left
     if left:
-        picture.write(0, y, f"{'step':>{left - 1}}", "axis")
-    first, last = shown
-    step = max(_round_up(max(last - first, 1) / max(width // 12, 2)), 1)
-    ticks = _multiples(step, first, last).astype(np.intp)
+        picture.write(0, y, f"{data.x_name:>{left - 1}}", "axis")
+    labels = _step_labels(data.steps, width) if data.x_labels is None else data.x_labels
     free = 0
-    for tick, column in zip(ticks, np.rint(_columns(ticks, shown, width)), strict=True):
-        label = short(int(tick))
-        x = int(column)
+    for step, label in labels:
+        x = int(np.rint(_columns(np.array([step]), data.steps, width))[0])
         if x + 1 + len(label) > width:  # no room to the right of it
             x, text = x - len(label), f"{label}╵"
         else:
@@ -454,6 +454,13 @@ def _draw_x_axis(picture: Picture, left: int, shown: tuple[int, int]) -> None:
         if x >= free:
             picture.write(left + x, y, text, "axis")
             free = x + len(text) + 1
+
+
+def _step_labels(shown: tuple[int, int], width: int) -> list[tuple[int, str]]:
+    """Round steps about twelve columns apart."""
+    first, last = shown
+    step = max(_round_up(max(last - first, 1) / max(width // 12, 2)), 1)
+    return [(int(tick), short(int(tick))) for tick in _multiples(step, first, last)]
 
 
 def _draw_empty(picture: Picture, sentence: str) -> None:

@@ -2,10 +2,10 @@
 
 import itertools
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
@@ -112,3 +112,47 @@ def test_a_file_is_replaced_whole_or_not_at_all(
             files.replace_file(path, [b"new"])
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_fell_back_does_not_keep_a_past_that_is_void(
+    make_trainer: Make, tmp_path: Path
+) -> None:
+    """The damaged checkpoint of step 4 must not take the place of a good one."""
+    trainer = make_trainer()
+    train(trainer, 2)
+    save(tmp_path, trainer)
+    train(trainer, 2)
+    bad = tmp_path / "checkpoints" / save(tmp_path, trainer)
+    (bad / "model.safetensors").unlink()
+    restored, _ = load_latest(tmp_path)
+    assert restored is not None
+    restored.restore(trainer)
+    train(trainer, 1)
+    save(tmp_path, trainer)
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["step-00000002", "step-00000003"]
+
+
+def test_a_text_that_has_become_shorter_is_read_on(make_trainer: Make, tmp_path: Path) -> None:
+    trainer = make_trainer()
+    save(tmp_path, trainer)
+    restored, _ = load_latest(tmp_path)
+    assert restored is not None
+    restored.training = msgspec.structs.replace(restored.training, row=10**9, corpus="another")
+    assert "the text has changed" in restored.restore(trainer)
+    assert trainer.cursor.row < trainer.cursor.rows
+    train(trainer, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("model__hidden_size", 9), ("optimiser__name", "sgd"), ("training__batch_size", 4)],
+)
+def test_another_configuration_is_refused_in_a_sentence(
+    make_trainer: Make, tmp_path: Path, path: str, value: object
+) -> None:
+    save(tmp_path, make_trainer())
+    restored, _ = load_latest(tmp_path)
+    assert restored is not None
+    with pytest.raises(UserError, match=rf"saved with {path.replace('__', '.')} = .* says {value}"):
+        restored.restore(make_trainer(**{path: value}))

@@ -102,13 +102,16 @@ def test_a_group_that_vanishes_beside_another_has_its_own_norm(
 
 
 @pytest.mark.parametrize("rule", ["norm", "layer"])
-def test_a_norm_at_the_threshold_is_let_through_unchanged(rule: Rule) -> None:
+def test_a_norm_at_the_threshold_is_let_through_and_one_just_above_is_clipped(rule: Rule) -> None:
     tensor = torch.zeros(4, requires_grad=True)
     tensor.grad = torch.full((4,), 0.125)
     found = clip(torch.tensor(1.0), [("embedding", [tensor])], rule, 0.25)
     assert not found.changed
     assert found.norm_before == found.norm_after == 0.25
     assert (tensor.grad == 0.125).all()
+    found = clip(torch.tensor(1.0), [("embedding", [tensor])], rule, 0.2499)
+    assert found.changed
+    assert found.norm_after == pytest.approx(0.2499, rel=1e-6)
 
 
 def test_one_large_number_counts_as_clipped_by_value_though_no_norm_shows_it() -> None:

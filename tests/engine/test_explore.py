@@ -14,6 +14,7 @@ from engine.model.lstm import LSTMLanguageModel
 
 @pytest.fixture
 def model() -> LSTMLanguageModel:
+    torch.set_num_threads(1)
     torch.manual_seed(1)
     return LSTMLanguageModel(9, ModelConfig(embedding_size=4, hidden_size=4, init_range=1.0))
 

@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from engine.config import RunConfig, replace
-from engine.events import Saved, StateChanged, Stepped
+from engine.events import AnyEvent, Saved, SaveFailed, StateChanged, Stepped
 from engine.service import protocol as p
 from engine.service import runs
 from engine.service.client import Engine, EngineEnded, launch
@@ -78,6 +80,26 @@ async def test_killed_while_it_saves_at_every_step_it_goes_on_where_it_was(
     names = [path.name for path in (folder / "checkpoints").iterdir()]
     assert not any(name.startswith(".") for name in names), "nothing half written is left"
     await kill(engine)
+
+
+async def test_a_terminated_engine_ends_also_where_it_can_not_save(
+    tmp_path: Path, small_config: RunConfig
+) -> None:
+    folder = runs.create_run(tmp_path, "run", small_config)
+    engine = await prepared(folder)
+    await engine.call(p.Step())
+    async for batch in engine.events():
+        if any(isinstance(event, Stepped) for event in batch):
+            break
+    (folder / "checkpoints").write_text("in the way")
+    os.kill(engine.welcome.status.pid, signal.SIGTERM)
+    told: list[AnyEvent] = []
+    with pytest.raises(EngineEnded, match="The engine was terminated"):
+        async with asyncio.timeout(30):
+            async for batch in engine.events():
+                told += batch
+    assert any(isinstance(event, SaveFailed) for event in told)
+    await engine.close()
 
 
 async def test_a_second_engine_is_refused(tmp_path: Path, small_config: RunConfig) -> None:

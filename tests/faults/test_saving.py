@@ -254,7 +254,10 @@ def check_after_crash(run: Run, done: int, folder: Path) -> None:
     assert checkpoint is not None
     assert not reported or note == ""
     assert weights(dict(checkpoint._weights)) == possible[checkpoint.training.step]
-    if any(saved.best for saved, _ in reported):
+    last = next(
+        saved for saved, _ in [*coming[:1], *reported] if saved.step == checkpoint.training.step
+    )
+    if last.best or any(saved.best for saved, _ in reported):
         best = runs.named_checkpoint(folder / "best")
         assert best is not None
         assert Checkpoint(best).training.step == 4

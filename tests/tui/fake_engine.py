@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -137,6 +137,21 @@ READY = (
 )
 
 
+def _range_test() -> list[p.RateTried]:
+    """A loss that falls from 4.75 and explodes at once when the rate is 0.1."""
+    rates = [10 ** (index / 25 - 6) for index in range(126)]
+    losses = [4.75 - 40 * rate / (1 + 20 * rate) for rate in rates]
+    losses[-1] = 20.0
+    shares = [index / 150 for index in range(126)]
+    return [
+        p.RateTried(rate=rate, loss=loss, share=share)
+        for rate, loss, share in zip(rates, losses, shares, strict=True)
+    ]
+
+
+RATES = _range_test()
+
+
 class FakeEngine:
     """Stands in for `engine.service.client.Engine`."""
 
@@ -161,6 +176,9 @@ class FakeEngine:
         """Whether a passage goes on until it is cancelled."""
         self.unhurried = False
         """Whether a passage, once written, never comes to its end."""
+        self.range_test: list[p.AnyAnswer] = [*RATES, p.RateFound(rate=0.01, reason="It fell.")]
+        self.gradients = [2.0 ** (place - 15) for place in range(16)]
+        self.gradient_ratio = 0.0002
         self._ended: EngineEnded | None = None
         self._gone = asyncio.Event()
         self._events: asyncio.Queue[list[AnyEvent] | None] = asyncio.Queue()
@@ -214,6 +232,10 @@ class FakeEngine:
                 return self._neighbours(body)
             case p.Represent():
                 return self._represent(body)
+            case p.GradientFlow():
+                return p.GradientByTime(
+                    step=self.status.step, norms=self.gradients, ratio=self.gradient_ratio
+                )
             case p.Shutdown():
                 self.die("shut down")
         return p.Done(step=self.status.step, note=self.note)
@@ -226,15 +248,22 @@ class FakeEngine:
             raise UserError(self.refusals[type(body)])
         finished = False
         try:
-            for piece in itertools.cycle(self.passage) if self.endless else self.passage:
+            for answer in self._answers(body):
                 await asyncio.sleep(0)
-                yield p.TextPiece(text=piece, step=self.status.step)
+                yield answer
             if self.unhurried:
                 await self._gone.wait()
                 raise self._ended
             finished = True
         finally:
             self.cancelled += not finished
+
+    def _answers(self, body: p.AnyQuery) -> Iterator[p.AnyAnswer]:
+        if isinstance(body, p.FindRate):
+            yield from self.range_test
+            return
+        for piece in itertools.cycle(self.passage) if self.endless else self.passage:
+            yield p.TextPiece(text=piece, step=self.status.step)
 
     async def events(self) -> AsyncIterator[list[AnyEvent]]:
         while (batch := await self._events.get()) is not None:

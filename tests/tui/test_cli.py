@@ -172,6 +172,21 @@ def test_resume_takes_the_newest_run_of_the_corpus_and_refuses_at_its_limit(
     assert not is_live(models / "newest")
 
 
+def test_a_run_that_is_let_explode_ends_well_and_keeps_nothing(run: Run, models: Path) -> None:
+    changes = {
+        "optimiser.name": "sgd",
+        "optimiser.learning_rate": "500",
+        "clipping.mode": "off",
+        "training.non_finite": "let-it-happen",
+    }
+    settings = [part for path, value in changes.items() for part in ("--set", f"{path}={value}")]
+    told = run.well("train", "toy-world", "--name", "boom", "--steps", "60", *settings)
+    assert len(re.findall(r"(?:inf|nan) in ", told)) == 1, "of an explosion only the first step"
+    assert "valid loss not finite  perplexity not finite" in told
+    assert told.endswith("Nothing is kept: the weights were never saved while they were finite.\n")
+    assert not is_live(models / "boom"), "the engine ends though there is nothing it can save"
+
+
 def test_train_from_standard_input_in_plain_lines(run: Run, models: Path) -> None:
     text = "The mathematician ran to the store.\n" * 300
     printed = run.well("train", "-", "--name", "piped", "--steps", "5", stdin=text)

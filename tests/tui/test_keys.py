@@ -14,6 +14,8 @@ from engine.service.runs import create_run
 from tests.tui.fake_engine import Launch, built, step
 from tests.tui.screen_help import Room, playground
 from tui.actions import ACTIONS, BY_ID
+from tui.screens.find_rate import FindRate
+from tui.screens.gradient_flow import GradientFlow
 from tui.screens.help import Help
 from tui.screens.new_run import NewRun
 from tui.screens.open_corpus import OpenCorpus
@@ -96,6 +98,30 @@ async def clip_mode(room: Room) -> None:
         await room.press("]", "n")
         await room.until(lambda: room.engine.asked(p.Step))
         assert not room.engine.asked(p.SetKnob), "there is no threshold to move"
+
+
+@check("find_rate")
+async def find_rate(room: Room) -> None:
+    await room.press("f")
+    await room.until(lambda: isinstance(room.app.screen, FindRate))
+    await room.until(lambda: room.engine.asked(p.FindRate))
+    await room.press("escape")
+    await room.until(lambda: room.app.screen is room.app.playground)
+    assert not room.engine.asked(p.SetKnob), "closing it takes nothing over"
+    await room.happens(*RUNNING)
+    await room.press("f", "n", "e")
+    await room.until(lambda: room.engine.asked(p.Evaluate))
+    assert len(room.engine.asked(p.FindRate)) == 1, "it can't be done while training runs"
+
+
+@check("gradient_flow")
+async def gradient_flow(room: Room) -> None:
+    await room.happens(*RUNNING)
+    await room.press("v")
+    await room.until(lambda: isinstance(room.app.screen, GradientFlow))
+    await room.until(lambda: room.engine.asked(p.GradientFlow))
+    await room.press("escape")
+    await room.until(lambda: room.app.screen is room.app.playground)
 
 
 @check("evaluate")

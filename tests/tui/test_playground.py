@@ -220,7 +220,9 @@ async def test_a_run_that_went_back_says_so_and_is_where_it_went(tmp_path: Path)
         taken = [step(number) for number in range(1, 31)]
         saved = Saved(step=20, checkpoint="step-00000020", seconds=0.1)
         back = RolledBack(step=20, from_step=30, learning_rate=0.0025)
-        await room.happens(StateChanged(state="running"), *taken[:20], saved, *taken[20:], back)
+        damaged = msgspec.structs.replace(saved, step=28)
+        past = (*taken[:20], saved, *taken[20:28], damaged, *taken[28:])
+        await room.happens(StateChanged(state="running"), *past, back)
         session = room.app.session
         assert room.toasts[0].startswith("Step 30 was not finite: back to step 20, on at")
         assert room.text("#status").endswith("running  step 20")

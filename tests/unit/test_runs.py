@@ -1,5 +1,6 @@
 """Runs on disk: names, listing, the record."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -129,3 +130,44 @@ def test_only_a_run_that_was_never_opened_is_discarded(tmp_path: Path) -> None:
     for folder in (fresh, opened):
         runs.discard_unopened(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["opened"]
+
+
+def test_a_folder_that_holds_anything_else_is_never_removed(tmp_path: Path) -> None:
+    mine = runs.create_run(tmp_path, "mine", CONFIG)
+    (mine / "novel.txt").write_text("years of work")
+    runs.remove_unbegun(mine)
+    assert (mine / "novel.txt").exists()
+    begun = runs.create_run(tmp_path, "begun", CONFIG)
+    (begun / "checkpoints" / "step-00000001").mkdir(parents=True)
+    runs.remove_unbegun(begun)
+    assert (begun / "config.json").exists()
+    blank = runs.create_run(tmp_path, "blank", CONFIG)
+    runs.remove_unbegun(blank)
+    assert not blank.exists()
+
+
+def test_events_that_find_no_room_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clients hear them all the same, and saving says what is wrong."""
+    told: list[AnyEvent] = []
+    record = Record(tmp_path, told.extend)
+    events = [Sampled(step=step, text="x") for step in (1, 2, 3)]
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        for event in events[:2]:
+            record.add(event)
+            record.flush()
+        with pytest.raises(OSError, match="No space left"):
+            record.sync()
+    assert told == events[:2]
+    assert record.size == 0
+    assert list(runs.read_metrics(tmp_path)) == []
+    record.add(events[2])
+    record.sync()
+    assert list(runs.read_metrics(tmp_path)) == told == events
+    assert record.size == (tmp_path / "metrics.jsonl").stat().st_size

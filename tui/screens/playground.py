@@ -341,6 +341,21 @@ class Playground(Screen[None]):
             session.wish(knob, value)
             self.playground_app.send(SetKnob(knob=knob, value=value))
 
+    @work(exclusive=True, group="dialog")
+    async def action_find_rate(self) -> None:
+        from tui.screens.find_rate import FindRate
+
+        if (session := self.session) is not None:
+            rate = await self.app.push_screen_wait(FindRate(session))
+            if rate is not None:
+                self._turn("learning_rate", lambda _: rate)
+
+    def action_gradient_flow(self) -> None:
+        from tui.screens.gradient_flow import GradientFlow
+
+        if (session := self.session) is not None:
+            self.app.push_screen(GradientFlow(session))
+
     def action_evaluate(self) -> None:
         self.playground_app.send(Evaluate())
 

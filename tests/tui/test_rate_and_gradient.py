@@ -1,0 +1,195 @@
+"""The dialogs of the learning-rate range test and of the vanishing gradient."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from engine.events import StateChanged
+from engine.service import protocol as p
+from engine.service.client import EngineEnded
+from tests.tui.fake_engine import RATES, Launch, built, step
+from tests.tui.screen_help import Room, playground
+from tui.plot import draw
+from tui.rate_curve import RateCurve
+from tui.screens import gradient_flow
+from tui.widgets.chart import Chart
+from tui.widgets.pane import Block
+
+HOSTILE = "red \x1b[31m[/oops] [@click=app.quit]x[/]"
+
+
+def shown(room: Room) -> str:
+    """What the open dialog shows: its chart, what it says below, and the lower edge of its box."""
+    screen = room.app.screen
+    chart, outcome = screen.query_one("#curve", Chart), screen.query_one("#outcome", Block)
+    edge = str(screen.query_one("#box").border_subtitle)
+    return f"{chart._picture}\n{outcome.content.plain}\n{edge}"
+
+
+async def open_by(room: Room, key: str) -> None:
+    await room.press(key)
+    await room.until(lambda: room.app.screen is not room.app.playground)
+    await room.until(lambda: room.app.screen.query("#outcome"))
+
+
+# --- the range test ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_the_rate_found_is_shown_and_taken_over(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    async with playground(tmp_path, size=size) as room:
+        await open_by(room, "f")
+        await room.until(lambda: "enter takes 0.01" in shown(room))
+        text = shown(room)
+        assert "It fell." in text
+        assert "┊0.01" in text, "the curve is marked where the rate is"
+        assert "╵1e-6" in text and "╵0.01" in text
+        assert "The run's rate is 0.005." in text
+        await room.press("enter")
+        await room.until(lambda: room.engine.asked(p.SetKnob))
+        assert room.engine.asked(p.SetKnob) == [p.SetKnob(knob="learning_rate", value=0.01)]
+        assert room.app.screen is room.app.playground
+        assert room.app.session.knob("learning_rate") == 0.01
+
+
+async def test_the_curve_is_drawn_while_the_test_runs_and_closing_ends_it(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        room.engine.range_test = RATES[:60]
+        room.engine.unhurried = True
+        await open_by(room, "f")
+        await room.until(lambda: "testing at" in shown(room))
+        text = shown(room)
+        assert "39%" in text
+        assert "╵0.01" in text, "the axis already has room for what comes"
+        await room.press("enter")
+        await room.pilot.pause()
+        assert room.app.screen is not room.app.playground, "there is nothing to take yet"
+        await room.press("escape")
+        await room.until(lambda: room.engine.cancelled == 1)
+        assert room.app.screen is room.app.playground
+        assert not room.engine.asked(p.SetKnob)
+
+
+@pytest.mark.parametrize("how", ["found nothing", "refused", "engine gone"])
+async def test_without_a_rate_it_says_why_and_nothing_can_be_taken(
+    tmp_path: Path, how: str
+) -> None:
+    async with playground(tmp_path) as room:
+        reason = HOSTILE
+        if how == "found nothing":
+            room.engine.range_test = [*RATES[:9], p.RateFound(rate=None, reason=HOSTILE)]
+        elif how == "refused":
+            room.engine.refusals[p.FindRate] = HOSTILE
+        else:
+            room.engine._ended = EngineEnded("gone")
+            reason = "The engine has ended."
+        await open_by(room, "f")
+        await room.until(lambda: reason.replace("\x1b", "␛") in shown(room))
+        assert "enter" not in shown(room)
+        await room.press("enter", "escape")
+        await room.until(lambda: room.app.screen is room.app.playground)
+        assert not room.engine.asked(p.SetKnob)
+
+
+async def test_the_key_waits_until_training_is_at_rest(tmp_path: Path) -> None:
+    launch = Launch(lambda folder: built(folder, state="running", step=5))
+    async with playground(tmp_path, launch) as room:
+        screen = room.app.playground
+        assert screen.check_action("find_rate", ()) is None
+        assert screen.check_action("gradient_flow", ()) is True
+        await room.happens(StateChanged(state="paused"))
+        assert screen.check_action("find_rate", ()) is True
+        await room.happens(StateChanged(state="failed", reason="no"))
+        assert screen.check_action("find_rate", ()) is None
+        assert screen.check_action("gradient_flow", ()) is None
+
+
+def test_a_curve_is_cut_off_where_it_explodes_and_ends_where_the_test_did() -> None:
+    curve = RateCurve()
+    for tried in RATES:
+        curve.add(tried)
+    assert curve.chart().steps == (0, 151)
+    curve.found = p.RateFound(rate=1e-3, reason="")
+    data = curve.chart()
+    assert data.steps == (0, 126)
+    assert [(mark.step, mark.label) for mark in data.marks] == [(76, "0.001")]
+    assert data.x_labels == tuple(
+        (25 * decade + 1, label)
+        for decade, label in enumerate(["1e-6", "1e-5", "0.0001", "0.001", "0.01", "0.1"])
+    )
+    losses = data.curves[0].series.values()
+    assert losses[:125].tolist() == pytest.approx([tried.loss for tried in RATES[:125]])
+    assert math.isnan(losses[125])
+    text = str(draw(data, 78, 18))
+    assert "4.5┤" in text and "10┤" not in text, "the axis takes no notice of 20"
+
+
+@pytest.mark.parametrize("losses", [[], [None], [2.0], [2.0, None]])
+def test_a_test_that_hardly_began_can_be_drawn(losses: list[float | None]) -> None:
+    curve = RateCurve()
+    for index, loss in enumerate(losses):
+        curve.add(p.RateTried(rate=1e-6 * 1.1**index, loss=loss, share=index / 150))
+    assert str(draw(curve.chart(), 78, 18))
+    curve.found = p.RateFound(rate=None, reason="")
+    assert str(draw(curve.chart(), 78, 18))
+
+
+# --- the vanishing gradient -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_the_gradient_is_shown_by_token_with_its_ratio(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    async with playground(tmp_path, size=size) as room:
+        await open_by(room, "v")
+        await room.until(lambda: "first tenth / last tenth" in shown(room))
+        text = shown(room)
+        assert "0.0002" in text and "0.02% of the gradient of its last tenth" in text
+        assert "log" in text and "15 before the last" in text and "the last╵" in text
+        chart = room.app.screen.query_one("#curve", Chart)
+        rows = str(chart._picture).splitlines()
+        heights = [next(y for y, row in enumerate(rows) if row[x : x + 1] > "⠀") for x in (20, 70)]
+        assert heights[0] > heights[1] + 3, "it falls to the left"
+
+
+async def test_it_asks_again_as_the_weights_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradient_flow, "_PAUSE", 0.02)
+    async with playground(tmp_path) as room:
+        room.engine.push(StateChanged(state="running"), step(1))
+        await room.until(lambda: room.app.session.status.step == 1)
+        await open_by(room, "v")
+        await room.until(lambda: "after step 1" in shown(room))
+        await room.pilot.pause(0.2)
+        assert len(room.engine.asked(p.GradientFlow)) == 1, "the same weights, the same answer"
+        room.engine.gradient_ratio = 3.5
+        room.engine.push(step(2))
+        await room.until(lambda: "after step 2" in shown(room))
+        assert "3.5 times the gradient of" in shown(room)
+        await room.press("escape")
+        asked = len(room.engine.asked(p.GradientFlow))
+        room.engine.push(step(3))
+        await room.pilot.pause(0.2)
+        assert len(room.engine.asked(p.GradientFlow)) == asked, "closed, it asks no more"
+
+
+async def test_a_refusal_and_a_gradient_that_is_no_number_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradient_flow, "_PAUSE", 0.02)
+    async with playground(tmp_path) as room:
+        room.engine.refusals[p.GradientFlow] = HOSTILE
+        await open_by(room, "v")
+        await room.until(lambda: HOSTILE.replace("\x1b", "␛") in shown(room))
+        del room.engine.refusals[p.GradientFlow]
+        room.engine.gradients, room.engine.gradient_ratio = [math.nan] * 16, math.nan
+        room.engine.push(step(1))
+        await room.until(lambda: "not finite" in shown(room))
+        assert "No gradient that is a number" in shown(room)
+        room.engine.die("killed")
+        await room.until(lambda: "The engine has ended" in shown(room))

@@ -1,0 +1,109 @@
+"""The learning-rate range test: its curve as it is drawn, and the rate it finds, to be taken."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import ClassVar, cast
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from engine.errors import UserError
+from engine.service import protocol as p
+from engine.service.client import EngineEnded
+from tui.plot import short
+from tui.rate_curve import RateCurve
+from tui.sanitize import content
+from tui.screens.dialog import Dialog
+from tui.session import Session
+from tui.widgets.chart import Chart
+from tui.widgets.pane import MUTED, Block
+
+_ABOUT = (
+    "A copy of the model takes a step at each rate, from far too small to far too large. Where its "
+    "loss stops falling fast stands the largest rate worth taking. The run itself stays as it is."
+)
+_DRAWS_A_SECOND = 4
+
+
+class FindRate(Dialog[float | None]):
+    """Dismissed with the rate to take, or None. Closing it ends the test."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "take", "Take the rate")]
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self._curve = RateCurve()
+        self._stale = True
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box", classes="-tall") as box:
+            box.border_title = "Find a learning rate"
+            box.border_subtitle = "esc closes"
+            yield Static(Content(_ABOUT), classes="lead", markup=False)
+            yield Chart(id="curve")
+            yield Block(id="outcome")
+
+    def on_mount(self) -> None:
+        self.set_interval(1 / _DRAWS_A_SECOND, self._draw)
+        self._draw()
+        self._test()
+
+    @work
+    async def _test(self) -> None:
+        stream = self._session.engine.stream(p.FindRate())
+        try:
+            # It is a generator: closing it early tells the engine to stop.
+            async with aclosing(cast("AsyncGenerator[p.AnyAnswer]", stream)) as answers:
+                async for answer in answers:
+                    if isinstance(answer, p.RateTried):
+                        self._curve.add(answer)
+                    elif isinstance(answer, p.RateFound):
+                        self._curve.found = answer
+                    self._stale = True
+        except UserError as error:
+            self._end(str(error))
+        except EngineEnded:
+            self._end("The engine has ended.")
+        else:
+            self._draw()
+
+    def _end(self, reason: str) -> None:
+        """The test can't be made, or not to its end."""
+        self._curve.found = p.RateFound(rate=None, reason=reason)
+        self._stale = True
+        self._draw()
+
+    def _draw(self) -> None:
+        if not self._stale:
+            return
+        self._stale = False
+        found = self._curve.found
+        self.query_one("#curve", Chart).show(self._curve.chart())
+        if found is not None and found.rate is not None:
+            self.query_one("#box").border_subtitle = f"enter takes {short(found.rate)} · esc closes"
+        self.query_one("#outcome", Block).show(self._outcome())
+
+    def _outcome(self) -> Content:
+        found, tried = self._curve.found, self._curve.tried
+        now = f"The run's rate is {short(self._session.knob('learning_rate'))}."
+        if found is None:
+            rate = f" at {short(tried[-1].rate)}" if tried else ""
+            return Content.assemble(f"testing{rate}…  {self._curve.share:.0%}\n", (now, MUTED))
+        if found.rate is None:
+            return content(found.reason, "$text-warning")
+        return Content.assemble(
+            (f"{short(found.rate)}  ", "bold $text-success"),
+            content(found.reason),
+            "\n",
+            (now, MUTED),
+        )
+
+    def action_take(self) -> None:
+        found = self._curve.found
+        if found is not None and found.rate is not None:
+            self.dismiss(found.rate)
