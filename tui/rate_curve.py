@@ -22,8 +22,8 @@ class RateCurve:
         """A rate more."""
         self.tried.append(tried)
         first = self.tried[0].loss
-        shown = tried.loss is not None and first is not None and tried.loss <= _TOP * first
-        self._losses.extend([tried.loss if shown else math.nan])  # type: ignore[list-item]
+        loss = math.nan if tried.loss is None or first is None else tried.loss
+        self._losses.extend([loss if first is not None and loss <= _TOP * first else math.nan])
 
     @property
     def share(self) -> float:

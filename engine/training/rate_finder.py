@@ -81,7 +81,7 @@ def choose(tried: Sequence[tuple[float, float]]) -> RateFound:
         if loss <= fallen and before - loss < _SLOW * steepest:
             return RateFound(
                 rate=_round(rate),
-                reason="The largest rate at which the loss still fell fast (Smith 2017, section 3.3).",
+                reason="The largest rate at which the loss still fell fast (Smith 2017).",
             )
     if settled and settled[-1][1] <= fallen:
         return RateFound(

@@ -3,13 +3,19 @@
 import itertools
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
 from engine.config import RunConfig, preset, replace
+from engine.errors import UserError
 from engine.events import Stepped
+from engine.service import protocol as p
+from engine.service import runs
+from engine.service.conductor import Conductor
 from engine.service.protocol import RateFound, RateTried
+from engine.service.record import Record
 from engine.text.corpus import open_corpus
 from engine.training.rate_finder import choose, find_rate
 from engine.training.trainer import Trainer
@@ -24,7 +30,7 @@ def steps(trainer: Trainer, count: int) -> list[Stepped]:
 def everything(trainer: Trainer) -> dict[str, object]:
     """All that a step reads or writes, as bytes and plain values."""
     tensors = dict(trainer.model.state_dict())
-    tensors |= {f"{n}.grad": p.grad for n, p in trainer.model.named_parameters()}
+    tensors |= {f"{n}.grad": weight.grad for n, weight in trainer.model.named_parameters()}
     for index, state in enumerate(trainer.optimiser.state.values()):
         tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
     if trainer.average is not None:
@@ -88,7 +94,9 @@ def test_rates_rise_by_equal_ratios_and_the_loss_is_the_smoothed_loss_of_these_s
         assert one.loss == pytest.approx(mean, rel=1e-9)
 
 
-@pytest.mark.parametrize(("optimiser", "lowest"), [("sgd", 1e-3), ("nt-asgd", 1e-3), ("adam", 1e-6)])
+@pytest.mark.parametrize(
+    ("optimiser", "lowest"), [("sgd", 1e-3), ("nt-asgd", 1e-3), ("adam", 1e-6)]
+)
 def test_the_range_goes_by_the_optimiser(
     make_trainer: MakeTrainer, optimiser: str, lowest: float
 ) -> None:
@@ -124,6 +132,24 @@ def test_a_loss_that_is_not_finite_ends_it(make_trainer: MakeTrainer) -> None:
     tried, found = find_rate(trainer)
     assert tried == RateTried(rate=1e-6, loss=None, share=0.0)
     assert isinstance(found, RateFound) and found.rate is None
+
+
+def test_the_conductor_tests_rates_only_at_rest_and_the_gradient_always(
+    tmp_path: Path, small_config: RunConfig
+) -> None:
+    folder = runs.create_run(tmp_path, "run", small_config)
+    conductor = Conductor(folder, Record(folder, lambda _: None))
+    conductor.build(conductor.open_corpus(lambda _: None))
+    assert isinstance(next(conductor.find_rate()), RateTried)
+    conductor.command(p.Start())
+    while conductor.step < 3:
+        conductor.advance()
+    with pytest.raises(UserError, match="pause it first"):
+        conductor.find_rate()
+    assert conductor.gradient_flow().step == 3
+    conductor.command(p.Pause())
+    *_, found = conductor.find_rate()
+    assert isinstance(found, RateFound)
 
 
 # --- the rate chosen --------------------------------------------------------------------------
@@ -162,9 +188,7 @@ def test_the_suggestion_on_the_toy_world_is_a_good_rate(
     """Trained for 600 steps, validation is best for adamw at 0.01 (0.002 and 0.4 are worse by 0.1
     and 0.4 nats), for sgd about as good from 1 to 10; 20 is worse by 0.4 nats."""
     torch.set_num_threads(1)
-    config: RunConfig = replace(
-        preset("toy"), {"optimiser.name": optimiser, "training.seed": seed}
-    )
+    config: RunConfig = replace(preset("toy"), {"optimiser.name": optimiser, "training.seed": seed})
     *_, found = find_rate(Trainer(config, open_corpus(config.corpus), torch.device("cpu")))
     assert isinstance(found, RateFound) and found.rate is not None
     assert low <= found.rate <= high

@@ -367,6 +367,38 @@ def test_evaluate_tells_bits_per_character_first_for_a_model_of_characters(
     assert 2 ** float(measures[1]) == pytest.approx(float(measures[2]), rel=1e-3)
 
 
+def test_lr_find_plots_the_curve_and_ends_with_the_rate_and_how_to_use_it(
+    run: Run, models: Path, tmp_path: Path
+) -> None:
+    before = sorted(models.iterdir()) if models.exists() else []
+    place = {"TMPDIR": str(tmp_path)}
+    ended = run("lr-find", "toy-world", "--set", "training.threads=1", **place)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    *plot, reason, sentence, use = ended.stdout.splitlines()
+    assert plot[0].startswith("smoothed loss by learning rate")
+    assert len(plot) == 18 and "╵1e-6" in plot[-1] and max(map(len, plot)) < 80
+    assert "Smith 2017" in reason
+    rate = float(sentence.split()[0])
+    assert 3e-3 <= rate <= 3e-2
+    assert use.strip() == f"--set optimiser.learning_rate={rate:g}"
+    answer = json.loads(
+        run("lr-find", "toy-world", "--set", "training.threads=1", "--json", **place).stdout
+    )
+    assert list(answer) == ["corpus", "tried", "rate", "reason"]
+    assert (answer["corpus"], answer["rate"]) == ("toy-world", rate)
+    assert len(answer["tried"]) == 151
+    assert list(tmp_path.iterdir()) == []
+    assert (sorted(models.iterdir()) if models.exists() else []) == before
+
+
+def test_lr_find_reads_standard_input_and_a_file_of_settings(run: Run, tmp_path: Path) -> None:
+    text = "The mathematician ran to the store.\n" * 300
+    file = tmp_path / "mine.toml"
+    file.write_text('preset = "toy"\n[optimiser]\nname = "sgd"\nweight_decay = 0\n')
+    answer = json.loads(run.well("lr-find", "-", "--config", str(file), "--json", stdin=text))
+    assert answer["tried"][0]["rate"] == 1e-3, "where sgd's range begins"
+
+
 def test_models_lists_what_is_saved(
     run: Run, trained: tuple[str, list[dict[str, Any]]], models: Path
 ) -> None:
@@ -432,6 +464,11 @@ def test_settings_lists_every_field_and_preset(run: Run) -> None:
         (["train", "-", "--name", "void"], 1, "Standard input was empty"),
         (["train", "missing.txt", "--name", "void"], 1, "missing.txt"),
         (["evaluate", "trained", "missing.txt"], 1, "missing.txt"),
+        (["lr-find"], 2, "Missing argument 'CORPUS'"),
+        (["lr-find", "missing.txt"], 1, "missing.txt"),
+        (["lr-find", "-"], 1, "Standard input was empty"),
+        (["lr-find", "toy-world", "--set", "model.layers=99"], 1, "model.layers can't be '99'"),
+        (["lr-find", "toy-world", "--set", "training.batch_size=65536"], 1, "too few"),
         (["generate", "trained", "--temperature", "1000"], 1, "Temperature"),
     ],
 )
