@@ -420,8 +420,9 @@ PRESETS: Mapping[str, Preset] = {
                 input_dropout=0.2, layer_dropout=0.2, output_dropout=0.2
             ),
             optimiser=OptimiserConfig(name="sgd", learning_rate=20.0),
+            schedule=ScheduleConfig(name="cosine"),
             clipping=ClippingConfig(threshold=0.25),
-            training=TrainingConfig(batch_size=20, bptt=35),
+            training=TrainingConfig(batch_size=20, bptt=35, epochs=6),
         ),
     ),
     "ptb-medium": Preset(
