@@ -4,7 +4,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -82,8 +81,6 @@ class Record:
             if self._problem is None:
                 logging.warning("Can't write to %s: %s", self._path, error.strerror)
             self._problem = error
-            with suppress(OSError):
-                os.ftruncate(self._file, self.size)
         else:
             self.size += len(self._unwritten)
             self._unwritten, self._problem = b"", None

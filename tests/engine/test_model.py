@@ -266,6 +266,16 @@ def test_evaluation_of_a_short_text_is_exact() -> None:
     assert (count, total) == (129, pytest.approx(alone(model, tokens), abs=1e-9))
 
 
+def test_evaluation_turns_every_dropout_off_and_draws_nothing() -> None:
+    shares = ("embedding_dropout", "input_dropout", "layer_dropout", "output_dropout")
+    off = RegularisationConfig(**dict.fromkeys((*shares, "weight_drop"), 0.5), activation=2.0)
+    tokens = np.random.default_rng(0).integers(0, VOCABULARY, 300).astype(np.uint16)
+    plain, model = build(SHAPES["tied"]), build(SHAPES["tied"], off).train()
+    before = torch.get_rng_state()
+    assert list(total_loss(model, tokens)) == list(total_loss(plain, tokens))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def alone(model: LSTMLanguageModel, tokens: np.ndarray) -> float:
     """The sum of cross-entropies of a text read in one window from an empty state."""
     column = torch.from_numpy(tokens.astype(np.int64))[:, None]

@@ -246,7 +246,8 @@ def test_settings_come_from_preset_file_and_options_in_this_order(
 ) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(
-        '[model]\nlayers = 2\n[regularisation]\noutput_dropout = 0.5\n[schedule]\nname = "cosine"\n[training]\nsteps = 90\n'
+        "[model]\nlayers = 2\n[regularisation]\noutput_dropout = 0.5\n"
+        '[schedule]\nname = "cosine"\n[training]\nsteps = 90\n'
     )
     settings = ["--set", "regularisation.output_dropout=0.25", "--set", "corpus.source=ignored"]
     limit = ["--epochs", "0.01"]
@@ -389,7 +390,7 @@ def test_lr_find_plots_the_curve_and_ends_with_the_rate_and_how_to_use_it(
     assert list(answer) == ["corpus", "tried", "rate", "reason"]
     assert (answer["corpus"], answer["rate"]) == ("toy-world", rate)
     assert len(answer["tried"]) == 151
-    assert [path for path in tmp_path.rglob("*") if path.name != sockets] == []
+    assert [path for path in tmp_path.glob("lstm-tui-*") if path.name != sockets] == []
     assert (sorted(models.iterdir()) if models.exists() else []) == before
 
 
