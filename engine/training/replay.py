@@ -1,4 +1,4 @@
-"""A recorded run trained once more, with all that was done to it by hand, and compared bit by bit."""
+"""A recorded run trained once more, with all that was done to it, and compared bit by bit."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,6 +1,5 @@
 """A run steered by hand is reproduced bit by bit from its record."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,10 @@ import torch
 
 from engine.config import RunConfig, replace
 from engine.errors import UserError
-from engine.events import Stepped
 from engine.service import protocol as p
 from engine.service.conductor import Conductor
 from engine.service.record import Record
-from engine.service.runs import create_run, load_config, read_metrics, save_config
+from engine.service.runs import create_run, load_config, save_config
 
 Open = Callable[..., Conductor]
 

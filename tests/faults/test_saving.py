@@ -182,6 +182,25 @@ def test_killed_at_any_file_operation_it_goes_on_from_the_last_good_model(
     assert len(list((run.folder / "checkpoints").iterdir())) <= 2, "nothing half written is left"
 
 
+def test_a_save_counts_where_old_checkpoints_can_not_be_listed_for_removal(
+    disk: Disk, config: RunConfig
+) -> None:
+    run = Run(disk, config)
+    run.train(1)
+    listings = itertools.count()
+
+    def after_the_first(kind: str) -> bool:
+        if kind == "list" and next(listings):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return False
+
+    disk.before = after_the_first
+    assert run.conductor.save()
+    disk.before = lambda kind: False
+    assert next(listings) > 1
+    assert loaded(run.folder) == (1, run.weights())
+
+
 def test_a_disk_that_takes_half_of_each_write_is_written_to_the_end(
     disk: Disk, config: RunConfig
 ) -> None:

@@ -529,7 +529,7 @@ def test_a_closed_pipe_ends_quietly(run: Run) -> None:
 
 def test_an_unforeseen_fault_is_one_line_unless_debugging(run: Run, tmp_path: Path) -> None:
     (tmp_path / "models").write_text("not a folder")
-    code = "import tui.cli; tui.cli._find = None; tui.cli.main()"
+    code = "import tui.cli, tui.commands.explore as e; e.find = None; tui.cli.main()"
     command = [sys.executable, "-c", code, "generate", "x"]
     for variable, words in (("", r"lstm-tui: TypeError: [^\n]+\n"), ("1", r"Traceback.*")):
         ended = subprocess.run(

@@ -1,0 +1,1 @@
+"""The sub-commands of `lstm-tui`, by what they are for."""

@@ -1,0 +1,73 @@
+"""`lstm-tui lr-find`."""
+
+import sys
+import tempfile
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.errors import UserError
+from tui.commands.new_run import configure, new_run
+from tui.commands.shared import answers, json_option, print_json, settings_options, wait_for
+
+if TYPE_CHECKING:
+    from tui.rate_curve import RateCurve
+
+_PLOT_SIZE = (78, 18)
+"""Columns and rows of the chart."""
+
+
+@click.command("lr-find")
+@click.argument("corpus")
+@settings_options
+@json_option
+def find_rate(
+    corpus: str,
+    preset: str | None,
+    config_file: Path | None,
+    settings: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Find a learning rate to begin with.
+
+    A learning-rate range test (Smith 2017): a fresh model takes one step on CORPUS (as for train)
+    at each of about 150 rates, from far too small to far too large. Nothing is kept of it.
+    """
+    config = configure(corpus, preset, config_file, settings, {})
+    with tempfile.TemporaryDirectory(prefix="lstm-tui-") as temporary:
+        curve = wait_for(_find_rate(new_run(Path(temporary), corpus, "lr-find", config)))
+    found = curve.found
+    assert found is not None
+    if as_json:
+        tried = [{"rate": tried.rate, "loss": tried.loss} for tried in curve.tried]
+        answer = {"corpus": corpus, "tried": tried, "rate": found.rate, "reason": found.reason}
+        print_json(answer)
+        return
+    from tui.plot import draw
+
+    click.echo(draw(curve.chart(), *_PLOT_SIZE))
+    click.echo(found.reason)
+    if found.rate is not None:
+        click.echo(f"{found.rate:g} is a rate to begin with:")
+        click.echo(f"    --set optimiser.learning_rate={found.rate:g}")
+
+
+async def _find_rate(folder: Path) -> "RateCurve":
+    from engine.events import Progress
+    from engine.service import protocol as p
+    from tui.progress_line import Waiting
+    from tui.rate_curve import RateCurve
+
+    curve, waiting = RateCurve(), Waiting(sys.stderr)
+    async with aclosing(answers(folder, p.FindRate(), waiting)) as found:
+        async for answer in found:
+            if isinstance(answer, p.RateTried):
+                curve.add(answer)
+                done = round(100 * curve.share)
+                waiting.tell(Progress(task="testing rates", done=done, total=100, unit="%"))
+            elif isinstance(answer, p.RateFound):
+                curve.found = answer
+                return curve
+    raise UserError("The engine ended the test without a rate.")

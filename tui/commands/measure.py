@@ -1,0 +1,114 @@
+"""`lstm-tui evaluate` and `lstm-tui replay`."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tui.commands.new_run import source_of, spool
+from tui.commands.shared import (
+    answer,
+    find,
+    json_option,
+    models_dir_option,
+    print_json,
+    wait_for,
+)
+
+if TYPE_CHECKING:
+    from engine.service.protocol import CorpusScore, Replayed
+
+
+@click.command()
+@click.argument("model")
+@click.argument("corpus")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "valid", "test"]),
+    help="A split of MODEL's own text, or of a folder that brings train.txt.",
+)
+@click.option(
+    "--dynamic",
+    is_flag=True,
+    help="Let a copy of the weights learn from the text as it is read (Krause et al. 2018).",
+)
+@click.option(
+    "--cache",
+    is_flag=True,
+    help="Beside the model, a cache of the recent text (Grave et al. 2017).",
+)
+@json_option
+@models_dir_option
+def evaluate(
+    model: str, corpus: str, split: str | None, dynamic: bool, cache: bool, as_json: bool
+) -> None:
+    """Measure a model on a text.
+
+    The perplexity of CORPUS (as for train) under MODEL, a run's name or a path to its folder; for
+    a model of characters the bits a character takes. Of the text MODEL was trained on, and of a
+    folder with train.txt, one split is measured: without --split its test, else valid.
+    """
+    from engine.service.protocol import EvaluateCorpus
+
+    folder = find(model)
+    with tempfile.TemporaryDirectory(prefix="lstm-tui-") as temporary:
+        source = source_of(corpus)
+        if corpus == "-":
+            source = str(Path(temporary, "corpus.txt"))
+            spool(Path(source))
+        query = EvaluateCorpus(source=source, split=split or "", dynamic=dynamic, cache=cache)
+        score = wait_for(answer(folder, query))
+    if as_json:
+        print_json(score)
+    else:
+        _print_score(folder.name, score)
+
+
+def _print_score(run: str, score: "CorpusScore") -> None:
+    """What the model is measured by first: bits for characters, perplexity for words."""
+    from tui.sanitize import visible
+
+    part = "" if score.split == "all" else f", {score.split} split"
+    click.echo(visible(f"{run} after {score.step:,} steps, on {score.source}{part}"))
+    measures = [f"perplexity {score.perplexity:,.2f}", f"loss {score.loss:.4f} nats"]
+    if (bits := score.bits_per_character) is not None:
+        measures.insert(0 if score.tokenizer == "character" else 2, f"{bits:.3f} bits/character")
+    counts = f"{score.tokens:,} tokens, {score.unknown:,} unknown"
+    click.echo("  ".join([*measures, counts]))
+    click.echo(score.convention)
+
+
+@click.command()
+@click.argument("run")
+@json_option
+@models_dir_option
+def replay(run: str, as_json: bool) -> int:
+    """Train a run once more and compare bit by bit.
+
+    Everything done to RUN by hand is done again at its step. Exit codes: 0 the same, 1 not.
+    """
+    from engine.service.protocol import Replay
+
+    folder = find(run)
+    result = wait_for(answer(folder, Replay()))
+    same = result.first_difference is None and result.weights_equal is not False
+    if as_json:
+        print_json({"run": folder.name, "same": same, "result": result})
+        return 0 if same else 1
+    click.echo(_verdict(result))
+    if result.note and not same:
+        click.echo(result.note)
+    return 0 if same else 1
+
+
+def _verdict(result: "Replayed") -> str:
+    steps = f"{result.steps:,} steps replayed"
+    if result.first_difference is not None:
+        return f"{steps}: the first difference is at step {result.first_difference:,}."
+    weights = {
+        True: " and the checkpoint's weights",
+        False: ", but the checkpoint's weights are others",
+        None: "; there is no checkpoint to compare weights with",
+    }
+    return f"{steps}: every number is the same{weights[result.weights_equal]}."

@@ -1,0 +1,126 @@
+"""`lstm-tui models`, `lstm-tui settings`, `lstm-tui attach`, and the playground itself."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from engine.errors import UserError
+from tui.commands.shared import (
+    find,
+    json_option,
+    models_dir_option,
+    models_folder,
+    print_json,
+    print_table,
+)
+
+
+@click.command()
+@json_option
+@models_dir_option
+def models(as_json: bool) -> None:
+    """List the saved runs, the one changed last first."""
+    from datetime import UTC, datetime
+
+    from engine.service.runs import list_runs
+
+    runs = list_runs(models_folder())
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": run.name,
+                    "folder": str(run.folder),
+                    "corpus": run.config.corpus.source if run.config else None,
+                    "preset": run.config.preset if run.config else None,
+                    "step": run.step,
+                    "valid_perplexity": run.valid_perplexity,
+                    "live": run.live,
+                    "modified": datetime.fromtimestamp(run.modified, UTC),
+                    "problem": run.problem or None,
+                }
+                for run in runs
+            ]
+        )
+    elif not runs:
+        click.echo(
+            f"No run is saved in {models_folder()} yet: `lstm-tui train toy-world` makes one."
+        )
+    else:
+        print_table(
+            [("name", "steps", "valid perplexity", "", "modified", "corpus")]
+            + [
+                (
+                    run.name,
+                    f"{run.step:,}",
+                    "" if run.valid_perplexity is None else f"{run.valid_perplexity:,.2f}",
+                    "live" if run.live else "",
+                    datetime.fromtimestamp(run.modified).strftime("%Y-%m-%d %H:%M"),
+                    run.config.corpus.source if run.config else run.problem,
+                )
+                for run in runs
+            ]
+        )
+
+
+@click.command()
+@click.argument("run", required=False)
+@models_dir_option
+def attach(run: str | None) -> None:
+    """Open the playground on a run that is training.
+
+    RUN is its name; it may be left out where there is only one.
+    """
+    from engine.service.runs import is_live, list_runs
+
+    if run is not None:
+        folder = find(run)
+        if not is_live(folder):
+            raise UserError(
+                f"{folder.name} is not training now: `lstm-tui` opens it from the disk."
+            )
+        play(folder)
+        return
+    live = [info for info in list_runs(models_folder()) if info.live]
+    if not live:
+        raise UserError(f"No run in {models_folder()} is training now.")
+    if len(live) > 1:
+        names = ", ".join(info.name for info in live)
+        raise UserError(f"Several runs are training: attach to one of {names}.")
+    play(live[0].folder)
+
+
+@click.command()
+@json_option
+def settings(as_json: bool) -> None:
+    """List the settings and the presets."""
+    from engine.config import PRESETS, fields
+
+    if as_json:
+        presets = [
+            {"name": name, "purpose": preset.purpose, "config": preset.config}
+            for name, preset in PRESETS.items()
+        ]
+        print_json({"settings": list(fields()), "presets": presets})
+        return
+    for field in fields():
+        click.echo(f"{field.path}  ({field.values}{', or none' if field.optional else ''})")
+        click.echo(f"    {field.effect}")
+    click.echo("\nPresets, for --preset:")
+    print_table([(f"  {name}", preset.purpose) for name, preset in PRESETS.items()])
+
+
+def play(folder: Path | None) -> None:
+    """Open the playground, on a run's live engine if its folder is given."""
+    on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
+    if not on_terminal and "TEXTUAL_DRIVER" not in os.environ:
+        raise UserError("The playground needs a terminal: `lstm-tui train` does without one.")
+    from tui.app import PlaygroundApp
+
+    app = PlaygroundApp(models=models_folder(), folder=folder)
+    if farewell := app.run():
+        click.echo(farewell)
+    if app.return_code:
+        raise click.exceptions.Exit(app.return_code)

@@ -1,0 +1,131 @@
+"""What the sub-commands share: options, the run that is meant, questions, and how to print."""
+
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from engine.errors import UserError
+
+if TYPE_CHECKING:
+    from engine.service.protocol import AnyStreamed
+    from tui.progress_line import Waiting
+
+T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _remember_models_dir(
+    context: click.Context, _parameter: click.Parameter, value: Path | None
+) -> None:
+    if value is not None:
+        context.meta["models_dir"] = value
+
+
+models_dir_option = click.option(
+    "--models-dir",
+    type=click.Path(path_type=Path),
+    callback=_remember_models_dir,
+    expose_value=False,
+    help="Where models live: else LSTM_TUI_MODELS, else ./saved_models.",
+)
+_SETTINGS = (
+    click.option("--preset", help="Where the settings start from: `lstm-tui settings` lists them."),
+    click.option(
+        "--config",
+        "config_file",
+        metavar="FILE.toml",
+        type=click.Path(path_type=Path),
+        help="Settings from a file, over the preset's.",
+    ),
+    click.option(
+        "--set",
+        "settings",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="One setting, such as model.layers=2, over the file's. May be repeated.",
+    ),
+)
+
+
+def settings_options(command: Command) -> Command:
+    """The options that say what a new run is, as `configure` takes them."""
+    for option in reversed(_SETTINGS):
+        command = option(command)
+    return command
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def models_folder() -> Path:
+    from engine.service.runs import models_dir
+
+    return models_dir(click.get_current_context().meta.get("models_dir"))
+
+
+def find(model: str) -> Path:
+    from engine.service.runs import find_run
+
+    return find_run(models_folder(), model)
+
+
+def wait_for(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio
+
+    return asyncio.run(work)
+
+
+def print_json(value: Any) -> None:
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+async def answers(
+    folder: Path, query: "AnyStreamed", waiting: "Waiting"
+) -> AsyncGenerator[Any, None]:
+    """The engine's answers to a streamed question; its progress shows in the line that waits.
+
+    Raises UserError.
+    """
+    from engine.events import Progress
+    from tui.headless import opened
+
+    try:
+        async with opened(folder, waiting.tell) as engine:
+            async for found in engine.stream(query):
+                if isinstance(found, Progress):
+                    waiting.tell(found)
+                else:
+                    yield found
+    finally:
+        waiting.clear()
+
+
+async def answer(folder: Path, query: "AnyStreamed") -> Any:
+    """The one answer to a question that takes a while. Raises UserError."""
+    from tui.progress_line import Waiting
+
+    async with aclosing(answers(folder, query, Waiting(sys.stderr))) as found:
+        async for each in found:
+            return each
+    raise UserError("The engine ended before it had an answer.")
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their widest cell on a terminal, two spaces between them."""
+    from rich.cells import cell_len
+
+    from tui.sanitize import visible
+
+    shown = [[visible(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        padded = [
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
+        ]
+        click.echo("  ".join(padded).rstrip())

@@ -1,0 +1,121 @@
+"""`lstm-tui train`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engine.errors import UserError
+from tui.commands.new_run import configure, limit_changes, new_run, source_of
+from tui.commands.shared import (
+    json_option,
+    models_dir_option,
+    models_folder,
+    settings_options,
+    wait_for,
+)
+
+if TYPE_CHECKING:
+    from engine.config import RunConfig
+
+LIMITS = ("steps", "epochs", "minutes")
+
+
+@click.command()
+@click.argument("corpus")
+@click.option("--name", help="The run's name; without one it is made from the corpus.")
+@settings_options
+@click.option("--steps", type=int, help="Finish after this many steps in all.")
+@click.option("--epochs", type=float, help="Finish after this many passes over the text.")
+@click.option("--minutes", type=float, help="Finish after this many minutes of training.")
+@click.option("--resume", is_flag=True, help="Go on with a saved run: --name's, or the newest.")
+@json_option
+@models_dir_option
+def train(
+    corpus: str,
+    name: str | None,
+    preset: str | None,
+    config_file: Path | None,
+    settings: tuple[str, ...],
+    steps: int | None,
+    epochs: float | None,
+    minutes: float | None,
+    resume: bool,
+    as_json: bool,
+) -> int:
+    """Train a model on a text.
+
+    CORPUS is a file, a folder, a glob, - for standard input, toy-world or python-docs.
+    Ctrl-C saves and ends. Exit codes: 0 finished, 1 failed, 130 interrupted.
+    """
+    from engine.service.runs import load_config
+
+    limits = {"steps": steps, "epochs": epochs, "minutes": minutes}
+    if resume:
+        if preset or config_file or settings:
+            raise UserError(
+                "--resume goes on with the run's own settings: "
+                "only --steps, --epochs and --minutes can be given with it."
+            )
+        folder = _resumed_run(corpus, name, limits)
+    else:
+        config = configure(corpus, preset, config_file, settings, limits)
+        folder = new_run(models_folder(), corpus, name, config)
+    return _train(folder, load_config(folder), as_json)
+
+
+def _resumed_run(corpus: str, name: str | None, limits: dict[str, Any]) -> Path:
+    """The run to go on with, its limits replaced where new ones are given."""
+    from engine.config import replace
+    from engine.service.runs import find_run, is_live, list_runs, load_config, save_config
+
+    source = source_of(corpus)
+    if corpus == "-":
+        raise UserError("--resume needs the run's own text: that of - is corpus.txt in its folder.")
+    if name is not None:
+        folder = find_run(models_folder(), name)
+    else:
+        runs = list_runs(models_folder())
+        same = [run.folder for run in runs if run.config and run.config.corpus.source == source]
+        if not same:
+            raise UserError(
+                f"No run in {models_folder()} was trained on {source}: leave out --resume."
+            )
+        folder = same[0]
+    config = load_config(folder)
+    if config.corpus.source != source:
+        raise UserError(f"{folder.name} was trained on {config.corpus.source}, not on {source}.")
+    if is_live(folder):
+        raise UserError(
+            f"{folder.name} is open already: see it by `lstm-tui attach {folder.name}`."
+        )
+    if changes := limit_changes(limits):
+        save_config(folder, replace(config, changes))
+    return folder
+
+
+def _train(folder: Path, config: "RunConfig", as_json: bool) -> int:
+    import shlex
+
+    from engine.service.runs import models_dir
+    from tui.headless import Training
+    from tui.progress_line import JsonReport, Report, TerminalReport
+
+    on_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    kind = JsonReport if as_json else TerminalReport if on_terminal else Report
+    report = kind(sys.stdout, config.training)
+    limits = [
+        f"{getattr(config.training, name):,g} {name}"
+        for name in LIMITS
+        if getattr(config.training, name) is not None
+    ]
+    until = f"until {' or '.join(limits)}; " if limits else "without a limit: "
+    report.say(f"Training {folder.name} on {config.corpus.source}, {until}Ctrl-C saves and ends.")
+    known_by = folder.name if folder.parent == models_dir(None) else shlex.quote(str(folder))
+    try:
+        return wait_for(Training(folder, report, f"lstm-tui generate {known_by}").run())
+    except BaseException:
+        report.clear()
+        raise
