@@ -238,7 +238,7 @@ def told(event: AnyEvent) -> str:
         case Averaging():
             return f"step {event.step:,}  validation stalls: averaging the weights from here on"
         case SaveFailed():
-            return f"step {event.step:,}  not saved: {visible(event.reason)}"
+            return f"step {event.step:,}  {visible(event.reason)}"
     return ""
 
 

@@ -104,7 +104,7 @@ def test_plain_lines_every_ten_seconds_and_at_events(clock: list[float]) -> None
     assert out.getvalue().splitlines() == [
         "step 2  valid loss 5.0300  perplexity 153.20  best so far",
         "step 3  nan in lstm.0",
-        "step 3  not saved: No space␛[2J left",
+        "step 3  No space␛[2J left",
         (
             "step 4  epoch 0.04  loss 4.12  valid ppl 153.2  lr 0.005  norm 1.25→0.5  clip 67%  "
             "12,346 tok/s"
