@@ -66,8 +66,9 @@ def session(
     settings: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Session:
-    """A session of a ptb-small run, as its status and these events leave it."""
-    config = replace(preset("ptb-small"), settings or {})
+    """A session of a ptb-small run without an end, as its status and these events leave it."""
+    endless = {"schedule.name": "constant", "training.epochs": None}
+    config = replace(preset("ptb-small"), endless | (settings or {}))
     history = History()
     history.apply(events or [])
     status = Status(
