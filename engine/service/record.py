@@ -3,7 +3,8 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress, Iterator
 from pathlib import Path
 
 import msgspec
@@ -29,6 +30,8 @@ class Record:
         self._send = send
         self._encode = msgspec.json.Encoder().encode
         self._waiting: list[AnyEvent] = []
+        self._encoded = 0
+        """How many of those that wait to be sent are in the file, or in `_unwritten`."""
         self._unwritten = b""
         self._problem: OSError | None = None
         """Why `_unwritten` is."""
@@ -63,16 +66,17 @@ class Record:
         """Write and send what waits, now."""
         if not self._waiting:
             return
-        batch, self._waiting = self._waiting, []
-        for event in batch:
-            if isinstance(event, Recorded):
-                self._unwritten += self._encode(event) + b"\n"
         self._write()
+        batch, self._waiting, self._encoded = self._waiting, [], 0
         self._send(batch)
         self._flushed = time.monotonic()
 
     def _write(self) -> None:
         """Write what was not written yet, whole or not at all."""
+        for event in self._waiting[self._encoded :]:
+            if isinstance(event, Recorded):
+                self._unwritten += self._encode(event) + b"\n"
+        self._encoded = len(self._waiting)
         try:
             if os.fstat(self._file).st_size != self.size:  # a line was cut short the last time
                 os.ftruncate(self._file, self.size)
@@ -81,13 +85,14 @@ class Record:
             if self._problem is None:
                 logging.warning("Can't write to %s: %s", self._path, error.strerror)
             self._problem = error
+            with suppress(OSError):
+                os.ftruncate(self._file, self.size)
         else:
             self.size += len(self._unwritten)
             self._unwritten, self._problem = b"", None
 
     def sync(self) -> None:
-        """Flush, and wait until the record is on the disk. Raises OSError."""
-        self.flush()
+        """Wait until the record is on the disk; sending waits its turn. Raises OSError."""
         self._write()
         if self._problem is not None:
             raise self._problem
