@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 DRAWS_A_SECOND = 4
 """At most; fewer where that would take more than SHARE of a core from the training beside it."""
-SHARE = 0.045
+SHARE = 0.03
 SLOWEST = 1.0
 """Seconds between two draws, at most."""
 ASKS_A_SECOND = 1
