@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.events import Progress
-from engine.model.lstm import LSTMLanguageModel
+from engine.model.lstm import LSTMLanguageModel, detached
 from engine.training.batches import BatchCursor
 
 SEGMENT = 20
@@ -53,7 +53,7 @@ def gradient_scale(
         loss, _, state = model.loss(inputs, targets, state)
         for square, gradient in zip(squares, torch.autograd.grad(loss, parameters), strict=True):
             square.addcmul_(gradient, gradient, value=1 / windows)
-        state = tuple((h.detach(), c.detach()) for h, c in state)
+        state = detached(state)
         yield Progress(
             task="measuring gradients",
             done=(window + 1) * columns * SEGMENT,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from engine.explore.dynamic_evaluation import SEGMENT, FollowingWeights
 from engine.explore.neural_cache import NeuralCache
-from engine.model.lstm import LSTMLanguageModel
+from engine.model.lstm import LSTMLanguageModel, detached
 from engine.training.batches import BatchCursor
 
 
@@ -43,5 +43,5 @@ def online_loss(
         total, count = total - measured.sum().item(), count + targets.numel()
         if following is not None:
             following.learn(-own.mean())
-        state = tuple((h.detach(), c.detach()) for h, c in state)
+        state = detached(state)
         yield total, count

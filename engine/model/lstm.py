@@ -23,6 +23,11 @@ CarriedState = tuple[LayerState, ...]
 UNREGULARISED = RegularisationConfig()
 
 
+def detached(state: CarriedState) -> CarriedState:
+    """The same state, through which no gradient flows back into the window before."""
+    return tuple((h.detach(), c.detach()) for h, c in state)
+
+
 class WindowLoss(NamedTuple):
     """The loss of a window of text."""
 

@@ -23,7 +23,7 @@ from engine.errors import UserError
 from engine.events import AnyEvent, Averaging, Evaluated, NonFinite, Progress, Sampled, Stepped
 from engine.explore.generation import generate, start_token
 from engine.measures import perplexity
-from engine.model.lstm import LSTMLanguageModel
+from engine.model.lstm import LSTMLanguageModel, detached
 from engine.text.corpus import Corpus
 from engine.training.batches import BatchCursor
 from engine.training.clipping import Clipped, clip, first_non_finite
@@ -208,7 +208,7 @@ class Trainer:
             self.carried = self.model.initial_state(self.cursor.batch_size)
         else:
             self._update(learning_rate)
-            self.carried = tuple((h.detach(), c.detach()) for h, c in carried)
+            self.carried = detached(carried)
         self.step += 1
         self._count(clipped)
         ended = time.perf_counter()

@@ -22,6 +22,7 @@ import torch
 
 from engine.config import preset, replace
 from engine.events import Stepped
+from engine.model.lstm import detached
 from engine.service.record import Record
 from engine.text.corpus import Corpus, open_corpus
 from engine.training.device import pick_device, pick_threads
@@ -54,7 +55,7 @@ def bare(trainer: Trainer) -> Iterator[float]:
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(parameters, trainer.clip_threshold)
         optimiser.step()
-        state = tuple((h.detach(), c.detach()) for h, c in state)
+        state = detached(state)
         yield loss.item()
 
 

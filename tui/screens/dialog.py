@@ -2,12 +2,17 @@
 
 from typing import ClassVar, Generic, TypeVar
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
+
+from tui.session import Session
+from tui.widgets.chart import Chart
+from tui.widgets.pane import Block
 
 Result = TypeVar("Result")
 
@@ -20,6 +25,25 @@ class Dialog(ModalScreen[Result], Generic[Result]):
 
     def action_close(self) -> None:
         self.dismiss(None)
+
+
+class CurveDialog(Dialog[Result], Generic[Result]):
+    """What it is about, a chart, and below it what came out."""
+
+    TITLE: ClassVar[str]
+    ABOUT: ClassVar[str]
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box", classes="-tall") as box:
+            box.border_title = self.TITLE
+            box.border_subtitle = "esc closes"
+            yield Static(Content(self.ABOUT), classes="lead", markup=False)
+            yield Chart(id="curve")
+            yield Block(id="outcome")
 
 
 def line(name: str, control: Widget, effect: str) -> Horizontal:

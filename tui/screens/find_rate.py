@@ -5,11 +5,8 @@ from contextlib import aclosing
 from typing import ClassVar, cast
 
 from textual import work
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Static
 
 from engine.errors import UserError
 from engine.service import protocol as p
@@ -17,36 +14,29 @@ from engine.service.client import EngineEnded
 from tui.plot import short
 from tui.rate_curve import RateCurve
 from tui.sanitize import content
-from tui.screens.dialog import Dialog
+from tui.screens.dialog import CurveDialog
 from tui.session import Session
 from tui.widgets.chart import Chart
 from tui.widgets.pane import MUTED, Block
 
-_ABOUT = (
-    "A copy of the model takes a step at each rate, from far too small to far too large. Where its "
-    "loss stops falling fast stands the largest rate worth taking. The run itself stays as it is."
-)
 _DRAWS_A_SECOND = 4
 
 
-class FindRate(Dialog[float | None]):
+class FindRate(CurveDialog[float | None]):
     """Dismissed with the rate to take, or None. Closing it ends the test."""
 
+    TITLE = "Find a learning rate"
+    ABOUT = (
+        "A copy of the model takes a step at each rate, from far too small to far too large. Where "
+        "its loss stops falling fast stands the largest rate worth taking. The run itself stays as "
+        "it is."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "take", "Take the rate")]
 
     def __init__(self, session: Session) -> None:
-        super().__init__()
-        self._session = session
+        super().__init__(session)
         self._curve = RateCurve()
         self._stale = True
-
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box", classes="-tall") as box:
-            box.border_title = "Find a learning rate"
-            box.border_subtitle = "esc closes"
-            yield Static(Content(_ABOUT), classes="lead", markup=False)
-            yield Chart(id="curve")
-            yield Block(id="outcome")
 
     def on_mount(self) -> None:
         self.set_interval(1 / _DRAWS_A_SECOND, self._draw)

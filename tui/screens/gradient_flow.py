@@ -4,10 +4,7 @@ import asyncio
 import math
 
 from textual import work
-from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Static
 
 from engine.errors import UserError
 from engine.service import protocol as p
@@ -15,34 +12,23 @@ from engine.service.client import EngineEnded
 from tui.history import Series
 from tui.plot import ChartData, Curve, short
 from tui.sanitize import content
-from tui.screens.dialog import Dialog
-from tui.session import Session
+from tui.screens.dialog import CurveDialog
 from tui.widgets.chart import Chart
 from tui.widgets.pane import MUTED, Block
 
-_ABOUT = (
-    "How strongly the loss of a window's last prediction pulls at each token before it. Where the "
-    "curve falls to the left the gradient vanishes on its way back, and what was read that long "
-    "ago can teach the model nothing. The forget gates let it through: model.forget_bias."
-)
 _PAUSE = 1.0
 """Seconds between two questions."""
 
 
-class GradientFlow(Dialog[None]):
+class GradientFlow(CurveDialog[None]):
     """Asks about once a second while the weights change."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__()
-        self._session = session
-
-    def compose(self) -> ComposeResult:
-        with Vertical(id="box", classes="-tall") as box:
-            box.border_title = "The gradient on its way back"
-            box.border_subtitle = "esc closes"
-            yield Static(Content(_ABOUT), classes="lead", markup=False)
-            yield Chart(id="curve")
-            yield Block(id="outcome")
+    TITLE = "The gradient on its way back"
+    ABOUT = (
+        "How strongly the loss of a window's last prediction pulls at each token before it. Where "
+        "the curve falls to the left the gradient vanishes on its way back, and what was read that "
+        "long ago can teach the model nothing. The forget gates let it through: model.forget_bias."
+    )
 
     def on_mount(self) -> None:
         self._keep_asking()
