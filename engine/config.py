@@ -294,6 +294,19 @@ class TrainingConfig(Section, frozen=True):
             "always stands at a window's edge (Merity et al. 2018)."
         ),
     ] = False
+    candidates: (
+        Annotated[
+            int,
+            Meta(
+                ge=16,
+                le=1_000_000,
+                description="Sampled softmax (Jean et al. 2015): words each step compares its "
+                "targets with, the frequent ones always, the rare by turns; none takes the whole "
+                "vocabulary. Validation and generation always do.",
+            ),
+        ]
+        | None
+    ) = None
     steps: Annotated[int, Meta(ge=1, description="Finish after this many steps.")] | None = None
     epochs: (
         Annotated[

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from engine.config import ModelConfig, RegularisationConfig
 from engine.model.dropouts import drop_weights, drop_words, locked
+from engine.model.output import Candidates, exact_loss, sampled_loss
 
 LayerState = tuple[Tensor, Tensor]
 """(h, c) of a layer, each (1, batch, units)."""
@@ -102,9 +102,18 @@ class LSTMLanguageModel(nn.Module):
         features, state = self.features(tokens, state)
         return self.output(features), state
 
-    def loss(self, tokens: Tensor, targets: Tensor, state: CarriedState) -> WindowLoss:
-        """The loss of predicting targets (time, batch) from tokens (time, batch)."""
-        return self.loss_of_vectors(self.embed(tokens), targets, state)
+    def loss(
+        self,
+        tokens: Tensor,
+        targets: Tensor,
+        state: CarriedState,
+        candidates: Candidates | None = None,
+    ) -> WindowLoss:
+        """The loss of predicting targets (time, batch) from tokens (time, batch).
+
+        Over the whole vocabulary, or where there are candidates by `sampled_loss`.
+        """
+        return self.loss_of_vectors(self.embed(tokens), targets, state, candidates)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Word vectors (time, batch, embedding_size) as the first layer takes them."""
@@ -115,12 +124,22 @@ class LSTMLanguageModel(nn.Module):
             vectors = locked(vectors, off.input_dropout, self.random)
         return vectors
 
-    def loss_of_vectors(self, vectors: Tensor, targets: Tensor, state: CarriedState) -> WindowLoss:
+    def loss_of_vectors(
+        self,
+        vectors: Tensor,
+        targets: Tensor,
+        state: CarriedState,
+        candidates: Candidates | None = None,
+    ) -> WindowLoss:
         """As `loss`, from word vectors (time, batch, embedding_size)."""
         raw, state = self._last_layer(vectors, state)
         features = self._drop(raw, self.regularisation.output_dropout)
-        logits = self.output(self._project(features))
-        cross_entropy = functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        rows = self._project(features).flatten(0, 1)
+        weight, bias, aims = self.output.weight, self.output.bias, targets.flatten()
+        if candidates is None:
+            cross_entropy = exact_loss(rows, weight, bias, aims)
+        else:
+            cross_entropy = sampled_loss(rows, weight, bias, aims, candidates)
         penalty = self._penalty(raw, features) if self.training else None
         return WindowLoss(cross_entropy, penalty, state)
 

@@ -26,6 +26,7 @@ from engine.measures import perplexity
 from engine.model.lstm import LSTMLanguageModel, detached
 from engine.text.corpus import Corpus
 from engine.training.batches import BatchCursor
+from engine.training.candidates import CandidateSampler
 from engine.training.clipping import Clipped, clip, first_non_finite
 from engine.training.evaluation import total_loss
 from engine.training.norms import NormHistory
@@ -82,6 +83,10 @@ class Trainer:
             self.data_random if training.random_bptt else None,
         )
         self.carried = self.model.initial_state(training.batch_size)
+        self.candidates: CandidateSampler | None = None
+        counts = corpus.tokenizer.vocabulary.counts
+        if training.candidates is not None and training.candidates < len(counts):
+            self.candidates = CandidateSampler(counts, training.candidates, self.data_random)
 
         self.step = 0
         self.seconds = 0.0
@@ -197,7 +202,10 @@ class Trainer:
         self.model.train()
         self.optimiser.zero_grad()
         loss, penalty, carried = self.model.loss(
-            inputs.to(self.device), targets.to(self.device), self.carried
+            inputs.to(self.device),
+            targets.to(self.device),
+            self.carried,
+            None if self.candidates is None else self.candidates.draw(),
         )
         torch.autograd.backward(loss if penalty is None else loss + penalty)
         threshold = self._threshold()

@@ -37,6 +37,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "optimiser__momentum": 0.5,
         "schedule__name": "plateau",
         "clipping__mode": "layer",
+        "training__candidates": 16,
     },
     "nt-asgd": {
         "optimiser__name": "nt-asgd",

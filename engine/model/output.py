@@ -1,0 +1,161 @@
+"""The output layer's loss, its backward pass written out: exact, or against sampled words.
+
+Gradients are computed together with the loss, some rows of logits at a time, so that those of a
+whole window are never held, and are passed over while they lie in the processor's cache.
+"""
+
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+CHUNK = 1 << 23
+"""Logits held at a time; always those of one token at least."""
+_UNDERFLOW = 1e-30
+"""Of a probability below this the logarithm is taken from the logits."""
+
+
+class Candidates(NamedTuple):
+    """Words that stand for the whole vocabulary in `sampled_loss`."""
+
+    words: Tensor
+    """(candidates,) int64, all different."""
+    log_inclusion: Tensor
+    """(candidates,): the logarithm of the probability with which each is among them."""
+
+
+def exact_loss(features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy of targets (tokens,) over the whole vocabulary, nats per token.
+
+    From features (tokens, size), weight (vocabulary, size) and bias (vocabulary,).
+    """
+    if features.device.type != "cpu":
+        return functional.cross_entropy(functional.linear(features, weight, bias), targets)
+    return _apply(_ExactLoss, features, weight, bias, targets)
+
+
+def sampled_loss(
+    features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, candidates: Candidates
+) -> Tensor:
+    """As `exact_loss`, but each target is compared with itself and the candidates alone.
+
+    Importance sampling with candidates shared by all targets (Jean et al. 2015). A candidate's
+    share is divided by its inclusion probability (Horvitz & Thompson 1952), so that the sum over
+    the vocabulary is right on average, and the loss, its logarithm, a little low.
+    """
+    words, log_inclusion = (part.to(features.device) for part in candidates)
+    return _apply(_SampledLoss, features, weight, bias, targets, words, log_inclusion)
+
+
+def _apply(function: type[torch.autograd.Function], *inputs: Tensor) -> Tensor:
+    return cast(Tensor, function.apply(*inputs))  # type: ignore[no-untyped-call]
+
+
+class _ExactLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor
+    ) -> Tensor:
+        tokens, vocabulary = len(features), len(weight)
+        loss = features.new_zeros(())
+        features_grad = torch.empty_like(features)
+        weight_grad = weight.new_zeros(weight.shape[::-1])  # transposed, which is faster to sum
+        bias_grad = torch.zeros_like(bias)
+        transposed = weight.t().contiguous()
+        rows = -(-tokens // -(-tokens * vocabulary // CHUNK))
+        for begin in range(0, tokens, rows):
+            some, aims = features[begin : begin + rows], targets[begin : begin + rows]
+            logits = linear(some, weight, bias)
+            probabilities = torch.softmax(logits, 1, out=logits)
+            at_targets = torch.arange(len(aims)), aims
+            found = probabilities[at_targets]
+            loss += _surprisal(found, some, weight, bias, aims).sum()
+            probabilities[at_targets] = found - 1
+            features_grad[begin : begin + rows] = linear(probabilities, transposed)
+            weight_grad += linear(some.t(), probabilities.t())
+            bias_grad += probabilities.sum(0)
+        scale = 1 / tokens
+        grads = features_grad.mul_(scale), weight_grad.t() * scale, bias_grad.mul_(scale)
+        ctx.save_for_backward(*grads)
+        return loss * scale
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return *_scaled(ctx.saved_tensors, grad), None
+
+
+def _surprisal(
+    probabilities: Tensor, features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor
+) -> Tensor:
+    """Minus the logarithms of the targets' probabilities, also of those that have vanished."""
+    surprisal = -probabilities.log()
+    vanished = probabilities < _UNDERFLOW
+    if bool(vanished.any()):
+        logits = linear(features[vanished], weight, bias)
+        surprisal[vanished] = functional.cross_entropy(logits, targets[vanished], reduction="none")
+    return surprisal
+
+
+class _SampledLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        words: Tensor,
+        log_inclusion: Tensor,
+    ) -> Tensor:
+        tokens = len(features)
+        word_weight, target_weight = weight[words], weight[targets]
+        target_logits = (features * target_weight).sum(1) + bias[targets]
+        logits = linear(features, word_weight, bias[words] - log_inclusion)
+        # A candidate that is the target itself counts as the target, exactly.
+        place = torch.full((len(weight),), -1, device=words.device)
+        place[words] = torch.arange(len(words), device=words.device)
+        column = place[targets]
+        at_targets = torch.arange(tokens, device=words.device), column.clamp_min(0)
+        logits[at_targets] = logits[at_targets].masked_fill_(column >= 0, -torch.inf)
+        total = torch.logaddexp(torch.logsumexp(logits, 1), target_logits)
+        probabilities = logits.sub_(total[:, None]).exp_()
+        error = (target_logits - total).expm1()  # the target's probability less 1
+        features_grad = linear(probabilities, word_weight.t())
+        features_grad += error[:, None] * target_weight
+        weight_grad = torch.zeros_like(weight)
+        weight_grad[words] = torch.mm(probabilities.t(), features)
+        weight_grad.index_add_(0, targets, error[:, None] * features)
+        bias_grad = torch.zeros_like(bias)
+        bias_grad[words] = probabilities.sum(0)
+        bias_grad.index_add_(0, targets, error)
+        scale = 1 / tokens
+        ctx.save_for_backward(
+            features_grad.mul_(scale), weight_grad.mul_(scale), bias_grad.mul_(scale)
+        )
+        return (total - target_logits).mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return *_scaled(ctx.saved_tensors, grad), None, None, None
+
+
+def _scaled(grads: tuple[Tensor, ...], factor: Tensor) -> tuple[Tensor, ...]:
+    return grads if factor.item() == 1 else tuple(grad * factor for grad in grads)
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`functional.linear`, without a gradient, by oneDNN where it can.
+
+    torch itself takes MKL, which on processors that are not Intel's needs up to twice the time.
+    """
+    if inputs.dtype == torch.float32 and inputs.device.type == "cpu" and _HAS_ONEDNN:
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+        return product
+    return functional.linear(inputs, weight, bias)
+
+
+_HAS_ONEDNN = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")
