@@ -139,7 +139,9 @@ class Conductor:
         trainer, problem = None, corpus_problem
         if self._corpus is not None:
             trainer = Trainer(self.config, self._corpus, device)
-            torch.set_num_threads(pick_threads(self.config, trainer.model))
+            wanted = self.config.training.threads
+            saved = checkpoint.training.threads if checkpoint and not wanted else 0
+            torch.set_num_threads(saved or pick_threads(trainer))
             if checkpoint is not None:
                 try:
                     note = f"{note} {checkpoint.restore(trainer)}".strip()

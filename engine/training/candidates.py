@@ -7,8 +7,8 @@ import torch
 
 from engine.model.output import Candidates
 
-POWER = 0.75
-"""Of a word's count, to which its inclusion probability is proportional (Mikolov et al. 2013)."""
+POWER = 0.5
+"""Of a word's count, to which its inclusion probability is proportional."""
 
 
 class CandidateSampler:

@@ -1,14 +1,17 @@
 """Where and how wide a run computes."""
 
+import math
 import os
+import time
 
 import torch
 
-from engine.config import RunConfig
-from engine.model.lstm import LSTMLanguageModel
+from engine.training.trainer import Trainer
 
 SMALL_STEP = 2e8
 """Floating-point operations of a step below which a second thread costs more than it brings."""
+LONG_STEP = 1.0
+"""Seconds of a step that is worth every core, and too long to be tried out."""
 
 
 def pick_device() -> torch.device:
@@ -20,14 +23,29 @@ def pick_device() -> torch.device:
     return torch.device("cpu")
 
 
-def pick_threads(config: RunConfig, model: LSTMLanguageModel) -> int:
-    """The number asked for; else one for each core, and one alone for a tiny model."""
-    training = config.training
+def pick_threads(trainer: Trainer) -> int:
+    """The number asked for; else one alone for a tiny model, else what a trial shows to be faster:
+    one thread, or one for each core, which is much slower beside another busy process.
+    """
+    training = trainer.config.training
     if training.threads:
         return training.threads
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     operations = 6 * parameters * training.batch_size * training.bptt
-    return 1 if operations < SMALL_STEP else _cores()
+    cores = _cores()
+    if operations < SMALL_STEP or cores == 1:
+        return 1
+    if trainer.device.type != "cpu":
+        return cores
+    best = dict.fromkeys((cores, 1), math.inf)
+    for threads in (*best, *best, *best):
+        torch.set_num_threads(threads)
+        began = time.perf_counter()
+        trainer.rehearse()
+        best[threads] = min(best[threads], time.perf_counter() - began)
+        if best[cores] > LONG_STEP:
+            return cores
+    return min(best, key=lambda threads: best[threads])
 
 
 def _cores() -> int:

@@ -358,6 +358,23 @@ class Trainer:
         self.data_random.set_state(random)
         return window
 
+    def rehearse(self) -> None:
+        """Compute a loss and its gradient as a step does, and leave everything as it was."""
+        dropout = self.dropout_random.get_state()
+        data = self.data_random.get_state()
+        self.model.train()
+        inputs, targets = self.next_window()
+        loss, _, _ = self.model.loss(
+            inputs.to(self.device),
+            targets.to(self.device),
+            self.model.initial_state(self.cursor.batch_size),
+            None if self.candidates is None else self.candidates.draw(),
+        )
+        torch.autograd.backward(loss)
+        self.optimiser.zero_grad()
+        self.dropout_random.set_state(dropout)
+        self.data_random.set_state(data)
+
     def rest(self) -> None:
         """To be called when something else than training comes: the rate shown leaves it out."""
         self._throughput.rest()

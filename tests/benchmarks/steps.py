@@ -72,7 +72,7 @@ def seconds(steps: Iterator[float | None], count: int) -> tuple[float, float]:
 def trainer(name: str, corpus: Corpus) -> Trainer:
     config = replace(preset(name), {"corpus.source": corpus.summary.source})
     made = Trainer(config, corpus, pick_device())
-    torch.set_num_threads(pick_threads(config, made.model))
+    torch.set_num_threads(pick_threads(made))
     return made
 
 

@@ -90,7 +90,7 @@ def _loss_chart(history: History, status: Status | None, *, log: bool) -> ChartD
         title=f"loss, nats/{unit}",
         steps=_steps(history, status),
         curves=(
-            Curve(history.loss, "each step", "raw", "stippled"),
+            Curve(history.loss, _each_step(status), "raw", "stippled"),
             Curve(history.smoothed_loss, "smoothed"),
         ),
         points=Points(
@@ -102,6 +102,12 @@ def _loss_chart(history: History, status: Status | None, *, log: bool) -> ChartD
         log_y=log,
         empty="Training and validation loss by step: press space to start.",
     )
+
+
+def _each_step(status: Status | None) -> str:
+    """What a step's loss is: against sampled words it is an estimate, a little low."""
+    sampled = status is not None and status.config.training.candidates is not None
+    return "each step, sampled" if sampled else "each step"
 
 
 def _norms_chart(history: History, status: Status | None) -> ChartData:
