@@ -422,6 +422,19 @@ PRESETS: Mapping[str, Preset] = {
             training=TrainingConfig(batch_size=32, bptt=32, evaluate_every=500),
         ),
     ),
+    "shakespeare-char": Preset(
+        "Tiny Shakespeare, or any text of a megabyte, character by character, in three minutes.",
+        RunConfig(
+            preset="shakespeare-char",
+            corpus=CorpusConfig(tokenizer="character", valid_fraction=0.1, test_fraction=0),
+            model=ModelConfig(embedding_size=64, hidden_size=256, tied=False),
+            regularisation=RegularisationConfig(input_dropout=0.05, output_dropout=0.25),
+            optimiser=OptimiserConfig(learning_rate=0.005),
+            schedule=ScheduleConfig(name="linear"),
+            clipping=ClippingConfig(threshold=1.0),
+            training=TrainingConfig(batch_size=32, bptt=64, minutes=3, evaluate_every=1000),
+        ),
+    ),
     "ptb-small": Preset(
         "Two layers of 200 units on Penn Treebank: an honest baseline in minutes. Without dropout "
         "Zaremba et al. 2014 reach 120.7 validation, 114.5 test perplexity at this size.",

@@ -77,8 +77,8 @@ class _ExactLoss(torch.autograd.Function):
             weight_grad += linear(some.t(), probabilities.t())
             bias_grad += probabilities.sum(0)
         scale = 1 / tokens
-        grads = features_grad.mul_(scale), weight_grad.t() * scale, bias_grad.mul_(scale)
-        ctx.save_for_backward(*grads)
+        grad = torch.mul(weight_grad.t(), scale, out=torch.empty_like(weight))
+        ctx.save_for_backward(features_grad.mul_(scale), grad, bias_grad.mul_(scale))
         return loss * scale
 
     @staticmethod

@@ -1,12 +1,13 @@
 """What a training step costs: this trainer, everything of each step measured and written, beside
 
 - `bare`: the same steps with nothing recorded but the loss;
-- `reference`: the plain PyTorch loop of tests.benchmarks.reference_loop, in the sizes of ptb-small.
+- `reference`: the plain PyTorch loop of engine.bench.reference_loop, in the sizes of ptb-small.
 
     python -m tests.benchmarks.steps CORPUS [--against bare] [--blocks 15] [--steps 20]
+                                            [--candidates N]
 
-Blocks of steps alternate; the ratio of their times is given in the median of the pairs, with the
-least and the greatest.
+Without candidates all do the same mathematics. Blocks of steps alternate; the ratio of their times
+is given in the median of the pairs, with the least and the greatest.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from engine.service.record import Record
 from engine.text.corpus import Corpus, open_corpus
 from engine.training.device import pick_device, pick_threads
 from engine.training.trainer import Trainer
-from tests.benchmarks.reference_loop import reference_steps
+from engine.bench.reference_loop import ReferenceLoop
 
 CORES = os.cpu_count() or 1
 PRESET = "ptb-small"
@@ -51,7 +52,8 @@ def bare(trainer: Trainer) -> Iterator[float]:
     while True:
         inputs, targets = cursor.next()
         optimiser.zero_grad()
-        loss, _, state = model.loss(inputs, targets, state)
+        drawn = None if trainer.candidates is None else trainer.candidates.draw()
+        loss, _, state = model.loss(inputs, targets, state, drawn)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(parameters, trainer.clip_threshold)
         optimiser.step()
@@ -69,8 +71,9 @@ def seconds(steps: Iterator[float | None], count: int) -> tuple[float, float]:
     return time.perf_counter() - began, loss
 
 
-def trainer(name: str, corpus: Corpus) -> Trainer:
-    config = replace(preset(name), {"corpus.source": corpus.summary.source})
+def trainer(corpus: Corpus, candidates: int | None) -> Trainer:
+    changes = {"corpus.source": corpus.summary.source, "training.candidates": candidates}
+    config = replace(preset(PRESET), changes)
     made = Trainer(config, corpus, pick_device())
     torch.set_num_threads(pick_threads(made))
     return made
@@ -80,6 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--against", choices=("bare", "reference"), default="bare")
+    parser.add_argument("--candidates", type=int)
     parser.add_argument("--blocks", type=int, default=15)
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args()
@@ -88,13 +92,13 @@ def main() -> None:
     corpus = open_corpus(config.corpus)
     with tempfile.TemporaryDirectory() as folder:
         record = Record(Path(folder), lambda events: None)
-        full = recorded(trainer(PRESET, corpus), record)
+        full = recorded(trainer(corpus, options.candidates), record)
         plain: Iterator[float | None]
         if options.against == "bare":
-            plain = bare(trainer(PRESET, corpus))
+            plain = bare(trainer(corpus, options.candidates))
         else:
             vocabulary = len(corpus.tokenizer.vocabulary)
-            plain = reference_steps(corpus.splits["train"], vocabulary)
+            plain = ReferenceLoop(corpus.splits["train"], vocabulary).steps()
         _, loss = seconds(full, 3)
         _, bare_loss = seconds(plain, 3)
         if options.against == "bare":
@@ -108,7 +112,10 @@ def main() -> None:
         record.close()
     ratios = [spent / alone for spent, alone in pairs]
     beside = 1000 * statistics.median(alone for _, alone in pairs) / options.steps
-    print(f"{platform.machine()}, {CORES} cores, torch {torch.__version__}, {PRESET}")
+    words = f"{len(corpus.tokenizer.vocabulary):,} words"
+    threads = f"{torch.get_num_threads()} threads"
+    print(f"{platform.machine()}, {CORES} cores, {threads}, torch {torch.__version__}")
+    print(f"{PRESET}, {words}, candidates: {options.candidates}")
     print(f"{options.against}: {beside:.1f} ms a step")
     print(
         f"everything recorded: {statistics.median(ratios):.3f} of that in the median, "
