@@ -9,9 +9,11 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import numpy as np
@@ -21,9 +23,13 @@ from engine.config import CorpusConfig
 from engine.errors import UserError
 from engine.events import CorpusSummary, Progress
 from engine.text import store
+from engine.text.ahead import ahead
+from engine.text.numbered import NumberedText, TooMany
 from engine.text.reading import Source, read_chunks, read_text, resolve
+from engine.text.scans import Scan, file_states, recall, remember
 from engine.text.splitting import divide
-from engine.text.tokenizer import Tokenizer, learn_tokenizer
+from engine.text.store import Encoded
+from engine.text.tokenizer import Tokenizer, learn_tokenizer, word_rules
 
 FORMAT = 1
 """To be raised when the same text and configuration would be encoded differently."""
@@ -80,22 +86,23 @@ def open_corpus(
     the source can't be read, isn't text or is too little, or where the cache can't be written.
     """
     source = resolve(config.source)
-    scans = _scan(source, progress)
+    cache = cache or _default_cache()
+    scans = _scan(source, cache, progress)
     fingerprint = _fingerprint(config, scans)
-    folder = (cache or _default_cache()) / "corpora" / fingerprint
+    folder = cache / "corpora" / fingerprint
 
     stored = store.find(folder)
     cached = stored is not None
     if stored is None:
         try:
             with store.new_folder(folder) as new:
-                _encode(config, source, scans, new, progress)
+                tokenizer = _encode(config, source, scans, new, progress)
         except OSError as error:
             raise UserError(
                 f"Can't write the encoded corpus below {folder.parent} ({error.strerror}): make "
                 f"room, or name another folder in LSTM_TUI_CACHE."
             ) from None
-        stored = store.find(folder)
+        stored = store.find(folder, tokenizer)
         if stored is None:
             raise UserError(f"The encoded corpus in {folder} can't be read back: try again.")
     else:
@@ -152,42 +159,49 @@ def encode_source(
 # --- the first reading ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Scan:
-    """What the first reading finds out about a split's text."""
+def _scan(source: Source, cache: Path, progress: Report) -> dict[str, Scan]:
+    """What is known about the text of each split, else found out."""
+    files = file_states(source)
+    known = files and recall(cache, files)
+    if known:
+        return known
+    scans = _read(source, progress)
+    if files and files == file_states(source):
+        remember(cache, files, scans)
+    return scans
 
-    bytes: int
-    characters: int
-    lines: int
-    digest: str
 
-
-def _scan(source: Source, progress: Report) -> dict[str, _Scan]:
+def _read(source: Source, progress: Report) -> dict[str, Scan]:
     """Read all there is, which also shows that all of it is text."""
     sizes = {split: sum(part.size for part in parts) for split, parts in source.splits.items()}
     ticker = _Ticker(progress, "reading", sum(sizes.values()), "bytes")
-    scans: dict[str, _Scan] = {}
+    scans: dict[str, Scan] = {}
     for split, parts in source.splits.items():
-        size = characters = lines = 0
+        read = size = characters = lines = 0
         digest = hashlib.blake2b(digest_size=16)
         blank = ended = True
-        for text in read_text(parts, ticker.at):
-            data = text.encode()
+
+        def tell(used: int) -> None:
+            nonlocal read
+            read = used
+
+        for text, data in ahead((text, text.encode()) for text in read_text(parts, tell)):
+            ticker.at(read)
             digest.update(data)
             size += len(data)
             characters += len(text)
-            lines += text.count("\n")
+            lines += data.count(b"\n")
             blank = blank and text.isspace()
             ended = text.endswith("\n")
         if split == "train" and blank:
             raise UserError(f"{source.name} is empty: there is no text in it to learn from.")
-        scans[split] = _Scan(size, characters, lines + (not ended), digest.hexdigest())
+        scans[split] = Scan(size, characters, lines + (not ended), digest.hexdigest())
         ticker.begin_at(sizes[split])
     ticker.end()
     return scans
 
 
-def _fingerprint(config: CorpusConfig, scans: dict[str, _Scan]) -> str:
+def _fingerprint(config: CorpusConfig, scans: dict[str, Scan]) -> str:
     settings = msgspec.structs.asdict(config)
     del settings["source"]
     texts = {split: scan.digest for split, scan in scans.items()}
@@ -200,31 +214,64 @@ def _default_cache() -> Path:
     return Path(named or platformdirs.user_cache_dir("lstm-tui", appauthor=False))
 
 
-# --- the second and third ---------------------------------------------------------------------
+# --- the second ---------------------------------------------------------------------------------
 
 
 def _encode(
-    config: CorpusConfig, source: Source, scans: dict[str, _Scan], folder: Path, progress: Report
-) -> None:
+    config: CorpusConfig, source: Source, scans: dict[str, Scan], folder: Path, progress: Report
+) -> Tokenizer:
     """Learn the tokenizer and write the encoded corpus into `folder`. Raises OSError."""
     shares = _shares(config, source)
-    training = round(scans["train"].characters * (1 - sum(shares.values())))
     everything = sum(scan.characters for scan in scans.values())
+    counting = _Ticker(progress, "counting", everything, "characters")
+    encoding = _Ticker(progress, "encoding", everything, "characters")
+
+    def texts() -> Iterator[tuple[str, str]]:
+        return _texts(source, scans, shares)
+
+    with tempfile.TemporaryFile(dir=folder) as scratch:
+        tokenizer, encoded = _learn(config, texts, scratch, counting.at)
+        counting.end()
+        tokens = store.write(folder, tokenizer, _told(encoded, encoding.at))
+    encoding.end()
+    if "train" not in tokens:
+        raise UserError(f"{source.name} is too little text: there must be at least two tokens.")
+    return tokenizer
+
+
+def _learn(
+    config: CorpusConfig,
+    texts: Callable[[], Iterator[tuple[str, str]]],
+    scratch: BinaryIO,
+    tell: Callable[[int], None],
+) -> tuple[Tokenizer, Iterator[Encoded]]:
+    """The tokenizer of the training text, and all of the text in its ids. `texts` reads it anew,
+    `scratch` is an empty file, `tell` is given the characters learnt from."""
+    if rules := word_rules(config):
+        with suppress(TooMany):
+            return NumberedText(rules, texts(), scratch, tell).learn(config)
 
     def training_text() -> Iterator[str]:
-        ticker = _Ticker(progress, "counting", training, "characters")
-        for split, text in _texts(source, scans, shares, ticker.at):
+        done = 0
+        for split, text in texts():
             if split != "train":
                 break
             yield text
-        ticker.end()
+            done += len(text)
+            tell(done)
 
     tokenizer = learn_tokenizer(config, training_text)
-    ticker = _Ticker(progress, "encoding", everything, "characters")
-    tokens = store.write(folder, tokenizer, _texts(source, scans, shares, ticker.at))
-    ticker.end()
-    if "train" not in tokens:
-        raise UserError(f"{source.name} is too little text: there must be at least two tokens.")
+    encoded = (Encoded(split, tokenizer.encode(text), len(text)) for split, text in texts())
+    return tokenizer, encoded
+
+
+def _told(encoded: Iterable[Encoded], tell: Callable[[int], None]) -> Iterator[Encoded]:
+    """The same; `tell` is given the characters so far."""
+    characters = 0
+    for stretch in encoded:
+        yield stretch
+        characters += stretch.characters
+        tell(characters)
 
 
 def _shares(config: CorpusConfig, source: Source) -> dict[str, float]:
@@ -235,30 +282,23 @@ def _shares(config: CorpusConfig, source: Source) -> dict[str, float]:
 
 
 def _texts(
-    source: Source,
-    scans: dict[str, _Scan],
-    shares: dict[str, float],
-    tell: Callable[[int], None],
+    source: Source, scans: dict[str, Scan], shares: dict[str, float]
 ) -> Iterator[tuple[str, str]]:
-    """(split, chunk) of the whole corpus, first all of "train". `tell` is given the characters so
-    far. Raises UserError where a file isn't what it was at the first reading."""
-    told = 0
+    """(split, chunk) of the whole corpus, first all of "train". Raises UserError where a file
+    isn't what it was at the first reading."""
     for given, parts in source.splits.items():
         characters = 0
-        chunks = read_chunks(parts)
         for split, text in divide(
-            given, chunks, scans[given].characters, shares if given == "train" else {}
+            given, read_chunks(parts), scans[given].characters, shares if given == "train" else {}
         ):
             yield split, text
             characters += len(text)
-            tell(told + characters)
         if characters != scans[given].characters:
             raise UserError(f"{source.name} changed while it was being read: open it again.")
-        told += characters
 
 
 def _summary(
-    source: Source, scans: dict[str, _Scan], stored: store.Stored, cached: bool
+    source: Source, scans: dict[str, Scan], stored: store.Stored, cached: bool
 ) -> CorpusSummary:
     vocabulary = stored.tokenizer.vocabulary
     tokens = {split: len(ids) for split, ids in stored.splits.items()}

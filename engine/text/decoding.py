@@ -26,12 +26,15 @@ def decode(blocks: Iterable[bytes], name: str) -> Iterator[str]:
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     decoder: codecs.IncrementalDecoder = codecs.getincrementaldecoder("utf-8")()
     encoding, offset = "utf-8", 0
+    plain = True
     for block in blocks:
         if offset == 0:
             mark, encoding = _mark(block)
             decoder = codecs.getincrementaldecoder(encoding)()
             block, offset = block[len(mark) :], len(mark)
-        yield newlines.decode(_decode_block(decoder, block, offset, encoding, name))
+        text = _decode_block(decoder, block, offset, encoding, name)
+        plain = plain and b"\r" not in block  # most often, and then there is nothing to translate
+        yield text if plain else newlines.decode(text)
         offset += len(block)
     yield newlines.decode(_decode_block(decoder, b"", offset, encoding, name, final=True), True)
 
@@ -59,7 +62,8 @@ def _decode_block(
     except UnicodeDecodeError as error:
         _refuse_nul(error.object[: error.start].decode(encoding), begin, encoding, name)
         raise UserError(_explain(error, begin, encoding, name)) from None
-    _refuse_nul(text, begin, encoding, name)
+    if b"\0" in block:
+        _refuse_nul(text, begin, encoding, name)
     return text
 
 

@@ -43,6 +43,11 @@ class TextFile:
         """Bytes on the disk."""
         return _tried(self.path, lambda: self.path.stat().st_size)
 
+    def stat(self) -> os.stat_result:
+        """Its state, asked of the open file: a network file system then asks its server."""
+        with _tried(self.path, lambda: self.path.open("rb")) as file:
+            return os.fstat(file.fileno())
+
     def read(self, tell: Callable[[int], None]) -> Iterator[str]:
         """The decoded text, in pieces of any length. `tell` is given the bytes of the file used
         so far. Raises UserError where the file can't be read or isn't text."""

@@ -9,11 +9,11 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -27,6 +27,8 @@ LEAST_TOKENS = 2
 """In a split: something to predict, and something to predict it from."""
 LARGEST = 4 * 1024**3
 """Bytes of all encoded corpora together; the newest may be larger."""
+BLOCK = 1 << 18
+"""Ids read at once."""
 _NEW = ".new-"
 _JUST_MADE = 10.0
 """Seconds within which the process that made a temporary folder may not hold it yet."""
@@ -55,43 +57,65 @@ def smallest_type(vocabulary: int) -> Literal["uint16", "uint32"]:
     return "uint16" if vocabulary <= 1 << 16 else "uint32"
 
 
-def find(folder: Path) -> Stored | None:
-    """What `folder` holds, mapped into memory; None where that is nothing or damaged."""
+def find(folder: Path, tokenizer: Tokenizer | None = None) -> Stored | None:
+    """What `folder` holds, mapped into memory; None where that is nothing or damaged. `tokenizer`
+    is the one in it, where that is known."""
     try:
         manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
-        tokenizer = load_tokenizer(folder / "tokenizer.json")
+        tokenizer = tokenizer or load_tokenizer(folder / "tokenizer.json")
         splits: dict[str, np.ndarray] = {
             split: np.memmap(_ids_file(folder, split), manifest.dtype, "r")
             for split in SPLITS
             if split in manifest.tokens
         }
+        sound = (
+            "train" in splits
+            and manifest.tokens == {split: len(ids) for split, ids in splits.items()}
+            and manifest.unknown.keys() == manifest.characters.keys() == manifest.tokens.keys()
+            and all(
+                _greatest(_ids_file(folder, split), manifest.dtype) < len(tokenizer.vocabulary)
+                for split in splits
+            )
+        )
     except (OSError, ValueError, msgspec.MsgspecError, UserError):
         return None
-    sound = (
-        "train" in splits
-        and manifest.tokens == {split: len(ids) for split, ids in splits.items()}
-        and manifest.unknown.keys() == manifest.characters.keys() == manifest.tokens.keys()
-        and all(int(ids.max()) < len(tokenizer.vocabulary) for ids in splits.values())
-    )
     if not sound:
         return None
     return Stored(tokenizer, splits, manifest.unknown, manifest.characters)
 
 
-def write(folder: Path, tokenizer: Tokenizer, texts: Iterator[tuple[str, str]]) -> dict[str, int]:
-    """Encode `texts`, (split, chunk) after (split, chunk), into the existing `folder` and return
-    the tokens of each split. One of fewer than LEAST_TOKENS is left out. Raises OSError."""
+def _greatest(path: Path, dtype: str) -> int:
+    """The greatest id of a file. It is read, not mapped, so that it doesn't count as memory."""
+    greatest = 0
+    with path.open("rb") as file:
+        while len(ids := np.fromfile(file, dtype, BLOCK)):
+            greatest = max(greatest, int(ids.max()))
+    return greatest
+
+
+class Encoded(NamedTuple):
+    """The ids of a stretch of text: 1-D, of any integer type."""
+
+    split: str
+    ids: np.ndarray
+    characters: int
+
+
+def write(folder: Path, tokenizer: Tokenizer, texts: Iterable[Encoded]) -> dict[str, int]:
+    """Write `texts`, stretch after stretch, into the existing `folder` and return the tokens of
+    each split. One of fewer than LEAST_TOKENS is left out. Raises OSError."""
     dtype = smallest_type(len(tokenizer.vocabulary))
     tokens: dict[str, int] = {}
     unknown: dict[str, int] = {}
     characters: dict[str, int] = {}
-    for split, text in texts:
-        ids = tokenizer.encode(text)
+    for split, ids, length in texts:
+        ids = ids.astype(dtype)
         with _ids_file(folder, split).open("ab") as file:
-            file.write(ids.astype(dtype).tobytes())
+            file.write(ids.data)
         tokens[split] = tokens.get(split, 0) + len(ids)
-        unknown[split] = unknown.get(split, 0) + int((ids == tokenizer.vocabulary.unknown).sum())
-        characters[split] = characters.get(split, 0) + len(text)
+        unknowns = int(np.count_nonzero(ids == tokenizer.vocabulary.unknown))
+        unknown[split] = unknown.get(split, 0) + unknowns
+        characters[split] = characters.get(split, 0) + length
     for split in [split for split, count in tokens.items() if count < LEAST_TOKENS]:
         _ids_file(folder, split).unlink()
         del tokens[split], unknown[split], characters[split]

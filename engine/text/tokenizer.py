@@ -1,6 +1,7 @@
 """What a tokenizer is, learning one from a corpus, and loading one that was saved."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -49,29 +50,53 @@ class Tokenizer(Protocol):
         """Write it as JSON. Raises OSError."""
 
 
-def learn_tokenizer(config: CorpusConfig, texts: Callable[[], Iterator[str]]) -> Tokenizer:
-    """The tokenizer `config` describes, its vocabulary that of the text which each call of `texts`
-    reads anew, in chunks. Raises UserError where the vocabulary is too small for sub-words."""
+@dataclass(frozen=True)
+class WordRules:
+    """How a text becomes words none of which crosses a blank or a line end, so that the words of a
+    prepared text are those of its parts between blanks."""
+
+    prepare: Callable[[str], str]
+    split: Callable[[str], list[str]]
+    tokenizer: Callable[[Vocabulary], Tokenizer]
+
+    def learn(
+        self, config: CorpusConfig, stretches: Iterable[list[str] | dict[str, int]]
+    ) -> Tokenizer:
+        """The tokenizer that knows these words, or words with their counts."""
+        return self.tokenizer(_learn_vocabulary(config, stretches, words.SPECIALS))
+
+
+def word_rules(config: CorpusConfig) -> WordRules | None:
+    """None where tokens aren't words."""
     lowercase, punctuation = config.lowercase, config.punctuation
     match config.tokenizer:
         case "word":
-            tokens = (WordTokenizer.split(text, lowercase, punctuation) for text in texts())
-            vocabulary = _learn_vocabulary(config, tokens, words.SPECIALS)
-            return WordTokenizer(vocabulary, lowercase, punctuation)
+            return WordRules(
+                words.without_blank_lines,
+                lambda text: WordTokenizer.split(text, lowercase, punctuation),
+                lambda vocabulary: WordTokenizer(vocabulary, lowercase, punctuation),
+            )
         case "whitespace":
-            tokens = (WhitespaceTokenizer.split(text) for text in texts())
-            return WhitespaceTokenizer(_learn_vocabulary(config, tokens, words.SPECIALS))
-        case "character":
-            counts = map(count_characters, texts())
-            return CharacterTokenizer(_learn_vocabulary(config, counts, characters.SPECIALS))
-        case "subword":
-            least = len(LETTERS) + 1
-            if config.max_vocabulary < least:
-                raise UserError(
-                    f"corpus.max_vocabulary is {config.max_vocabulary}, but sub-words need at "
-                    f"least {least}: one for each byte, and <unk>."
-                )
-            return learn_pieces(texts, config.max_vocabulary)
+            return WordRules(lambda text: text, WhitespaceTokenizer.split, WhitespaceTokenizer)
+        case _:
+            return None
+
+
+def learn_tokenizer(config: CorpusConfig, texts: Callable[[], Iterator[str]]) -> Tokenizer:
+    """The tokenizer `config` describes, its vocabulary that of the text which each call of `texts`
+    reads anew, in chunks. Raises UserError where the vocabulary is too small for sub-words."""
+    if rules := word_rules(config):
+        return rules.learn(config, map(rules.split, texts()))
+    if config.tokenizer == "character":
+        counts = map(count_characters, texts())
+        return CharacterTokenizer(_learn_vocabulary(config, counts, characters.SPECIALS))
+    least = len(LETTERS) + 1
+    if config.max_vocabulary < least:
+        raise UserError(
+            f"corpus.max_vocabulary is {config.max_vocabulary}, but sub-words need at least "
+            f"{least}: one for each byte, and <unk>."
+        )
+    return learn_pieces(texts, config.max_vocabulary)
 
 
 def _learn_vocabulary(

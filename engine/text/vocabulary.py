@@ -2,8 +2,10 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
+
+import numpy as np
 
 UNKNOWN = "<unk>"
 END_OF_SENTENCE = "<eos>"
@@ -15,6 +17,13 @@ MAX_DISTINCT = 2_000_000
 """Different tokens counted before the rarest are forgotten."""
 SUGGEST_AMONG = 20_000
 """Close spellings are looked for among the most frequent tokens: difflib is slow."""
+
+
+class _Ids(dict[str, int]):
+    """Ids by token; any other string has the id of `<unk>`."""
+
+    def __missing__(self, token: str) -> int:
+        return self[UNKNOWN]
 
 
 class Vocabulary:
@@ -30,9 +39,9 @@ class Vocabulary:
             raise ValueError(f"{len(self.tokens)} tokens have {len(self.counts)} counts")
         if len(self.tokens) > MAX_TOKENS:
             raise ValueError(f"it has {len(self.tokens)} tokens, more than {MAX_TOKENS}")
-        if any(not 0 <= count < 1 << 63 for count in self.counts):
+        if self.counts and not 0 <= min(self.counts) <= max(self.counts) < 1 << 63:
             raise ValueError("it has a count that is negative or beyond 64 bits")
-        self._ids = {token: index for index, token in enumerate(self.tokens)}
+        self._ids = _Ids(zip(self.tokens, range(len(self.tokens)), strict=True))
         if len(self._ids) != len(self.tokens):
             raise ValueError("it has a token twice")
         if UNKNOWN not in self._ids:
@@ -48,6 +57,10 @@ class Vocabulary:
     def id(self, token: str) -> int | None:
         """The id of `token`, or None where it isn't known."""
         return self._ids.get(token)
+
+    def encode(self, tokens: Collection[str]) -> np.ndarray:
+        """The ids of `tokens`, int64, 1-D; unknown ones have that of `<unk>`."""
+        return np.fromiter(map(self._ids.__getitem__, tokens), np.int64, len(tokens))
 
     def suggest(self, token: str, n: int = 3) -> list[str]:
         """Up to `n` known tokens spelt nearly as `token`, the closest first."""
@@ -92,21 +105,19 @@ class TokenCounter:
         them with the `specials`, which are always in and have their places by count. Equally
         frequent ones stand in the order of first appearance. What is left out counts as `<unk>`.
         """
-        counts = dict(self._counts)
-        special = {token: counts.pop(token, 0) for token in specials}
-        ranked = sorted(counts, key=counts.__getitem__, reverse=True)
-        kept = {
-            token
-            for token in ranked[: max(0, max_tokens - len(special))]
-            if counts[token] >= min_count
-        }
-        left_out = sum(count for token, count in counts.items() if token not in kept)
-        special[UNKNOWN] += self._unknown + left_out
-        entries = [
-            (token, special.get(token, count))
-            for token, count in self._counts.items()
-            if token in kept or token in special
-        ]
-        entries += [entry for entry in special.items() if entry[0] not in self._counts]
-        entries.sort(key=lambda entry: entry[1], reverse=True)
-        return Vocabulary([token for token, _ in entries], [count for _, count in entries])
+        tokens = [*self._counts, *(token for token in specials if token not in self._counts)]
+        counts = np.zeros(len(tokens), np.int64)
+        counts[: len(self._counts)] = list(self._counts.values())
+        special = np.zeros(len(tokens), bool)
+        special[[tokens.index(token) for token in specials]] = True
+
+        others = np.flatnonzero(~special)
+        ranked = others[np.argsort(-counts[others], kind="stable")]
+        kept = ranked[: max(0, max_tokens - len(specials))]
+        kept = kept[counts[kept] >= min_count]
+        left_out = counts[others].sum() - counts[kept].sum()
+        counts[tokens.index(UNKNOWN)] += self._unknown + left_out
+
+        entries = np.sort(np.append(kept, np.flatnonzero(special)))
+        entries = entries[np.argsort(-counts[entries], kind="stable")]
+        return Vocabulary([tokens[index] for index in entries.tolist()], counts[entries].tolist())

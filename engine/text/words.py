@@ -17,21 +17,6 @@ from engine.text.vocabulary import END_OF_SENTENCE, MAX_TOKEN, UNKNOWN, Vocabula
 SPECIALS = (UNKNOWN, END_OF_SENTENCE)
 
 
-class _Ids(dict[str, int]):
-    """Ids by token; any other string has the id of `<unk>`."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        super().__init__((token, index) for index, token in enumerate(vocabulary.tokens))
-        self._unknown = vocabulary.unknown
-
-    def __missing__(self, token: str) -> int:
-        return self._unknown
-
-
-def _encode(ids: _Ids, tokens: list[str]) -> np.ndarray:
-    return np.fromiter(map(ids.__getitem__, tokens), np.int64, len(tokens))
-
-
 # --- pre-tokenised text -----------------------------------------------------------------------
 
 
@@ -51,7 +36,6 @@ class WhitespaceTokenizer:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
-        self._ids = _Ids(vocabulary)
 
     @property
     def rules(self) -> str:
@@ -66,7 +50,7 @@ class WhitespaceTokenizer:
         return self.split(text)
 
     def encode(self, text: str) -> np.ndarray:
-        return _encode(self._ids, self.split(text))
+        return self.vocabulary.encode(self.split(text))
 
     def decode(self, ids: Iterable[int]) -> str:
         return "".join(map(self.streaming_decoder(), ids))
@@ -126,7 +110,6 @@ class WordTokenizer:
         self.vocabulary = vocabulary
         self.lowercase = lowercase
         self.punctuation: Punctuation = punctuation
-        self._ids = _Ids(vocabulary)
 
     @property
     def rules(self) -> str:
@@ -139,14 +122,14 @@ class WordTokenizer:
         """The tokens of `text`, whether known or not."""
         if lowercase:
             text = text.lower()
-        text = _BLANK_LINES.sub("\n\n", text).replace("\n", END_OF_SENTENCE)
+        text = without_blank_lines(text).replace("\n", END_OF_SENTENCE)
         return _pattern(punctuation).findall(text)
 
     def tokens(self, text: str) -> list[str]:
         return self.split(text, self.lowercase, self.punctuation)
 
     def encode(self, text: str) -> np.ndarray:
-        return _encode(self._ids, self.tokens(text))
+        return self.vocabulary.encode(self.tokens(text))
 
     def decode(self, ids: Iterable[int]) -> str:
         return "".join(map(self.streaming_decoder(), ids))
@@ -173,6 +156,11 @@ class WordTokenizer:
         vocabulary = self.vocabulary
         saved = SavedWord(vocabulary.tokens, vocabulary.counts, self.lowercase, self.punctuation)
         path.write_bytes(msgspec.json.encode(saved))
+
+
+def without_blank_lines(text: str) -> str:
+    """The text with only the first of blank lines in a row, which then is empty."""
+    return _BLANK_LINES.sub("\n\n", text)
 
 
 @cache

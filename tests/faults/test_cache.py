@@ -20,7 +20,7 @@ import os, signal, sys
 from pathlib import Path
 from engine.config import CorpusConfig
 from engine.text import corpus
-corpus.learn_tokenizer = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+corpus._learn = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 corpus.open_corpus(CorpusConfig(source=sys.argv[1]), cache=Path(sys.argv[2]))
 """
 

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,6 +16,7 @@ from engine.config import CorpusConfig, preset
 from engine.errors import UserError
 from engine.events import Progress
 from engine.text import corpus as corpus_module
+from engine.text import scans
 from engine.text.corpus import Corpus, encode_source, open_corpus
 from engine.text.splitting import divide
 
@@ -237,13 +239,107 @@ def test_the_second_opening_finds_the_first(
 ) -> None:
     path = write(tmp_path / "a.txt", LINES)
     first = opened(path)
-    monkeypatch.setattr(corpus_module, "learn_tokenizer", None)  # not needed again
+    monkeypatch.setattr(corpus_module, "_encode", None)  # not needed again
     second = opened(path)
     assert (first.summary.cached, second.summary.cached) == (False, True)
     assert msgspec.structs.replace(second.summary, cached=False) == first.summary
     assert {split: ids.tolist() for split, ids in second.splits.items()} == {
         split: ids.tolist() for split, ids in first.splits.items()
     }
+
+
+def reading_counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list that grows with each text read for its fingerprint."""
+    read, names = corpus_module._read, []
+
+    def counted(source: Any, progress: Any) -> Any:
+        names.append(source.name)
+        return read(source, progress)
+
+    monkeypatch.setattr(corpus_module, "_read", counted)
+    return names
+
+
+def test_untouched_files_are_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scans, "SETTLED", 0)
+    for split in ("train", "valid"):
+        write(tmp_path / f"{split}.txt", LINES)
+    read = reading_counted(monkeypatch)
+    first, second = opened(tmp_path), opened(tmp_path)
+    assert len(read) == 1
+    assert second.summary == msgspec.structs.replace(first.summary, cached=True)
+    assert second.fingerprint == first.fingerprint
+    other = opened(tmp_path, tokenizer="character")  # what is known is known of the text
+    assert len(read) == 1
+    assert text_of(other, "train") == LINES
+
+
+@pytest.mark.parametrize("change", ["same length", "same times", "replaced", "longer", "touched"])
+def test_a_file_that_was_touched_is_read_again(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scans, "SETTLED", 0)
+    path = write(tmp_path / "a.txt", LINES)
+    first = opened(path)
+    state = path.stat()
+    read = reading_counted(monkeypatch)
+    changed = LINES.replace("says", "said") + ("more\n" if change == "longer" else "")
+    match change:
+        case "replaced":
+            write(tmp_path / "b.txt", changed).replace(path)
+            os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+        case "touched":
+            path.touch()
+        case _:
+            write(path, changed)
+            if change == "same times":
+                os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert (opened(path).fingerprint == first.fingerprint) == (change == "touched")
+    assert len(read) == 1
+
+
+def test_a_file_changed_just_now_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.txt", LINES)
+    read = reading_counted(monkeypatch)
+    opened(path)
+    opened(path)
+    assert len(read) == 2
+
+
+def test_a_file_that_changes_while_it_is_first_read_is_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scans, "SETTLED", 0)
+    path = write(tmp_path / "a.txt", LINES)
+    read = corpus_module._read
+
+    def read_and_change(*arguments: Any) -> Any:
+        found = read(*arguments)
+        write(path, LINES + "it said more\n")
+        return found
+
+    monkeypatch.setattr(corpus_module, "_read", read_and_change)
+    with pytest.raises(UserError, match="changed"):
+        opened(path)
+    monkeypatch.setattr(corpus_module, "_read", read)
+    assert "said" in opened(path, valid_fraction=0, test_fraction=0).tokenizer.vocabulary.tokens
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"format": 0, "files": [], "scans": {}}'])
+def test_damaged_notes_are_not_believed(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scans, "SETTLED", 0)
+    config = CorpusConfig(source=str(write(tmp_path / "a.txt", LINES)))
+    first = open_corpus(config, cache=tmp_path)
+    (notes,) = (tmp_path / "scans").iterdir()
+    notes.write_bytes(content)
+    assert open_corpus(config, cache=tmp_path).fingerprint == first.fingerprint
+    assert notes.read_bytes() != content
 
 
 def test_the_cache_may_be_given(tmp_path: Path) -> None:
@@ -297,7 +393,7 @@ def test_a_corpus_half_written_leaves_nothing(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(corpus_module, "learn_tokenizer", interrupted)
+    monkeypatch.setattr(corpus_module, "_learn", interrupted)
     with pytest.raises(KeyboardInterrupt):
         open_corpus(CorpusConfig(source=str(path)), cache=tmp_path)
     assert list((tmp_path / "corpora").iterdir()) == []
@@ -310,19 +406,19 @@ def test_a_cache_that_can_not_be_written_is_one_sentence(tmp_path: Path) -> None
         open_corpus(CorpusConfig(source=str(path)), cache=tmp_path / "file")
 
 
+@pytest.mark.parametrize("tokenizer", ["word", "character"])
 def test_a_file_that_changes_while_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tokenizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "a.txt", LINES)
-    learn = corpus_module.learn_tokenizer
+    encode = corpus_module._encode
 
-    def learn_and_change(*arguments: object) -> object:
-        tokenizer = learn(*arguments)  # type: ignore[arg-type]
+    def change_and_encode(*arguments: Any) -> object:
         write(path, LINES + "more\n")
-        return tokenizer
+        return encode(*arguments)
 
-    monkeypatch.setattr(corpus_module, "learn_tokenizer", learn_and_change)
-    assert "changed while it was being read" in problem(path)
+    monkeypatch.setattr(corpus_module, "_encode", change_and_encode)
+    assert "changed while it was being read" in problem(path, tokenizer=tokenizer)
 
 
 # --- progress and memory ----------------------------------------------------------------------

@@ -1,0 +1,158 @@
+"""A text read once: the pieces between its blanks are numbered and the numbers kept on the disk.
+When all of it is known, words are learnt from the different pieces, and the numbers become ids.
+"""
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, groupby, islice
+from operator import itemgetter
+from typing import BinaryIO
+
+import numpy as np
+
+from engine.config import CorpusConfig
+from engine.text.ahead import ahead
+from engine.text.pieces import Cut, Pieces
+from engine.text.store import Encoded
+from engine.text.tokenizer import Tokenizer, WordRules
+from engine.text.vocabulary import MAX_DISTINCT
+
+TOGETHER = 4
+"""Chunks numbered at once: with more they'd leave the processor's cache, with fewer it takes longer
+to begin than to do."""
+AT_ONCE = 50_000
+"""Pieces whose words are held before they are numbered."""
+MAX_PIECES = 1_000_000
+MAX_LONG_SIZE = 16_000_000
+"""Bytes of the long pieces together."""
+
+
+class TooMany(Exception):
+    """There are too many different pieces or words to hold all of them in memory."""
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    split: str
+    pieces: int
+    characters: int
+
+
+class NumberedText:
+    """A text as the numbers of its pieces, which are kept in `file`, at first empty.
+
+    `texts` is (split, chunk) after (split, chunk), first all of "train"; `tell` is given the
+    characters so far. Raises TooMany, and OSError where `file` can't be written.
+    """
+
+    def __init__(
+        self,
+        rules: WordRules,
+        texts: Iterable[tuple[str, str]],
+        file: BinaryIO,
+        tell: Callable[[int], None],
+    ) -> None:
+        self._rules = rules
+        self._file = file
+        self._chunks: list[_Chunk] = []
+        self._pieces = Pieces()
+        self._counts = np.zeros(0, np.int64)
+        """Of each number, in "train"."""
+        self._order: list[np.ndarray] = []
+        """The numbers in the order of their first appearance."""
+
+        characters = 0
+        for split, length, cut in ahead(_cuts(rules, texts)):
+            known = self._pieces.end
+            numbers = self._pieces.number(cut)
+            if self._pieces.end > MAX_PIECES or self._pieces.long_size > MAX_LONG_SIZE:
+                raise TooMany
+            self._file.write(numbers.astype(np.uint32).data)
+            self._chunks.append(_Chunk(split, len(numbers), length))
+            self._order.append(_new_ones(numbers, known, self._pieces.end))
+            if self._pieces.end > len(self._counts):
+                more = np.zeros(self._pieces.end, np.int64)
+                self._counts = np.append(self._counts, more)
+            if split == "train":
+                np.add.at(self._counts, numbers, 1)
+            characters += length
+            tell(characters)
+
+    def learn(self, config: CorpusConfig) -> tuple[Tokenizer, Iterator[Encoded]]:
+        """The tokenizer of the training text, and the whole text encoded by it. Raises TooMany."""
+        order = np.concatenate([np.zeros(0, np.int64), *self._order])
+        texts = self._pieces.texts()
+        words: dict[str, int] = {}  # numbered in the order of first appearance
+        flat, lengths = array("q"), array("q")  # the words of each piece in that order
+        for some in np.array_split(order, len(order) // AT_ONCE + 1):
+            found = [self._rules.split(texts[number]) for number in some.tolist()]
+            lengths.extend(map(len, found))
+            every = chain.from_iterable(found)
+            flat.extend([words.setdefault(word, len(words)) for word in every])
+
+        counts = np.zeros(len(words), np.int64)
+        np.add.at(counts, flat, np.repeat(self._counts[order], lengths))
+        occurring = {
+            word: count for word, count in zip(words, counts.tolist(), strict=True) if count
+        }
+        if len(occurring) > MAX_DISTINCT:
+            raise TooMany
+        tokenizer = self._rules.learn(config, [occurring])
+        ids = tokenizer.vocabulary.encode(words)
+        expansion = _Expansion(self._pieces.end, order, np.array(lengths), ids[flat])
+        return tokenizer, self._encoded(expansion)
+
+    def _encoded(self, expansion: "_Expansion") -> Iterator[Encoded]:
+        self._file.seek(0)
+        for chunk in self._chunks:
+            numbers = np.fromfile(self._file, np.uint32, chunk.pieces)
+            yield Encoded(chunk.split, expansion.ids(numbers), chunk.characters)
+
+
+class _Expansion:
+    """What the number of each piece becomes: `ids` are those of the first piece's words, then those
+    of the second's; `lengths` says how many each has; `numbers` are theirs, below `end`."""
+
+    def __init__(self, end: int, numbers: np.ndarray, lengths: np.ndarray, ids: np.ndarray) -> None:
+        self._ids = np.append(ids, 0)  # so that an empty piece at the end begins somewhere
+        self._begins = np.zeros(end, np.int64)
+        self._lengths = np.zeros(end, np.int64)
+        self._begins[numbers] = np.cumsum(lengths) - lengths
+        self._lengths[numbers] = lengths
+        self._first = self._ids[self._begins]
+        self._single = self._lengths == 1
+
+    def ids(self, numbers: np.ndarray) -> np.ndarray:
+        """The ids of a stretch of text: int64, 1-D."""
+        first: np.ndarray = self._first[numbers]
+        if self._single[numbers].all():
+            return first
+        lengths = self._lengths[numbers]
+        ids = np.repeat(first, lengths)
+        several = np.flatnonzero(lengths > 1)
+        places = (np.cumsum(lengths) - lengths)[several]
+        begins, lengths = self._begins[numbers[several]], lengths[several]
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        ids[np.repeat(places, lengths) + within] = self._ids[np.repeat(begins, lengths) + within]
+        return ids
+
+
+def _cuts(rules: WordRules, texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, int, Cut]]:
+    """(split, characters, pieces) of stretches of the text."""
+    for split, stretch in groupby(texts, itemgetter(0)):
+        chunks = (text for _, text in stretch)
+        while some := list(islice(chunks, TOGETHER)):
+            # No word goes on in the next chunk, so a blank may stand between.
+            yield split, sum(map(len, some)), Cut(" ".join(map(rules.prepare, some)))
+
+
+def _new_ones(numbers: np.ndarray, known: int, end: int) -> np.ndarray:
+    """Those of `numbers` that are from `known` up to `end`, each once, in the order of first
+    appearance."""
+    rows = np.flatnonzero(numbers >= known)[::-1]
+    first = np.full(end - known, -1)
+    first[numbers[rows] - known] = rows  # of several rows the last one written stays
+    new = np.flatnonzero(first >= 0)
+    ordered: np.ndarray = new[np.argsort(first[new])] + known
+    return ordered

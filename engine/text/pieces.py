@@ -1,0 +1,191 @@
+"""What stands between blanks, numbered: the fast first step of tokenizers whose tokens never cross
+a blank, because then each different piece of the text need be looked at only once.
+
+All of it is done by numpy, a stretch of text at a time. Eight bytes of a piece are a 64-bit key,
+and a longer piece is a chain of keys, so that two different pieces can never be taken for one.
+"""
+
+import secrets
+
+import numpy as np
+
+WORD = 8
+"""Bytes of a key."""
+LONGEST = 8 * WORD
+"""Bytes of a piece; longer ones are few, and looked up one by one."""
+
+_ONES = np.uint64(0x0101010101010101)
+_HIGH_BITS = np.uint64(0x8080808080808080)
+_CHAIN, _LONG = np.uint64(0xFF << 56), np.uint64(0xFE << 56)
+"""Mark the keys that aren't bytes of a text: no UTF-8 has these."""
+_HALF = 28
+"""Bits of each of the two numbers in a chain's key."""
+
+
+class Cut:
+    """A text, which has no NUL, cut into pieces: each run of characters without space, tab and
+    line end is one, and each line end."""
+
+    def __init__(self, text: str) -> None:
+        values = np.frombuffer(text.encode() + b" " * WORD, np.uint8)
+        line_end = values == ord("\n")
+        between = values == ord(" ")
+        between |= values == ord("\t")
+        between |= line_end
+        first = ~between
+        self._data: bytes = (values * first).tobytes()  # zero between the pieces
+        first[1:] &= between[:-1]
+        first |= line_end
+        self._words: np.ndarray = np.ndarray(
+            len(values) - WORD + 1, np.uint64, self._data, strides=(1,)
+        )
+        self.starts = np.flatnonzero(first)
+        """Of the pieces, in the bytes of the text: int64, 1-D."""
+        self.heads, self.longer = self.keys(self.starts)
+        self.heads[self.heads == 0] = ord("\n")
+
+    def keys(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The first eight bytes from each of `starts`, without what follows the end of the piece,
+        and whether that is still to come: uint64 and bool, 1-D."""
+        words: np.ndarray = self._words[starts]
+        ended = (words - _ONES) & ~words & _HIGH_BITS  # the lowest bit is that of the first zero
+        return words & (((ended & -ended) >> np.uint64(7)) - np.uint64(1)), ended == 0
+
+    def piece(self, start: int) -> bytes:
+        """All of the piece that begins at `start`."""
+        return self._data[start : self._data.index(b"\0", start)]
+
+
+class Pieces:
+    """The different pieces of a text, numbered."""
+
+    def __init__(self) -> None:
+        self._keys = _Keys()
+        self._parts = _Keys()
+        self._long: dict[bytes, int] = {}
+        self.long_size = 0
+        """Bytes of the pieces longer than LONGEST."""
+
+    @property
+    def end(self) -> int:
+        """The next number to be given. Some of those below are of beginnings of pieces only, which
+        no piece has."""
+        return self._keys.end
+
+    def number(self, cut: Cut) -> np.ndarray:
+        """The numbers of the pieces of a text, in its order: int64, 1-D."""
+        numbers = self._keys.number(cut.heads)
+        rows = np.flatnonzero(cut.longer)
+        starts = cut.starts[rows]
+        for _ in range(WORD, LONGEST, WORD):
+            if not len(rows):
+                return numbers
+            starts += WORD
+            heads, longer = cut.keys(starts)
+            pairs = numbers[rows] << _HALF | self._parts.number(heads)
+            numbers[rows] = self._keys.number(pairs.view(np.uint64) | _CHAIN)
+            rows, starts = rows[longer], starts[longer]
+        for row, start in zip(rows.tolist(), starts.tolist(), strict=True):
+            numbers[row] = self._number_long(cut.piece(start - (LONGEST - WORD)))
+        return numbers
+
+    def _number_long(self, piece: bytes) -> int:
+        if piece not in self._long:
+            self._long[piece] = len(self._long)
+            self.long_size += len(piece)
+        key = np.array([self._long[piece]], np.uint64) | _LONG
+        return int(self._keys.number(key)[0])
+
+    def texts(self) -> list[str]:
+        """The piece of each number below `end`, or the beginning of one."""
+        keys = self._keys.all()
+        mark = keys >> np.uint64(56)
+        found, parts, long = _texts(keys), _texts(self._parts.all()), list(self._long)
+        for number in np.flatnonzero(mark == 0xFE).tolist():
+            found[number] = long[int(keys[number] ^ _LONG)]
+        chained = np.flatnonzero(mark == 0xFF)
+        pairs = (keys[chained] ^ _CHAIN).astype(np.int64)
+        befores, afters = (pairs >> _HALF).tolist(), (pairs & ((1 << _HALF) - 1)).tolist()
+        for number, before, after in zip(chained.tolist(), befores, afters, strict=True):
+            found[number] = found[before] + parts[after]
+        return b"\0".join(found).decode("utf-8", "replace").split("\0")
+
+
+def _texts(keys: np.ndarray) -> list[bytes]:
+    """The bytes of each key that stands for some."""
+    texts: list[bytes] = keys.view(f"S{WORD}").tolist()  # which drops the zeros at the end
+    return texts
+
+
+class _Keys:
+    """Different 64-bit keys, numbered; 0 has the number 0. A hash table with open addressing,
+    searched for many keys at once."""
+
+    def __init__(self) -> None:
+        self.end = 1
+        self._keys = np.zeros(1 << 12, np.uint64)  # by number
+        # Keys made to collide under one factor don't under another.
+        self._factor = np.uint64(secrets.randbits(64) | 1)
+        self._slots = np.zeros(0, np.uint32)  # numbers; 0 where a slot is free
+        self._make_room(1 << 14)
+
+    def all(self) -> np.ndarray:
+        """The key of each number below `end`: uint64, 1-D."""
+        keys: np.ndarray = self._keys[: self.end]
+        return keys
+
+    def number(self, keys: np.ndarray) -> np.ndarray:
+        """The number of each of `keys` (uint64, 1-D), new ones included: int64, 1-D."""
+        places = self._places(keys)
+        numbers: np.ndarray = self._slots[places].astype(np.int64)
+        wrong = np.flatnonzero(self._keys[numbers] != keys)
+        if self._make_room(len(wrong)):
+            return self.number(keys)
+        while len(wrong):
+            free = wrong[numbers[wrong] == 0]
+            if len(free):
+                self._add(keys[free], places[free])
+                numbers[free] = self._slots[places[free]]
+                wrong = wrong[self._keys[numbers[wrong]] != keys[wrong]]
+            places[wrong] = self._after(places[wrong])
+            numbers[wrong] = self._slots[places[wrong]]
+            wrong = wrong[self._keys[numbers[wrong]] != keys[wrong]]
+        return numbers
+
+    def _add(self, keys: np.ndarray, places: np.ndarray) -> None:
+        """Number `keys`, which are new, and put them into these slots, which are free. Of several
+        for one slot, equal or not, one is taken."""
+        order = np.arange(len(places))
+        self._slots[places] = order
+        taken = self._slots[places] == order
+        numbers = np.arange(self.end, self.end + np.count_nonzero(taken))
+        self._slots[places[taken]] = numbers
+        self._keys[numbers] = keys[taken]
+        self.end += len(numbers)
+
+    def _make_room(self, count: int) -> bool:
+        """See to it that there is room for so many more; whether anything had to be moved."""
+        most = self.end + count
+        if most > len(self._keys):
+            self._keys = np.append(self._keys, np.zeros(2 * most, np.uint64))
+        if 2 * most <= len(self._slots):
+            return False
+        self._slots = np.zeros(1 << (4 * most).bit_length(), np.uint32)
+        self._shift = np.uint64(64 - (len(self._slots) - 1).bit_length())
+        numbers = np.arange(1, self.end)
+        places = self._places(self._keys[numbers])
+        while len(numbers):
+            free = self._slots[places] == 0
+            self._slots[places[free]] = numbers[free]  # of several for one slot the last stays
+            left = self._slots[places] != numbers
+            numbers, places = numbers[left], self._after(places[left])
+        return True
+
+    def _places(self, keys: np.ndarray) -> np.ndarray:
+        """The slot to look into first."""
+        places: np.ndarray = (keys * self._factor >> self._shift).view(np.int64)
+        return places
+
+    def _after(self, places: np.ndarray) -> np.ndarray:
+        after: np.ndarray = (places + 1) & (len(self._slots) - 1)
+        return after
