@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from engine.errors import UserError
-from engine.model.lstm import CarriedState, LSTMLanguageModel
+from engine.explore.stepping import stepper
+from engine.model.lstm import LSTMLanguageModel
 from engine.text.tokenizer import Tokenizer
 
 
@@ -35,51 +37,63 @@ def generate(
     fewest whose probabilities reach it (nucleus; Holtzman et al. 2020). `banned` is never chosen.
     Raises UserError where the model has exploded.
     """
-    state = model.initial_state(1)
-    tokens: Sequence[int] = prompt
+    *read, token = prompt
+    step = stepper(model, read)
     while True:
-        logits, state = _advance(model, tokens, state)
-        chosen = _choose(logits, banned, temperature, top_k, top_p, random)
-        yield chosen
-        tokens = [chosen]
+        token = choose(
+            step(token),
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            random=random,
+            banned=banned,
+        )
+        yield token
 
 
-@torch.inference_mode()
-def _advance(
-    model: LSTMLanguageModel, tokens: Sequence[int], state: CarriedState
-) -> tuple[Tensor, CarriedState]:
-    """Logits (vocabulary,) after the last of the tokens, and the state there."""
-    model.eval()
-    column = torch.tensor(tokens, device=model.embedding.weight.device)[:, None]
-    hidden, state = model.features(column, state)
-    logits: Tensor = model.output(hidden[-1, 0])
-    return logits, state
-
-
-@torch.inference_mode()
-def _choose(
-    logits: Tensor,
-    banned: int | None,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    random: torch.Generator | None,
+def choose(
+    logits: NDArray[np.float32],
+    *,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    random: torch.Generator | None = None,
+    banned: int | None = None,
 ) -> int:
-    logits = logits.float().cpu()
+    """A token drawn by its logits (vocabulary,), which are changed. See `generate`."""
     if banned is not None:
-        logits[banned] = -torch.inf
+        logits[banned] = -np.inf
     largest = logits.max()
-    if not largest.isfinite():
+    if not np.isfinite(largest):
         raise UserError("The model's weights are no longer finite numbers: it can't write.")
-    if temperature == 0:
+    if temperature < np.finfo(np.float32).tiny:
         return int(logits.argmax())
-    logits = (logits - largest) / temperature  # at most 0, so a low temperature can't overflow
-    if 0 < top_k < len(logits):
-        smallest_kept = logits.topk(top_k).values[-1]
-        logits = logits.masked_fill(logits < smallest_kept, -torch.inf)
-    probabilities = logits.softmax(0)
+    with np.errstate(over="ignore"):  # minus infinity, whose weight is 0
+        weights = np.exp((logits - largest) / temperature)
+    if 0 < top_k < len(weights):
+        smallest_kept = torch.from_numpy(logits).topk(top_k).values[-1].item()
+        weights[logits < smallest_kept] = 0
     if top_p < 1:
-        ordered, order = probabilities.sort(descending=True)
-        beyond = ordered.cumsum(0) - ordered >= top_p
-        probabilities[order[beyond]] = 0
-    return int(torch.multinomial(probabilities, 1, generator=random))
+        weights = _nucleus(weights, top_p)
+    return _draw(weights, random)
+
+
+def _nucleus(weights: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    """The weights of the fewest tokens that have this share of them all, zeros elsewhere."""
+    total = weights.sum(dtype=np.float64)
+    # All those below it together have less than the share that is left out: no need to sort them.
+    threshold = (1 - share) * total / len(weights)
+    ordered = np.sort(weights[weights >= threshold])[::-1]
+    count = 1 + np.cumsum(ordered, dtype=np.float64).searchsorted(share * total)
+    least = ordered[:count][-1]
+    nucleus = np.where(weights > least, weights, np.float32(0))
+    alike = np.flatnonzero(weights == least)
+    nucleus[alike[: count - np.count_nonzero(nucleus)]] = least
+    return nucleus
+
+
+def _draw(weights: NDArray[np.float32], random: torch.Generator | None) -> int:
+    """A token as likely as its share of the weights, by one random number."""
+    reached = torch.from_numpy(weights).cumsum(0, dtype=torch.float64)
+    drawn = torch.rand(1, dtype=torch.float64, generator=random) * reached[-1]
+    return int(torch.searchsorted(reached, drawn, right=True))

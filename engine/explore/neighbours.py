@@ -1,28 +1,39 @@
 """Nearest neighbours of a word by the cosine of embeddings (as word2vec and gensim mean it)."""
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+BLOCK = 1 << 17
+"""Numbers of an embedding that are read at once: what a core's own cache holds."""
+SMALLEST_NORM = 1e-12
+"""A vector shorter than this has no direction: its cosines go towards 0."""
 
 
-class NeighbourIndex:
-    """Unit vectors of an embedding, made anew when the step they were made at has passed."""
+def nearest(weight: Tensor, token: int, top: int) -> list[tuple[int, float]]:
+    """The `top` other tokens with the largest cosine to `token`, best first.
 
-    def __init__(self) -> None:
-        self._step = -1
-        self._units: Tensor | None = None
+    `weight` is the embedding (vocabulary, embedding_size) as it stands now. Nothing is kept of it.
+    """
+    cosines = _cosines(weight.detach(), token)
+    cosines[token] = -torch.inf
+    found = cosines.topk(min(top, len(cosines) - 1))
+    return list(zip(found.indices.tolist(), found.values.tolist(), strict=True))
 
-    def nearest(self, weight: Tensor, step: int, token: int, top: int) -> list[tuple[int, float]]:
-        """The `top` other tokens with the largest cosine to `token`, best first.
 
-        `weight` is the embedding (vocabulary, embedding_size) as it stands after `step` steps.
-        """
-        cosines = self._unit_vectors(weight, step) @ self._unit_vectors(weight, step)[token]
-        cosines[token] = -torch.inf
-        found = cosines.topk(min(top, len(cosines) - 1))
-        return list(zip(found.indices.tolist(), found.values.tolist(), strict=True))
-
-    def _unit_vectors(self, weight: Tensor, step: int) -> Tensor:
-        if self._units is None or self._step != step:
-            self._units = torch.nn.functional.normalize(weight.detach(), dim=1)
-            self._step = step
-        return self._units
+def _cosines(weight: Tensor, token: int) -> Tensor:
+    """Of every token (vocabulary,). On a CPU the embedding is read from memory once, and no copy
+    of it is made: the time is that of the reading."""
+    if weight.device.type != "cpu":
+        return functional.cosine_similarity(weight, weight[token], dim=1, eps=SMALLEST_NORM**2)
+    vectors = weight.numpy()
+    scores, squares = np.empty((2, len(vectors)), vectors.dtype)
+    rows = max(1, BLOCK // vectors.shape[1])
+    with np.errstate(all="ignore"):  # what has exploded is told by its cosines
+        for begin in range(0, len(vectors), rows):
+            block = slice(begin, begin + rows)
+            np.vecdot(vectors[block], vectors[token], out=scores[block])
+            np.vecdot(vectors[block], vectors[block], out=squares[block])
+        norms = np.maximum(np.sqrt(squares), SMALLEST_NORM)
+        return torch.from_numpy(scores / norms / norms[token])

@@ -34,7 +34,6 @@ from engine.service.runs import latest_checkpoint, load_config
 if TYPE_CHECKING:
     import torch
 
-    from engine.explore.neighbours import NeighbourIndex
     from engine.model.lstm import LSTMLanguageModel
     from engine.text.corpus import Corpus
     from engine.text.tokenizer import Tokenizer
@@ -62,7 +61,6 @@ class Conductor:
         self.trainer: Trainer | None = None
         self._record = record
         self._corpus: Corpus | None = None
-        self._index: NeighbourIndex | None = None
         self._parameters = 0
         self._groups: list[str] = []
         self._device = ""
@@ -128,7 +126,6 @@ class Conductor:
         """Build the model and load the newest checkpoint. Raises UserError where neither works."""
         import torch
 
-        from engine.explore.neighbours import NeighbourIndex
         from engine.training.checkpoint import load_latest
         from engine.training.device import pick_device, pick_threads
         from engine.training.trainer import Trainer
@@ -159,7 +156,6 @@ class Conductor:
             self._explore_only(checkpoint, device)
         else:
             raise UserError(problem)
-        self._index = NeighbourIndex()
         self._tell_model(device.type, torch.get_num_threads())
         self.set_state("ready" if self.step == 0 else "paused", note)
 
@@ -448,17 +444,15 @@ class Conductor:
         return represent(query, self.config, self.tokenizer, self.model)
 
     def _require_model(self) -> "tuple[Tokenizer, LSTMLanguageModel]":
-        if self.tokenizer is None or self.model is None or self._index is None:
+        if self.tokenizer is None or self.model is None:
             raise UserError(self.reason or "The model is still being built: wait a moment.")
         return self.tokenizer, self.model
 
     def neighbours(self, query: p.Neighbours) -> p.NeighbourList:
         """Raises UserError where the word isn't known, or before the model is built."""
-        tokenizer, model = self._require_model()
-        assert self._index is not None
         from engine.service.queries import neighbours
 
-        return neighbours(query, tokenizer, model, self._index, self.step)
+        return neighbours(query, *self._require_model(), self.step)
 
     def score(self, query: p.Score) -> p.TextScore:
         """Raises UserError where there is nothing to score, or before the model is built."""

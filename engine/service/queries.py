@@ -16,7 +16,7 @@ from engine.errors import UserError
 from engine.events import Progress
 from engine.explore.dynamic_evaluation import SEGMENT, FollowingWeights, gradient_scale
 from engine.explore.generation import generate, start_token
-from engine.explore.neighbours import NeighbourIndex
+from engine.explore.neighbours import nearest
 from engine.explore.neural_cache import SHARE, THETA, WINDOW, NeuralCache
 from engine.explore.online_evaluation import online_loss
 from engine.measures import bits_per_character, perplexity
@@ -68,13 +68,12 @@ def _view(text: str, tokenizer: Tokenizer, model: LSTMLanguageModel | None) -> p
 
 
 def neighbours(
-    query: p.Neighbours,
-    tokenizer: Tokenizer,
-    model: LSTMLanguageModel,
-    index: NeighbourIndex,
-    step: int,
+    query: p.Neighbours, tokenizer: Tokenizer, model: LSTMLanguageModel, step: int
 ) -> p.NeighbourList:
-    """Raises UnknownWord, or UserError where the query is not one token."""
+    """From the model as it stands after `step` steps.
+
+    Raises UnknownWord, or UserError where the query is not one token.
+    """
     _check_length(query.word)
     words = [token for token in tokenizer.tokens(query.word) if token.strip()]
     if len(words) != 1:
@@ -83,7 +82,7 @@ def neighbours(
     token = vocabulary.id(words[0])
     if token is None:
         raise UnknownWord(words[0], vocabulary.suggest(words[0]))
-    found = index.nearest(model.embedding.weight, step, token, max(1, query.top))
+    found = nearest(model.embedding.weight, token, max(1, query.top))
     if not all(math.isfinite(cosine) for _, cosine in found):
         raise UserError("The words' vectors are no longer finite numbers: none is near another.")
     return p.NeighbourList(

@@ -13,6 +13,8 @@ SHARE = 0.08
 """Share of the time that streams may take from training."""
 BURST = 0.05
 """Seconds that streams may take at once."""
+BACKLOG = 1.0
+"""Seconds that a stream may be late and still catch up: steps may take longer than its interval."""
 
 
 @dataclass(eq=False)
@@ -24,7 +26,7 @@ class Stream:
     answers: Iterator[p.AnyAnswer]
     interval: float
     """Seconds between two answers, at least."""
-    due: float = 0.0
+    due: float
 
 
 class Streams:
@@ -38,7 +40,7 @@ class Streams:
     def add(
         self, client: Client, call: int, answers: Iterator[p.AnyAnswer], interval: float = 0.0
     ) -> None:
-        self._streams.append(Stream(client, call, answers, interval))
+        self._streams.append(Stream(client, call, answers, interval, time.monotonic()))
 
     def cancel(self, client: Client, call: int) -> None:
         """End a stream: its answer marked last follows at once."""
@@ -84,7 +86,7 @@ class Streams:
             self._end(stream, p.Refusal(reason=f"The engine failed: {error}; see engine.log."))
         else:
             stream.client.send(p.Answer(id=stream.call, body=answer, last=False))
-            stream.due = max(stream.due + stream.interval, now)
+            stream.due = max(stream.due + stream.interval, now - BACKLOG)
 
     def _end(self, stream: Stream, answer: p.AnyAnswer) -> None:
         stream.client.send(p.Answer(id=stream.call, body=answer))

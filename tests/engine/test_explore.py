@@ -1,15 +1,29 @@
 """Generation and neighbours."""
 
+import copy
 from collections import Counter
 from itertools import islice
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from engine.config import ModelConfig
-from engine.explore.generation import generate
-from engine.explore.neighbours import NeighbourIndex
+from engine.errors import UserError
+from engine.explore.generation import choose, generate
+from engine.explore.neighbours import nearest
+from engine.explore.stepping import _Called, stepper
 from engine.model.lstm import LSTMLanguageModel
+
+SHAPES: list[dict[str, Any]] = [
+    {"embedding_size": 4, "hidden_size": 4, "layers": 1},
+    {"embedding_size": 4, "hidden_size": 4, "layers": 3},
+    {"embedding_size": 5, "hidden_size": 7, "layers": 2},  # tied, with a projection
+    {"embedding_size": 5, "hidden_size": 7, "layers": 2, "last_size": 5},
+    {"embedding_size": 5, "hidden_size": 7, "layers": 2, "tied": False},
+    {"embedding_size": 5, "hidden_size": 7, "layers": 1, "last_size": 3, "tied": False},
+]
 
 
 @pytest.fixture
@@ -19,25 +33,145 @@ def model() -> LSTMLanguageModel:
     return LSTMLanguageModel(9, ModelConfig(embedding_size=4, hidden_size=4, init_range=1.0))
 
 
-def first_probabilities(model: LSTMLanguageModel) -> torch.Tensor:
+def logits_after(model: LSTMLanguageModel, tokens: list[int]) -> torch.Tensor:
+    """(vocabulary,), by running the model over the whole text."""
     model.eval()
-    logits, _ = model(torch.tensor([[0]]), model.initial_state(1))
-    return logits[0, 0].softmax(0)
+    with torch.no_grad():
+        logits, _ = model(torch.tensor(tokens)[:, None], model.initial_state(1))
+    return logits[-1, 0]
 
 
-def draw(model: LSTMLanguageModel, count: int = 4000, **settings: float) -> Counter[int]:
+def first_probabilities(model: LSTMLanguageModel) -> torch.Tensor:
+    return logits_after(model, [0]).softmax(0)
+
+
+def draw(model: LSTMLanguageModel, count: int = 4000, **settings: Any) -> Counter[int]:
     """The first token after token 0, many times."""
     random = torch.Generator().manual_seed(5)
-    return Counter(
-        next(generate(model, [0], random=random, **settings))
-        for _ in range(count)  # type: ignore[arg-type]
-    )
+    return Counter(next(generate(model, [0], random=random, **settings)) for _ in range(count))
+
+
+def assert_as_likely(drawn: Counter[int], probabilities: torch.Tensor) -> None:
+    """Pearson's chi-square, below what one sample in a thousand exceeds; no impossible token."""
+    count = drawn.total()
+    possible = probabilities > 0
+    assert set(drawn) <= set(possible.nonzero().flatten().tolist())
+    seen = torch.tensor([drawn[token] for token in range(len(probabilities))])[possible]
+    expected = count * probabilities[possible]
+    assert expected.min() > 5
+    freedom = len(expected) - 1
+    # Wilson and Hilferty 1931; 3.09 is the normal distribution's quantile.
+    limit = freedom * (1 - 2 / (9 * freedom) + 3.09 * (2 / (9 * freedom)) ** 0.5) ** 3
+    assert ((seen - expected) ** 2 / expected).sum() < limit
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_steps_give_the_logits_of_running_the_model_over_the_text(shape: dict[str, Any]) -> None:
+    torch.manual_seed(2)
+    model = LSTMLanguageModel(30, ModelConfig(**shape, init_range=1.0))
+    model.train()  # as between two steps of training
+    text = [3, 0, 29, 7, 7, 1]
+    for read in (0, 3):
+        step = stepper(model, text[:read])
+        for end in range(read, len(text)):
+            expected = logits_after(model, text[: end + 1])
+            model.train()
+            assert step(text[end]) == pytest.approx(expected.numpy(), abs=1e-5)
+
+
+def test_a_model_that_is_called_gives_the_same_logits(model: LSTMLanguageModel) -> None:
+    """As on a GPU."""
+    called, written_out = _Called(model, model.initial_state(1)).step, stepper(model, [])
+    for token in (3, 0, 8):
+        assert called(token) == pytest.approx(written_out(token), abs=1e-5)
+
+
+def test_steps_leave_the_logits_to_the_caller_and_the_model_as_it_was(
+    model: LSTMLanguageModel,
+) -> None:
+    before = copy.deepcopy(model.state_dict())
+    first, second = stepper(model, []), stepper(model, [])
+    first(3)[:] = 0
+    second(3)
+    assert first(4) == pytest.approx(second(4), abs=0)
+    assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
+
+
+def test_a_step_reads_the_weights_as_they_then_are(model: LSTMLanguageModel) -> None:
+    step = stepper(model, [])
+    step(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.output.bias.copy_(torch.arange(9))
+    assert step(0).tolist() == list(range(9))
 
 
 def test_tokens_come_as_often_as_the_model_says(model: LSTMLanguageModel) -> None:
-    drawn = draw(model)
-    for token, probability in enumerate(first_probabilities(model).tolist()):
-        assert drawn[token] / 4000 == pytest.approx(probability, abs=0.03)
+    assert_as_likely(draw(model), first_probabilities(model))
+
+
+@pytest.mark.parametrize("temperature", [0.6, 2.0])
+def test_temperature_sharpens_and_flattens(model: LSTMLanguageModel, temperature: float) -> None:
+    probabilities = (logits_after(model, [0]) / temperature).softmax(0)
+    assert_as_likely(draw(model, temperature=temperature), probabilities)
+
+
+def test_what_is_left_after_top_k_top_p_and_banned_keeps_its_proportions(
+    model: LSTMLanguageModel,
+) -> None:
+    probabilities = first_probabilities(model)
+    order = probabilities.argsort(descending=True)
+    banned = probabilities.clone()
+    banned[order[1]] = 0
+    four = probabilities.clone()
+    four[order[4:]] = 0
+    three = four.clone()
+    three[order[3]] = 0
+    share = float(three.sum() / four.sum())
+    assert_as_likely(draw(model, banned=int(order[1])), banned / banned.sum())
+    assert_as_likely(draw(model, top_k=4), four / four.sum())
+    assert_as_likely(draw(model, top_p=float(four.sum()) - 1e-3), four / four.sum())
+    assert_as_likely(draw(model, top_k=4, top_p=share - 1e-3), three / three.sum())
+
+
+def test_a_large_vocabulary_is_drawn_by_its_exact_distribution() -> None:
+    """The mass of a hundred words of 20,000, and of the nucleus."""
+    random = torch.Generator().manual_seed(1)
+    logits = 2 * torch.randn(20_000, generator=random)
+    probabilities = logits.double().softmax(0)
+    ordered, order = probabilities.sort(descending=True)
+    nucleus = set(order[: int((ordered.cumsum(0) < 0.7).sum()) + 1].tolist())
+    groups = torch.zeros(200, dtype=torch.double).scatter_add_(
+        0, torch.arange(20_000) % 200, probabilities
+    )
+
+    def drawn(**settings: float) -> list[int]:
+        return [
+            choose(logits.numpy().copy(), random=random, **settings)  # type: ignore[arg-type]
+            for _ in range(8000)
+        ]
+
+    assert_as_likely(Counter(token % 200 for token in drawn()), groups)
+    within = drawn(top_p=0.7)
+    assert set(within) <= nucleus
+    halves = torch.tensor(
+        [ordered[: len(nucleus)][::2].sum(), ordered[1 : len(nucleus)][::2].sum()]
+    )
+    ranks = {token: rank for rank, token in enumerate(order.tolist())}
+    assert_as_likely(Counter(ranks[token] % 2 for token in within), halves / halves.sum())
+
+
+def test_the_nucleus_is_the_fewest_tokens_even_where_all_are_alike() -> None:
+    random = torch.Generator().manual_seed(1)
+    alike = np.zeros(100, np.float32)
+    assert len({choose(alike.copy(), top_p=0.095, random=random) for _ in range(500)}) == 10
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_not_finite_are_refused(value: float) -> None:
+    with pytest.raises(UserError, match="no longer finite"):
+        choose(np.full(5, value, np.float32))
 
 
 def test_temperature_zero_and_nearly_zero_take_the_most_probable(model: LSTMLanguageModel) -> None:
@@ -77,15 +211,30 @@ def test_generation_equals_running_the_model_over_the_whole_text(model: LSTMLang
 
 def test_neighbours_are_by_cosine_without_the_word_itself() -> None:
     weight = torch.tensor([[1.0, 0], [10, 1], [0, 1], [-1, 0], [-1, 1]])
-    index = NeighbourIndex()
-    found = index.nearest(weight, step=1, token=0, top=10)
+    found = nearest(weight, token=0, top=10)
     assert [token for token, _ in found] == [1, 2, 4, 3]
     assert [cosine for _, cosine in found] == pytest.approx([10 / 101**0.5, 0, -(0.5**0.5), -1])
 
 
+def test_neighbours_among_more_than_a_block() -> None:
+    weight = torch.randn(3000, 200, generator=torch.Generator().manual_seed(1))
+    units = torch.nn.functional.normalize(weight, dim=1)
+    cosines = units @ units[2500]
+    cosines[2500] = -1
+    found = nearest(weight, token=2500, top=50)
+    assert [token for token, _ in found] == cosines.topk(50).indices.tolist()
+    assert [near for _, near in found] == pytest.approx(cosines.topk(50).values.tolist(), abs=1e-6)
+
+
+def test_a_vector_of_zeros_is_near_nothing() -> None:
+    weight = torch.tensor([[0.0, 0], [1, 2], [3, 4]])
+    assert nearest(weight, token=0, top=2) == [(1, 0), (2, 0)]
+    assert nearest(weight, token=1, top=2)[1] == (0, 0)
+
+
 def test_neighbours_follow_the_training() -> None:
-    weight = torch.tensor([[1.0, 0], [1, 0.1], [0, 1]])
-    index = NeighbourIndex()
-    assert index.nearest(weight, step=1, token=0, top=1)[0][0] == 1
-    moved = torch.tensor([[1.0, 0], [0, 1], [1, 0.1]])
-    assert index.nearest(moved, step=2, token=0, top=1)[0][0] == 2
+    weight = torch.nn.Parameter(torch.tensor([[1.0, 0], [1, 0.1], [0, 1]]))
+    assert nearest(weight, token=0, top=1)[0][0] == 1
+    with torch.no_grad():
+        weight.copy_(torch.tensor([[1.0, 0], [0, 1], [1, 0.1]]))
+    assert nearest(weight, token=0, top=1)[0][0] == 2

@@ -8,7 +8,6 @@ import torch
 from engine.errors import UserError
 from engine.events import Evaluated, NonFinite, Sampled
 from engine.explore.generation import generate
-from engine.explore.neighbours import NeighbourIndex
 from engine.service import protocol as p
 from engine.service.queries import neighbours
 from engine.training.trainer import Trainer
@@ -47,4 +46,4 @@ def test_it_can_not_write(exploded: Trainer, temperature: float, value: float) -
 def test_no_word_is_near_another(exploded: Trainer) -> None:
     tokenizer = exploded.corpus.tokenizer
     with pytest.raises(UserError, match="no longer finite"):
-        neighbours(p.Neighbours(word="cat"), tokenizer, exploded.model, NeighbourIndex(), 1)
+        neighbours(p.Neighbours(word="cat"), tokenizer, exploded.model, 1)
