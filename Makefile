@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # A CPU build of torch is enough to learn with; a machine with CUDA gets the default build from its own index.
 PIP_FLAGS ?=
 
-.PHONY: run test lint clean
+.PHONY: run test lint bench clean
 
 run: $(VENV)/.installed
 	@$(BIN)/lstm-tui
@@ -18,6 +18,14 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Wants an idle machine. The corpora that the other figures of tests/benchmarks/RESULTS.md need are the user's.
+bench: $(VENV)/.installed-dev
+	$(BIN)/lstm-tui bench
+	$(BIN)/python -m tests.benchmarks.generation
+	$(BIN)/python -m tests.benchmarks.neighbours
+	$(BIN)/python -m tests.benchmarks.looking
+	$(BIN)/python -m tests.benchmarks.chart
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "lstm-tui needs Python 3.11 or newer; try: make PYTHON=python3.12"'

@@ -11,7 +11,7 @@ import traceback
 import click
 
 from engine.errors import UserError
-from tui.commands import explore, find_rate, measure, runs, train
+from tui.commands import bench, explore, find_rate, measure, runs, train
 from tui.commands.shared import models_dir_option
 
 DEBUG_VARIABLE = "LSTM_TUI_DEBUG"
@@ -77,6 +77,7 @@ for command in (
     runs.models,
     runs.attach,
     runs.settings,
+    bench.bench,
 ):
     cli.add_command(command)
 

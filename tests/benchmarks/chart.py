@@ -17,8 +17,8 @@ from textual.content import Content
 from textual.geometry import Region
 from textual.widgets import Static
 
+from tui.chart_data import ChartData, Curve, Mark, Points, Rule
 from tui.history import Series
-from tui.plot import ChartData, Curve, Mark, Points, Rule
 from tui.widgets.chart import Chart
 
 WIDTH, HEIGHT = 120, 30

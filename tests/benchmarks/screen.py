@@ -2,15 +2,13 @@
 
     python -m tests.benchmarks.screen CORPUS     (Penn Treebank's folder; about 10 minutes)
 
-1. Time to the first frame, against a Textual app with one empty widget, in turns.
-2. While `ptb-small` trains: from key press to the repaint it causes; processor time of the screen;
-   tokens per second with the screen against `lstm-tui train` without one, in turns.
+While `ptb-small` trains: from key press to the repaint it causes; processor time of the screen;
+tokens per second with the screen against `lstm-tui train` without one, in turns.
 """
 
 import argparse
 import json
 import os
-import platform
 import random
 import signal
 import statistics
@@ -20,26 +18,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
-from engine.service.runs import is_live
+from tests.benchmarks.machine import tell_machine
 from tests.drive import Program
 
 ROOT = Path(__file__).parents[2]
 COLUMNS, ROWS = 120, 36
 LSTM_TUI = [sys.executable, "-m", "tui.cli"]
-EMPTY_APP = """
-from textual.app import App
-from textual.widget import Widget
-
-class Empty(App):
-    BINDINGS = [("q", "quit", "quit")]
-    def compose(self):
-        yield Widget()
-
-Empty().run()
-"""
 PANES = {"1": b"1 corpus", "2": b"2 training", "3": b"3 neighbours", "4": b"4 generation"}
 """Each pane's key, and the title in its border, painted anew when it gets the focus."""
 WARM_UP = 10.0
@@ -49,61 +35,19 @@ WARM_UP = 10.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("corpus", type=Path, help="the text ptb-small trains on")
-    parser.add_argument("--starts", type=int, default=15, help="of each program, for the medians")
     parser.add_argument("--rounds", type=int, default=3, help="without and with the screen each")
     parser.add_argument("--seconds", type=float, default=60, help="of a round's measurement")
     parser.add_argument("--presses", type=int, default=200)
     options = parser.parse_args()
-    tell_machine()
+    tell_machine("textual", "torch", "msgspec")
+    print(f"{COLUMNS}x{ROWS}")
     with tempfile.TemporaryDirectory(prefix="lstm-tui-") as place:
         environment = {
             "PYTHONPATH": str(ROOT),
             "LSTM_TUI_MODELS": f"{place}/models",
             "LSTM_TUI_CACHE": f"{place}/cache",
         }
-        measure_first_frame(options.starts, environment)
         measure_training(options, Path(place, "models"), environment)
-
-
-def tell_machine() -> None:
-    cpu = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        cpu = names[0].partition(":")[2].strip() if names else cpu
-    packages = ", ".join(f"{name} {version(name)}" for name in ("textual", "torch", "msgspec"))
-    print(f"{cpu}, {os.cpu_count()} cores, {platform.platform(terse=True)}")
-    print(f"Python {platform.python_version()}, {packages}; {COLUMNS}x{ROWS}")
-
-
-def measure_first_frame(starts: int, environment: dict[str, str]) -> None:
-    """Medians over alternate starts, after one of each that fills the caches."""
-    empty, ours = [], []
-    for start in range(starts + 1):
-        pair = (
-            seconds_to_frame([sys.executable, "-c", EMPTY_APP], b"", environment),
-            seconds_to_frame(LSTM_TUI, PANES["4"], environment),
-        )
-        if start > 0:
-            empty.append(pair[0])
-            ours.append(pair[1])
-    base, own = statistics.median(empty), statistics.median(ours)
-    print(
-        f"first frame, median of {starts}: empty app {base * 1000:.0f} ms, "
-        f"lstm-tui {own * 1000:.0f} ms: {own / base:.2f} times (aim: at most 3)"
-    )
-
-
-def seconds_to_frame(command: list[str], shows: bytes, environment: dict[str, str]) -> float:
-    """From the start of the process to a painted screen that shows a text."""
-    with open_program(command, environment) as program:
-        painted = wait_for_bytes(program, 0.0, shows, at_least=COLUMNS * ROWS // 2)
-        program.send("q")
-        program.wait()
-    for folder in Path(environment["LSTM_TUI_MODELS"]).glob("*"):
-        while is_live(folder):  # its engine must not slow the next start
-            time.sleep(0.05)
-    return painted - program.started
 
 
 @contextmanager
@@ -114,12 +58,10 @@ def open_program(command: list[str], environment: dict[str, str]) -> Iterator[Pr
         yield program
 
 
-def wait_for_bytes(
-    program: Program, since: float, shows: bytes, at_least: int = 0, timeout: float = 20
-) -> float:
-    """When the output after `since` held a text and was this long. Raises TimeoutError."""
+def wait_for_bytes(program: Program, since: float, shows: bytes, timeout: float = 20) -> float:
+    """When the output after `since` held a text. Raises TimeoutError."""
     written, last = b"", since
-    while not (len(written) >= at_least and shows in written):
+    while shows not in written:
         chunk = program.wait_for_output(last, timeout)
         written, last = written + chunk.data, chunk.time
     return last

@@ -1,0 +1,120 @@
+"""What looking costs training: text streamed at 20 tokens a second, and neighbours each second.
+
+    python -m tests.benchmarks.looking [CORPUS] [--rounds 5] [--seconds 15] [--vocabulary 10000]
+
+One engine trains `ptb-small` throughout, on a synthetic text without a corpus; rounds in which
+nobody looks and rounds in which somebody does take turns.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from engine.bench.machine import this_machine
+from engine.bench.synthetic import write_text
+from engine.config import preset, replace
+from engine.events import Stepped
+from engine.service import protocol as p
+from engine.service.client import Engine, launch
+from engine.service.runs import create_run
+
+PER_SECOND = 20
+WARM_UP = 5.0
+"""Seconds of training before the first round, and of looking before its round."""
+
+
+class Watched:
+    """An engine that trains, and how far it has come."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.step = 0
+        self.pieces = 0
+
+    async def follow(self) -> None:
+        async for events in self.engine.events():
+            self.step = max(
+                [self.step, *(event.step for event in events if isinstance(event, Stepped))]
+            )
+
+    async def read(self) -> None:
+        query = p.Generate(tokens=1_000_000, per_second=PER_SECOND)
+        async for _ in self.engine.stream(query):
+            self.pieces += 1
+
+    async def ask(self, word: str) -> None:
+        while True:
+            await self.engine.call(p.Neighbours(word=word))
+            await asyncio.sleep(1)
+
+    async def rates(self, seconds: float) -> tuple[float, float]:
+        """Steps and pieces a second, over so many seconds."""
+        step, pieces, began = self.step, self.pieces, time.perf_counter()
+        await asyncio.sleep(seconds)
+        spent = time.perf_counter() - began
+        return (self.step - step) / spent, (self.pieces - pieces) / spent
+
+
+async def measure(options: argparse.Namespace, place: Path) -> None:
+    source, word = options.corpus, "the"
+    if source is None:
+        source, word = place / "zipf.txt", "w0"
+        write_text(source, options.vocabulary, 300_000)
+    changes = {"corpus.source": str(source.absolute()), "training.epochs": 1000}
+    config = replace(preset("ptb-small"), changes)
+    engine = await launch(create_run(place, "looking", config))
+    watched = Watched(engine)
+    following = asyncio.create_task(watched.follow())
+    while (await engine.call(p.AskStatus())).state == "preparing":  # type: ignore[union-attr]
+        await asyncio.sleep(0.1)
+    status = await engine.call(p.AskStatus())
+    assert isinstance(status, p.Status)
+    assert status.corpus is not None
+    print(f"vocabulary of {status.corpus.vocabulary:,}, {status.threads} threads")
+    await engine.call(p.Start())
+    await asyncio.sleep(WARM_UP)
+    alone, looked, written = [], [], []
+    for number in range(1, options.rounds + 1):
+        alone.append((await watched.rates(options.seconds))[0])
+        looking = [asyncio.create_task(watched.read()), asyncio.create_task(watched.ask(word))]
+        await asyncio.sleep(WARM_UP)
+        steps, pieces = await watched.rates(options.seconds)
+        looked.append(steps)
+        written.append(pieces)
+        for task in looking:
+            assert not task.done(), task
+            task.cancel()
+        print(
+            f"round {number}: alone {alone[-1]:.2f}, looked at {steps:.2f} steps/s, "
+            f"{pieces:.1f} tokens/s written",
+            flush=True,
+        )
+    kept = statistics.median(now / before for now, before in zip(looked, alone, strict=True))
+    print(
+        f"training keeps {kept:.1%} of its speed, the median of {options.rounds} pairs (aim: 90% "
+        f"or more), with {statistics.median(written):.1f} tokens/s written (aim: {PER_SECOND})"
+    )
+    await engine.call(p.Shutdown(save=False))
+    following.cancel()
+    await engine.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("corpus", type=Path, nargs="?")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=15, help="of each half of a round")
+    parser.add_argument("--vocabulary", type=int, default=10_000, help="of a synthetic text")
+    options = parser.parse_args()
+    print(this_machine())
+    with tempfile.TemporaryDirectory(prefix="lstm-tui-") as place:
+        os.environ["LSTM_TUI_CACHE"] = f"{place}/cache"
+        asyncio.run(measure(options, Path(place)))
+
+
+if __name__ == "__main__":
+    main()
