@@ -428,7 +428,7 @@ PRESETS: Mapping[str, Preset] = {
             preset="shakespeare-char",
             corpus=CorpusConfig(tokenizer="character", valid_fraction=0.1, test_fraction=0),
             model=ModelConfig(embedding_size=64, hidden_size=256, tied=False),
-            regularisation=RegularisationConfig(input_dropout=0.05, output_dropout=0.25),
+            regularisation=RegularisationConfig(input_dropout=0.1, output_dropout=0.4),
             optimiser=OptimiserConfig(learning_rate=0.005),
             schedule=ScheduleConfig(name="linear"),
             clipping=ClippingConfig(threshold=1.0),

@@ -7,6 +7,7 @@ import gc
 import signal
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -15,7 +16,6 @@ from textual import work
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
-from engine.config import preset
 from engine.errors import UserError
 from engine.events import RolledBack, SaveFailed
 from engine.service import client, runs
@@ -28,7 +28,7 @@ from engine.service.protocol import (
     Shutdown,
     Start,
 )
-from tui.history import History
+from tui.first_run import first_run
 from tui.sanitize import visible
 from tui.screens.playground import Playground
 from tui.session import Session
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 Launcher = Callable[[Path], Awaitable[Engine]]
 
-FIRST_PRESET = "toy"
 _PAST_BATCH = 2000
 """Past events taken in at once: a few milliseconds, so that keys stay quick."""
 _LAST_CALL = 60.0
@@ -95,6 +94,7 @@ class PlaygroundApp(App[str]):
         # What is there now stays until the end. Left to the garbage collector it is gone through
         # again and again, 50 ms each time, and a key pressed meanwhile waits.
         gc.freeze()
+        gc.enable()  # see tui.commands.runs.play
         self.open_run(self._folder)
 
     # --- what the screen shows ------------------------------------------------------------------
@@ -128,8 +128,11 @@ class PlaygroundApp(App[str]):
         self._connected.clear()
         try:
             if folder is None:
-                folder = runs.create_run(self.models, None, preset(FIRST_PRESET))
-            session = Session(await self._launch(folder))
+                folder = first_run(self.models)
+            # The history takes numpy, which is loaded while the engine starts.
+            loading = asyncio.to_thread(import_module, "tui.history")
+            engine, _ = await asyncio.gather(self._launch(folder), loading)
+            session = Session(engine)
             await self._recall(session, session.engine.welcome.recorded)
             self._show(session)
         except UserError as error:
@@ -175,7 +178,7 @@ class PlaygroundApp(App[str]):
                 session.apply(events)
                 if session.history.step > session.status.step:
                     # The last steps before a crash are in no checkpoint: the engine dropped them.
-                    session.history = History()
+                    session.forget_past()
                     await self._recall(session, None)
                 self._start_if_wished(session)
                 for event in events:

@@ -214,6 +214,11 @@ class History:
         return len(self.loss)
 
     @property
+    def clip_steps(self) -> int:
+        """The steps that `clip_fraction` is of."""
+        return min(CLIP_WINDOW, self.step)
+
+    @property
     def clip_fraction(self) -> float:
         """The share of the last CLIP_WINDOW steps that clipping changed; 0 before the first."""
         recent = self._clipped[-CLIP_WINDOW:]

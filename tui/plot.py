@@ -8,19 +8,13 @@ the cost depends on the size of the picture alone.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from textwrap import wrap
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tui.chart_data import STYLES, ChartData, Curve, Pattern, Points, Rule, Style, centred
 from tui.history import Series
-
-Style = Literal["axis", "title", "mark", "rule", "raw", "primary", "secondary", "point"]
-STYLES: tuple[Style, ...] = (
-    "axis", "title", "mark", "rule", "raw", "primary", "secondary", "point"
-)  # fmt: skip
-Pattern = Literal["solid", "stippled"]
+from tui.numbers import SUFFIXES, exponent, short
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -44,65 +38,6 @@ _DOTS = np.array(
 """The dots [first, stop) of a column, [side, first, stop]."""
 _STIPPLE = np.uint32(0x01 | 0x04 | 0x10 | 0x80)
 """Every second dot, like the squares of one colour on a chessboard."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A line through a series. Curves also differ in pattern, to be told apart without colour."""
-
-    series: Series
-    name: str
-    style: Style = "primary"
-    pattern: Pattern = "solid"
-
-
-@dataclass(frozen=True)
-class Points:
-    """Single values, each at the end of a step."""
-
-    steps: Sequence[int]
-    values: Sequence[float]
-    name: str
-    glyph: str = "◆"
-
-
-@dataclass(frozen=True)
-class Mark:
-    """Something that happened after `step` steps: a vertical line with a short label."""
-
-    step: int
-    label: str
-    topic: str = ""
-    """Of the marks in one column the last on each topic is labelled."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A horizontal line at a value that is always within the chart."""
-
-    value: float
-    name: str
-    past: Series | None = None
-    """What the value was at each step; without it the line is straight."""
-
-
-@dataclass(frozen=True)
-class ChartData:
-    """Everything a chart shows. `steps` are the first and the last step of the x axis."""
-
-    title: str
-    steps: tuple[int, int]
-    curves: tuple[Curve, ...]
-    """Drawn in this order: a later one covers an earlier one, but not where they coincide."""
-    points: Points | None = None
-    marks: tuple[Mark, ...] = ()
-    rule: Rule | None = None
-    log_y: bool = False
-    x_name: str = "step"
-    x_labels: tuple[tuple[int, str], ...] | None = None
-    """Steps and what is written at them, where the number of the step isn't what counts."""
-    empty: str = ""
-    """A sentence shown while there is nothing to draw."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +79,14 @@ class Picture:
         """Where this differs from a picture of the same size."""
         different: Mask = (self.codes != before.codes) | (self.styles != before.styles)
         return different
+
+    def changes(self, before: "Picture") -> list[tuple[int, int, int]]:
+        """Each row that differs, from the first column that does to behind the last."""
+        changed = self.changed(before)
+        rows = np.flatnonzero(changed.any(axis=1))
+        firsts = changed[rows].argmax(axis=1)
+        lasts = self.width - changed[rows, ::-1].argmax(axis=1)
+        return list(zip(rows.tolist(), firsts.tolist(), lasts.tolist(), strict=True))
 
     def rows(self, rows: Sequence[int]) -> Iterator[list[tuple[str, int]]]:
         """For each of these rows its text, in runs of one style. A blank takes the style before."""
@@ -464,9 +407,8 @@ def _step_labels(shown: tuple[int, int], width: int) -> list[tuple[int, str]]:
 
 
 def _draw_empty(picture: Picture, sentence: str) -> None:
-    lines = wrap(sentence, max(picture.width - 4, 1))
-    for y, line in enumerate(lines, start=max((picture.height - len(lines)) // 2, 0)):
-        picture.write((picture.width - len(line)) // 2, y, line, "axis")
+    for x, y, line in centred(sentence, picture.width, picture.height):
+        picture.write(x, y, line, "axis")
 
 
 # --- round numbers and how they are written -----------------------------------------------------
@@ -483,7 +425,6 @@ _LOG_TICKS: tuple[tuple[tuple[int, ...], int], ...] = (
 )
 """Mantissas, and every how many decades."""
 _LESS, _MORE = 1 - 1e-9, 1 + 1e-9
-_SUFFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
 def _round_up(value: float) -> float:
@@ -498,17 +439,6 @@ def _multiples(step: float, low: float, high: float) -> Floats:
     return np.arange(first, last + 1, dtype=np.float64) * step
 
 
-def short(value: float, digits: int = 4) -> str:
-    """A number in a few characters: 0.25, 1.5k, 20M, 3e-5."""
-    size = abs(value)
-    if size == 0:
-        return "0"
-    if not 1e-3 <= size < 1e12:
-        return _exponent(f"{value:.{min(digits, 2)}g}" if size < 1e-3 else f"{value:.0e}")
-    unit, suffix = next((u, s) for u, s in _SUFFIXES if size >= u or u == 1)
-    return f"{value / unit:.{digits}g}{suffix}"
-
-
 def _narrow(value: float) -> str:
     """A number with as many digits as there is room for beside the y axis."""
     texts = [short(value, digits) for digits in (3, 2, 1)]
@@ -520,17 +450,11 @@ def _tick_labels(ticks: Sequence[float], step: float | None) -> list[str]:
     if step is None:
         return [short(tick) for tick in ticks]
     largest = max(map(abs, ticks))
-    unit, suffix = next((u, s) for u, s in _SUFFIXES if largest >= 10 * u or u == 1)
+    unit, suffix = next((u, s) for u, s in SUFFIXES if largest >= 10 * u or u == 1)
     decimals = max(0, -math.floor(math.log10(step / unit) + 1e-9))
     if largest < 1e-3 or largest >= 1e12:
         digits = math.floor(math.log10(largest)) - math.floor(math.log10(step) + 1e-9)
-        labels = [_exponent(f"{tick:.{max(digits, 0)}e}") for tick in ticks]
+        labels = [exponent(f"{tick:.{max(digits, 0)}e}") for tick in ticks]
     else:
         labels = [f"{tick / unit:.{decimals}f}{suffix}" for tick in ticks]
     return [label if tick else "0" for tick, label in zip(ticks, labels, strict=True)]
-
-
-def _exponent(text: str) -> str:
-    """1e-05 as 1e-5."""
-    mantissa, _, exponent = text.partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else text

@@ -3,8 +3,9 @@
 import math
 
 from engine.service.protocol import RateFound, RateTried
+from tui.chart_data import ChartData, Curve, Mark
 from tui.history import Series
-from tui.plot import ChartData, Curve, Mark, short
+from tui.numbers import short
 
 _TOP = 1.2
 """Times the first loss, above which the curve leaves the chart: what explodes has no top."""

@@ -18,7 +18,6 @@ from engine.events import (
     Stepped,
 )
 from engine.service.protocol import Knob, Status
-from tui.history import History
 
 if TYPE_CHECKING:
     from engine.service.client import Engine
@@ -29,7 +28,7 @@ class Session:
 
     def __init__(self, engine: "Engine") -> None:
         self.engine = engine
-        self.history = History()
+        self.forget_past()
         self.status: Status = engine.welcome.status
         self.saved_step = 0
         """The step of the newest checkpoint."""
@@ -38,6 +37,13 @@ class Session:
         self.leaving = False
         """Whether its end is wished for, so no failure."""
         self._wished: dict[str, float | str] = {}
+
+    def forget_past(self) -> None:
+        """Begin the history anew."""
+        # It takes numpy, whose loading the first frame need not wait for.
+        from tui.history import History
+
+        self.history = History()
 
     def recall(self, events: Iterable[AnyRecorded]) -> None:
         """Take in the run's past: history, not state, which the engine's welcome has told."""

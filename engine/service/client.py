@@ -1,7 +1,6 @@
 """The client's side of the door: start or find the engine of a run, call it, hear its events.
 
-Free of torch. Everything is asyncio, in the caller's own loop. The engine is a child in its own
-session with its streams in the run's engine.log, so it outlives the terminal it was started from.
+Free of torch. Everything is asyncio, in the caller's own loop.
 """
 
 import asyncio
@@ -10,7 +9,6 @@ import itertools
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
@@ -21,6 +19,7 @@ from engine.errors import UserError
 from engine.events import AnyEvent
 from engine.service import protocol as p
 from engine.service import runs
+from engine.service.process import start, taken_over
 
 START_TIMEOUT = 30.0
 """Seconds an engine may take until it listens; it does so before it loads torch."""
@@ -154,26 +153,10 @@ async def launch(folder: Path) -> Engine:
     Raises UserError where the run can't be opened, EngineEnded where the process fails.
     """
     runs.load_config(folder)
-    if runs.is_live(folder):
+    process = taken_over(folder)
+    if process is None and runs.is_live(folder):
         return await attach(folder)
-    process = _spawn(folder)
-    return await _connect(folder, process)
-
-
-def _spawn(folder: Path) -> "subprocess.Popen[bytes]":
-    try:
-        (folder / "engine.json").unlink(missing_ok=True)
-        with (folder / "engine.log").open("ab") as log:
-            return subprocess.Popen(
-                # -P: a file named like a module in the working folder must not be imported.
-                [sys.executable, "-P", "-m", "engine.service.worker", str(folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-    except OSError as error:
-        raise UserError(f"Can't start an engine in {folder}: {error.strerror}.") from None
+    return await _connect(folder, process or start(folder))
 
 
 async def attach(folder: Path) -> Engine:

@@ -1,7 +1,9 @@
 """`lstm-tui models`, `lstm-tui settings`, `lstm-tui attach`, and the playground itself."""
 
+import gc
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -112,14 +114,33 @@ def settings(as_json: bool) -> None:
     print_table([(f"  {name}", preset.purpose) for name, preset in PRESETS.items()])
 
 
+def _started_first_run(models: Path) -> Path | None:
+    """A run whose engine starts while the screen is still being loaded.
+
+    None where there can be none: the playground tells why, and offers others.
+    """
+    from engine.service.process import start_ahead
+    from tui.first_run import first_run
+
+    with suppress(UserError):
+        folder = first_run(models)
+        start_ahead(folder)
+        return folder
+    return None
+
+
 def play(folder: Path | None) -> None:
     """Open the playground, on a run's live engine if its folder is given."""
     on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
     if not on_terminal and "TEXTUAL_DRIVER" not in os.environ:
         raise UserError("The playground needs a terminal: `lstm-tui train` does without one.")
+    models = models_folder()
+    gc.disable()  # most of what is loaded now stays: the app turns it on again
+    if folder is None:
+        folder = _started_first_run(models)
     from tui.app import PlaygroundApp
 
-    app = PlaygroundApp(models=models_folder(), folder=folder)
+    app = PlaygroundApp(models=models, folder=folder)
     if farewell := app.run():
         click.echo(farewell)
     if app.return_code:

@@ -50,6 +50,7 @@ def train(
     CORPUS is a file, a folder, a glob, - for standard input, toy-world or python-docs.
     Ctrl-C saves and ends. Exit codes: 0 finished, 1 failed, 130 interrupted.
     """
+    from engine.service.process import start_ahead
     from engine.service.runs import load_config
 
     limits = {"steps": steps, "epochs": epochs, "minutes": minutes}
@@ -63,6 +64,7 @@ def train(
     else:
         config = configure(corpus, preset, config_file, settings, limits)
         folder = new_run(models_folder(), corpus, name, config)
+    start_ahead(folder)
     return _train(folder, load_config(folder), as_json)
 
 

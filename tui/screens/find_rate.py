@@ -11,7 +11,7 @@ from textual.content import Content
 from engine.errors import UserError
 from engine.service import protocol as p
 from engine.service.client import EngineEnded
-from tui.plot import short
+from tui.numbers import short
 from tui.rate_curve import RateCurve
 from tui.sanitize import content
 from tui.screens.dialog import CurveDialog

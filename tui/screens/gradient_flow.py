@@ -9,8 +9,9 @@ from textual.content import Content
 from engine.errors import UserError
 from engine.service import protocol as p
 from engine.service.client import EngineEnded
+from tui.chart_data import ChartData, Curve
 from tui.history import Series
-from tui.plot import ChartData, Curve, short
+from tui.numbers import short
 from tui.sanitize import content
 from tui.screens.dialog import CurveDialog
 from tui.widgets.chart import Chart

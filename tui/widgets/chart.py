@@ -1,16 +1,18 @@
 """The chart widget: a picture from tui.plot as strips, repainted only where it changed."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 from rich.segment import Segment
 from rich.style import Style as RichStyle
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.plot import STYLES, ChartData, Picture, draw
+from tui.chart_data import STYLES, ChartData, centred
+
+if TYPE_CHECKING:
+    from tui.plot import Picture
 
 
 class Chart(Widget):
@@ -33,33 +35,31 @@ class Chart(Widget):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
-        self._data: ChartData | None = None
-        self._picture = Picture(0, 0)
+        self._data: ChartData | str = ""
+        self._picture: Picture | None = None
+        """What is drawn of the data; None where that is a sentence."""
         self._strips: list[Strip] = []
-        """The picture as Textual takes it; empty until drawn, and after the styles changed."""
+        """What is drawn as Textual takes it; empty until it is, and after the styles changed."""
+        self._drawn_size = Size(0, 0)
         self._pens: list[RichStyle] = []
 
-    def show(self, data: ChartData) -> None:
-        """Draw this from now on. What looks as it did is not repainted."""
+    def show(self, data: ChartData | str) -> None:
+        """Draw this from now on, or say this sentence. What looks as it did is not repainted."""
+        before = self._picture if self._drawn else None
         self._data = data
-        if not self._drawn:
+        if before is None or isinstance(data, str):
+            self._strips.clear()
             self.refresh()
             return
-        before = self._picture
+        from tui.plot import draw
+
         self._picture = draw(data, before.width, before.height)
-        changed = self._picture.changed(before)
-        rows = np.flatnonzero(changed.any(axis=1)).tolist()
-        for y, strip in zip(rows, self._make_strips(rows), strict=True):
+        changes = self._picture.changes(before)
+        rows = [y for y, _, _ in changes]
+        for y, strip in zip(rows, self._picture_strips(self._picture, rows), strict=True):
             self._strips[y] = strip
-        if rows:
-            firsts = changed[rows].argmax(axis=1).tolist()
-            lasts = (before.width - changed[rows, ::-1].argmax(axis=1)).tolist()
-            self.refresh(
-                *(
-                    Region(first, y, last - first, 1)
-                    for first, y, last in zip(firsts, rows, lasts, strict=True)
-                )
-            )
+        if changes:
+            self.refresh(*(Region(first, y, last - first, 1) for y, first, last in changes))
 
     def render_lines(self, crop: Region) -> list[Strip]:
         if not self._drawn:
@@ -76,15 +76,29 @@ class Chart(Widget):
     @property
     def _drawn(self) -> bool:
         """Whether there are strips for the size and the styles of now."""
-        return bool(self._strips) and (self._picture.width, self._picture.height) == self.size
+        return bool(self._strips) and self._drawn_size == self.size
 
     def _draw_afresh(self) -> None:
         self._pens = [self.get_component_rich_style(f"chart--{style}") for style in STYLES]
-        self._picture = draw(self._data, *self.size) if self._data else Picture(*self.size)
-        self._strips = self._make_strips(range(self._picture.height))
+        self._drawn_size = self.size
+        if isinstance(self._data, str):
+            self._picture = None
+            self._strips = self._sentence_strips(self._data, *self.size)
+        else:
+            from tui.plot import draw  # it takes numpy, which the first frame does without
 
-    def _make_strips(self, rows: Sequence[int]) -> list[Strip]:
+            self._picture = draw(self._data, *self.size)
+            self._strips = self._picture_strips(self._picture, range(self._picture.height))
+
+    def _sentence_strips(self, sentence: str, width: int, height: int) -> list[Strip]:
+        texts = [" " * width] * height
+        for x, y, line in centred(sentence, width, height):
+            if y < height:
+                texts[y] = (" " * x + line).ljust(width)[:width]
+        return [Strip([Segment(text, self._pens[0])], width) for text in texts]
+
+    def _picture_strips(self, picture: "Picture", rows: Sequence[int]) -> list[Strip]:
         return [
-            Strip([Segment(text, self._pens[style]) for text, style in runs], self._picture.width)
-            for runs in self._picture.rows(rows)
+            Strip([Segment(text, self._pens[style]) for text, style in runs], picture.width)
+            for runs in picture.rows(rows)
         ]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from textual.app import ComposeResult
 from textual.content import Content
@@ -10,13 +10,16 @@ from textual.content import Content
 from engine.config import TokenizerName
 from engine.events import Evaluated, State, Stepped
 from engine.service.protocol import Status
-from tui.history import CLIP_WINDOW, History
-from tui.plot import ChartData, Curve, Mark, Points, Rule, short
+from tui.chart_data import ChartData, Curve, Mark, Points, Rule
+from tui.numbers import short
 from tui.sanitize import content
 from tui.session import Session
 from tui.widgets.chart import Chart
 from tui.widgets.pane import Block, Pane
 from tui.widgets.status_line import duration
+
+if TYPE_CHECKING:
+    from tui.history import History
 
 _MARKS = {"learning_rate": "lr", "clip_threshold": "clip", "clip_mode": "clip"}
 """The interventions drawn on the charts, and the word for each."""
@@ -34,6 +37,8 @@ _GO_ON: dict[State, str] = {
     "finished": "g writes text, r begins a new run",
     "failed": "r begins a new run, m opens a model",
 }
+_NO_LOSS = "Training and validation loss by step: press space to start."
+_NO_NORMS = "The norm of each step's gradient, before and after clipping."
 _AXIS_ENDS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 _LEAST_FOR_BOTH = 11
 """Rows from which on there is room for both charts."""
@@ -72,19 +77,18 @@ class TrainingPane(Pane):
         numbers.styles.height = len(rows)
         numbers.show(Content("\n").join(rows))
         norms.display = height >= _LEAST_FOR_BOTH
-        history = session.history if session else History()
-        self.query_one("#loss", Chart).show(
-            _loss_chart(history, session.status if session else None, log=self._log_loss)
-        )
+        loss_chart = _loss_chart(session, log=self._log_loss) if session else _NO_LOSS
+        self.query_one("#loss", Chart).show(loss_chart)
         if norms.display:
-            norms.show(_norms_chart(history, session.status if session else None))
+            norms.show(_norms_chart(session) if session else _NO_NORMS)
 
 
 # --- the charts ----------------------------------------------------------------------------------
 
 
-def _loss_chart(history: History, status: Status | None, *, log: bool) -> ChartData:
-    unit = _UNITS[status.config.corpus.tokenizer][0] if status else "token"
+def _loss_chart(session: Session, *, log: bool) -> ChartData:
+    history, status = session.history, session.status
+    unit = _UNITS[status.config.corpus.tokenizer][0]
     evaluations = _validations(history)
     return ChartData(
         title=f"loss, nats/{unit}",
@@ -100,17 +104,18 @@ def _loss_chart(history: History, status: Status | None, *, log: bool) -> ChartD
         ),
         marks=_marks(history),
         log_y=log,
-        empty="Training and validation loss by step: press space to start.",
+        empty=_NO_LOSS,
     )
 
 
-def _each_step(status: Status | None) -> str:
+def _each_step(status: Status) -> str:
     """What a step's loss is: against sampled words it is an estimate, a little low."""
-    sampled = status is not None and status.config.training.candidates is not None
+    sampled = status.config.training.candidates is not None
     return "each step, sampled" if sampled else "each step"
 
 
-def _norms_chart(history: History, status: Status | None) -> ChartData:
+def _norms_chart(session: Session) -> ChartData:
+    history, status = session.history, session.status
     return ChartData(
         title="gradient norm",
         steps=_steps(history, status),
@@ -119,13 +124,13 @@ def _norms_chart(history: History, status: Status | None) -> ChartData:
             Curve(history.norm_after, "after", "secondary", "stippled"),
         ),
         marks=_marks(history),
-        rule=_clip_line(history, status) if status else None,
+        rule=_clip_line(history, status),
         log_y=True,
-        empty="The norm of each step's gradient, before and after clipping.",
+        empty=_NO_NORMS,
     )
 
 
-def _clip_line(history: History, status: Status) -> Rule | None:
+def _clip_line(history: "History", status: Status) -> Rule | None:
     """The largest norm let through; clipping by value has none."""
     value, past = status.clip_threshold, history.clip_threshold
     match status.clip_mode:
@@ -146,7 +151,7 @@ class _Validation(NamedTuple):
     perplexity: float | None
 
 
-def _validations(history: History) -> list[_Validation]:
+def _validations(history: "History") -> list[_Validation]:
     """Those that gave a number."""
     return [
         _Validation(event.step, event.loss, event.perplexity)
@@ -155,16 +160,16 @@ def _validations(history: History) -> list[_Validation]:
     ]
 
 
-def _steps(history: History, status: Status | None) -> tuple[int, int]:
+def _steps(history: "History", status: Status) -> tuple[int, int]:
     """The x axis ends at a round number a little ahead, so that the picture seldom moves."""
     step = max(history.step, 10)
     power = 10 ** (len(str(step)) - 1)
     end = next(int(end * power) for end in _AXIS_ENDS if end * power >= step)
-    limit = status.config.training.steps if status else None
+    limit = status.config.training.steps
     return 0, end if limit is None or limit < step else min(end, limit)
 
 
-def _marks(history: History) -> tuple[Mark, ...]:
+def _marks(history: "History") -> tuple[Mark, ...]:
     """What was done to the run, and what befell it, in the order of the record."""
     marks = [
         Mark(event.step, f"{_MARKS[event.action]} {_knob_value(event.new)}", event.action)
@@ -241,7 +246,7 @@ def _progress_row(session: Session, last: Stepped) -> list[_Part]:
     return parts
 
 
-def _steering_rows(status: Status, history: History) -> list[list[_Part]]:
+def _steering_rows(status: Status, history: "History") -> list[list[_Part]]:
     """What the validations have brought about or will, if anything."""
     parts: list[_Part] = []
     if history.averaging is not None:
@@ -261,7 +266,7 @@ def _rate(status: Status, last: Stepped) -> Content:
     return _number("rate", scheduled, f"of base {base}")
 
 
-def _loss_row(status: Status, history: History, last: Stepped) -> list[_Part]:
+def _loss_row(status: Status, history: "History", last: Stepped) -> list[_Part]:
     per = _UNITS[status.config.corpus.tokenizer][1]
     smoothed = float(history.smoothed_loss.values(-1)[0])
     parts = [(0, _number("loss", _fixed(last.loss)))]
@@ -278,11 +283,11 @@ def _loss_row(status: Status, history: History, last: Stepped) -> list[_Part]:
     return parts
 
 
-def _norm_row(status: Status, history: History, last: Stepped) -> list[_Part]:
+def _norm_row(status: Status, history: "History", last: Stepped) -> list[_Part]:
     before, after = _significant(last.norm_before), _significant(last.norm_after)
     if status.clip_mode == "off":
         return [(0, _number("norm", before))]
-    steps, share = min(CLIP_WINDOW, history.step), f"{history.clip_fraction:.0%}"
+    steps, share = history.clip_steps, f"{history.clip_fraction:.0%}"
     parts = [
         (1, _number("norm", f"{before} → {after}")),
         (0, Content.assemble("clipped ", (share, "bold"), f" of the last {steps:,} steps")),

@@ -1,0 +1,42 @@
+"""The process of a run's engine: a child in its own session with its streams in the run's
+engine.log, so that it outlives the terminal it was started from.
+
+It takes a while until it has loaded torch, so a program starts it as soon as it knows the run,
+ahead of all that it has to load for itself; the client then takes it over.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from engine.errors import UserError
+
+_ahead: "dict[Path, subprocess.Popen[bytes]]" = {}
+"""Started, and not taken over yet."""
+
+
+def start(folder: Path) -> "subprocess.Popen[bytes]":
+    """Start the engine of a run that has none. Raises UserError where that can't be done."""
+    try:
+        (folder / "engine.json").unlink(missing_ok=True)
+        with (folder / "engine.log").open("ab") as log:
+            return subprocess.Popen(
+                # -P: a file named like a module in the working folder must not be imported.
+                [sys.executable, "-P", "-m", "engine.service.worker", str(folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise UserError(f"Can't start an engine in {folder}: {error.strerror}.") from None
+
+
+def start_ahead(folder: Path) -> None:
+    """Start the engine of a new run, for `client.launch` to find. Raises UserError."""
+    _ahead[folder] = start(folder)
+
+
+def taken_over(folder: Path) -> "subprocess.Popen[bytes] | None":
+    """The engine that was started ahead for this run; None where there is none, or no longer."""
+    return _ahead.pop(folder, None)

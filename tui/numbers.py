@@ -1,0 +1,20 @@
+"""Numbers in a few characters."""
+
+SUFFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+
+
+def short(value: float, digits: int = 4) -> str:
+    """A number in a few characters: 0.25, 1.5k, 20M, 3e-5."""
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if not 1e-3 <= size < 1e12:
+        return exponent(f"{value:.{min(digits, 2)}g}" if size < 1e-3 else f"{value:.0e}")
+    unit, suffix = next((u, s) for u, s in SUFFIXES if size >= u or u == 1)
+    return f"{value / unit:.{digits}g}{suffix}"
+
+
+def exponent(text: str) -> str:
+    """1e-05 as 1e-5."""
+    mantissa, _, power = text.partition("e")
+    return f"{mantissa}e{int(power)}" if power else text
