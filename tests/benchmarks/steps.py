@@ -6,8 +6,9 @@
     python -m tests.benchmarks.steps [CORPUS] [--preset ptb-small] [--against bare] [--blocks 15]
                                      [--steps 20] [--candidates N] [--vocabulary 10000]
 
-Without a corpus the text is synthetic, of that vocabulary. Without candidates all do the same mathematics. Blocks of steps alternate; the ratio of their times
-is given in the median of the pairs, with the least and the greatest.
+Without a corpus the text is synthetic, of that vocabulary. Without candidates all do the same
+mathematics. Blocks of steps alternate; the ratio of their times is given in the median of the
+pairs, with the least and the greatest.
 """
 
 import argparse
