@@ -429,7 +429,7 @@ PRESETS: Mapping[str, Preset] = {
             corpus=CorpusConfig(tokenizer="character", valid_fraction=0.1, test_fraction=0),
             model=ModelConfig(embedding_size=64, hidden_size=256, tied=False),
             regularisation=RegularisationConfig(input_dropout=0.1, output_dropout=0.4),
-            optimiser=OptimiserConfig(learning_rate=0.005),
+            optimiser=OptimiserConfig(learning_rate=0.006),
             schedule=ScheduleConfig(name="linear"),
             clipping=ClippingConfig(threshold=1.0),
             training=TrainingConfig(batch_size=32, bptt=64, minutes=3, evaluate_every=1000),
