@@ -20,6 +20,13 @@ from engine.events import Progress
 
 
 @pytest.fixture(autouse=True)
+def _denormals() -> Iterator[None]:
+    """The program flushes them, which other tests in this process must not meet."""
+    yield
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Short blocks, and torch's threads as they were."""
     monkeypatch.setattr(race, "BLOCK", 0.01)
