@@ -17,7 +17,7 @@ from textual.app import App, SystemCommand
 from textual.screen import Screen
 
 from engine.errors import UserError
-from engine.events import RolledBack, SaveFailed
+from engine.events import RolledBack, SaveFailed, State
 from engine.service import client, runs
 from engine.service.client import Engine, EngineEnded
 from engine.service.protocol import (
@@ -145,6 +145,7 @@ class PlaygroundApp(App[str]):
             self._doing = ""
             self.playground.stale = True
             self._connected.set()
+        self.playground.tick()
         try:
             await self._follow(session)
         finally:
@@ -175,6 +176,7 @@ class PlaygroundApp(App[str]):
         try:
             self._start_if_wished(session)
             async for events in session.engine.events():
+                before = _phase(session)
                 session.apply(events)
                 if session.history.step > session.status.step:
                     # The last steps before a crash are in no checkpoint: the engine dropped them.
@@ -191,6 +193,8 @@ class PlaygroundApp(App[str]):
                             warning=True,
                         )
                 self.playground.stale = True
+                if _phase(session) != before:
+                    self.playground.tick()
         except EngineEnded as ended:
             if not session.leaving:
                 session.end(ended.reason)
@@ -306,6 +310,11 @@ class PlaygroundApp(App[str]):
                 async with asyncio.timeout(_LAST_CALL):
                     await self._take_leave(session, choice)
         self.exit()
+
+
+def _phase(session: Session) -> tuple[State, bool]:
+    """What is shown as soon as it changes: the state, and that there is a step."""
+    return session.status.state, session.status.step > 0
 
 
 def _farewell(session: Session) -> str:

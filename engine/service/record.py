@@ -61,15 +61,15 @@ class Record:
     def flush_if_due(self) -> None:
         if self._waiting and time.monotonic() - self._flushed >= INTERVAL:
             self.flush()
+            self._flushed = time.monotonic()
 
     def flush(self) -> None:
-        """Write and send what waits, now."""
+        """Write and send what waits, now: what comes next need not wait for that."""
         if not self._waiting:
             return
         self._write()
         batch, self._waiting, self._encoded = self._waiting, [], 0
         self._send(batch)
-        self._flushed = time.monotonic()
 
     def _write(self) -> None:
         """Write what was not written yet, whole or not at all."""

@@ -25,7 +25,7 @@ class Stream:
     call: int
     answers: Iterator[p.AnyAnswer]
     interval: float
-    """Seconds between two answers, at least."""
+    """Seconds between two answers, on average at least."""
     due: float
 
 

@@ -9,6 +9,7 @@ without a word; then it saves first. After Detach it trains on alone until its l
 """
 
 import fcntl
+import gc
 import importlib
 import logging
 import os
@@ -240,7 +241,11 @@ def _flush_denormals() -> None:
 
 
 class _BackgroundImport:
-    """Imports a module in a thread."""
+    """Imports a module in a thread.
+
+    What it loads stays. Left to the garbage collector it would be gone through again and again,
+    while it is loaded and all through the training, 80 ms each time.
+    """
 
     def __init__(self, module: str) -> None:
         self.error: Exception | None = None
@@ -248,10 +253,13 @@ class _BackgroundImport:
         self._thread.start()
 
     def _import(self, module: str) -> None:
+        gc.disable()
         try:
             importlib.import_module(module)
         except Exception as error:
             self.error = error
+        gc.freeze()
+        gc.enable()
 
     @property
     def running(self) -> bool:

@@ -1,8 +1,9 @@
 """A corpus: text, read as a stream, turned into token ids that are mapped into memory.
 
-The first reading checks the text and takes its fingerprint. Where the same text was encoded in the
-same way before, its ids are found in the cache; else a second reading learns the vocabulary from
-the training split, and a third encodes.
+The first reading checks the text and takes its fingerprint; of files untouched since, it is
+remembered. Where the same text was encoded in the same way before, its ids are found in the cache.
+Else a second reading learns and encodes words: see `numbered`. Characters, sub-words, and words too
+many to hold in memory are learnt in a reading of their own, and then encoded in another.
 """
 
 import hashlib
@@ -166,7 +167,7 @@ def _scan(source: Source, cache: Path, progress: Report) -> dict[str, Scan]:
     if known:
         return known
     scans = _read(source, progress)
-    if files and files == file_states(source):
+    if files:
         remember(cache, files, scans)
     return scans
 

@@ -3,7 +3,7 @@
 A file counts as untouched while the system gives the same inode, size and times for it. The time of
 the last change of an inode can't be set by a program, but it is coarse, and writing through a
 memory map may move it late. So nothing is remembered of a file that changed within SETTLED seconds
-before it was read.
+before it was read. The state is taken before the reading: what changes later has another.
 """
 
 import hashlib

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.config import ModelConfig
+from engine.config import ModelConfig, RegularisationConfig
 from engine.errors import UserError
 from engine.explore.generation import choose, generate
 from engine.explore.neighbours import nearest
@@ -68,10 +68,12 @@ def assert_as_likely(drawn: Counter[int], probabilities: torch.Tensor) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_steps_give_the_logits_of_running_the_model_over_the_text(shape: dict[str, Any]) -> None:
     torch.manual_seed(2)
-    model = LSTMLanguageModel(30, ModelConfig(**shape, init_range=1.0))
+    dropouts = RegularisationConfig(input_dropout=0.5, output_dropout=0.5, weight_drop=0.5)
+    model = LSTMLanguageModel(30, ModelConfig(**shape, init_range=1.0), dropouts)
     model.train()  # as between two steps of training
     text = [3, 0, 29, 7, 7, 1]
     for read in (0, 3):
+        model.train()
         step = stepper(model, text[:read])
         for end in range(read, len(text)):
             expected = logits_after(model, text[: end + 1])
@@ -81,6 +83,8 @@ def test_steps_give_the_logits_of_running_the_model_over_the_text(shape: dict[st
 
 def test_a_model_that_is_called_gives_the_same_logits(model: LSTMLanguageModel) -> None:
     """As on a GPU."""
+    model.regularisation = RegularisationConfig(output_dropout=0.5)
+    model.train()
     called, written_out = _Called(model, model.initial_state(1)).step, stepper(model, [])
     for token in (3, 0, 8):
         assert called(token) == pytest.approx(written_out(token), abs=1e-5)

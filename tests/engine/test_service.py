@@ -1,6 +1,7 @@
 """The real engine process, through its client."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -19,6 +20,8 @@ from engine.events import AnyEvent, Evaluated, Intervened, Saved, StateChanged, 
 from engine.service import protocol as p
 from engine.service import runs
 from engine.service.client import Engine, EngineEnded, attach, launch
+from engine.service.process import start_ahead
+from engine.service.worker import _BackgroundImport
 
 E = TypeVar("E", bound=AnyEvent)
 
@@ -375,6 +378,39 @@ async def test_a_second_launch_finds_the_same_engine(folder: Path) -> None:
         assert not second.started
         assert second.welcome.status.pid == run.engine.welcome.status.pid
         await second.close()
+
+
+async def test_an_engine_started_ahead_is_the_one_that_launch_finds(folder: Path) -> None:
+    start_ahead(folder)
+    await wait_until(lambda: runs.is_live(folder))
+    async with opened(folder) as run:
+        assert run.engine.started
+        await call(run, p.Shutdown())
+        await run.until(lambda: run.ended)
+    assert not folder.exists(), "it never took a step"
+
+
+async def test_an_engine_that_died_ahead_of_its_launch_is_explained(folder: Path) -> None:
+    start_ahead(folder)
+    await wait_until(lambda: runs.read_address(folder) is not None)
+    address = runs.read_address(folder)
+    assert address is not None
+    os.kill(address.pid, signal.SIGKILL)
+    with pytest.raises(EngineEnded, match=rf"process {address.pid}\) was killed by SIGKILL"):
+        await launch(folder)
+    async with opened(folder) as run:  # the next launch starts another
+        assert run.engine.welcome.status.pid != address.pid
+
+
+@pytest.mark.parametrize("module", ["json", "there.is.none"])
+def test_the_garbage_collector_passes_over_what_was_loaded(module: str) -> None:
+    gc.unfreeze()
+    loading = _BackgroundImport(module)
+    loading._thread.join()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 1000
+    assert (loading.error is None) == (module == "json")
+    gc.unfreeze()
 
 
 async def test_a_save_that_fails_is_told_and_shutdown_waits(folder: Path) -> None:

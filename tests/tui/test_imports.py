@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 _SCRIPT = """
 import importlib, pkgutil, sys
@@ -26,14 +27,31 @@ def test_no_module_of_the_screen_loads_torch() -> None:
         assert name in names.split()
 
 
-def test_the_first_frame_needs_no_dialog() -> None:
-    script = (
-        "import sys, tui.app;"
-        "print(*[name for name in sys.modules if name.startswith(('tui.screens.', 'tokenizers'))])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
+_FIRST_FRAME = """
+import asyncio, sys
+from pathlib import Path
+from tui.app import PlaygroundApp
+
+class Idle(PlaygroundApp):
+    def _begin(self):
+        pass
+
+async def first_frame():
+    app = Idle(Path("nowhere"))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.pause()
+        return "\\n".join(strip.text for strip in app.screen._compositor.render_strips(app.size))
+
+assert "press space to start" in asyncio.run(first_frame())
+unwanted = ("tui.screens.", "tui.plot", "tokenizers", "numpy")
+print(*[name for name in sys.modules if name.startswith(unwanted)])
+"""
+
+
+def test_the_first_frame_needs_no_dialog_and_no_numpy(tmp_path: Path) -> None:
+    script = tmp_path / "first_frame.py"
+    script.write_text(_FIRST_FRAME)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["tui.screens.playground"]
 
 

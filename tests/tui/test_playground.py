@@ -67,6 +67,29 @@ async def test_the_first_start_makes_a_toy_world_and_says_what_to_press(tmp_path
         assert load_config(tmp_path / "toy-world-1") == preset("toy")
 
 
+async def test_what_matters_is_drawn_without_waiting_for_the_next_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.screens.playground.DRAWS_A_SECOND", 1e-3)
+    monkeypatch.setattr("tui.screens.playground.SLOWEST", 1e3)
+    launch = Launch(status)
+    launch.held.clear()
+    async with playground(tmp_path, launch, wait=False) as room:
+        await room.press("space")
+        assert "starts when ready" in room.text("#status")
+        launch.held.set()
+        await room.until(lambda: "toy-world-1" in room.text("#status"))
+        room.engine.push(*READY)
+        await room.until(lambda: "ready" in room.text("#status").split())
+        room.engine.push(StateChanged(state="running"))
+        await room.until(lambda: "running" in room.text("#status"))
+        room.engine.push(step(1))
+        await room.until(lambda: "step 1" in room.text("#status"))
+        room.engine.push(step(2))
+        await room.until(lambda: room.app.session and room.app.session.status.step == 2)
+        assert "step 1" in room.text("#status"), "other steps wait for their turn"
+
+
 async def test_a_launch_that_fails_says_why_and_leaves_the_program_usable(tmp_path: Path) -> None:
     launch = Launch()
     launch.error = EngineEnded("The engine (process 7) ended with exit code 1.\nMemoryError")

@@ -123,14 +123,15 @@ class Playground(Screen[None]):
     # --- drawing ------------------------------------------------------------------------------
 
     def _draw_on_time(self) -> None:
-        """Draw, and again a little later: the later, the more processor time it takes."""
+        """Draw, and again a little later; while training runs the later, the more time it takes."""
         now = time.process_time()
         spent, self._processor_time = now - self._processor_time, now
-        self._tick()
-        pause = min(SLOWEST, max(1 / DRAWS_A_SECOND, spent / SHARE))
-        self.set_timer(pause, self._draw_on_time)
+        self.tick()
+        fair = spent / SHARE if self.session is not None and self.session.running else 0.0
+        self.set_timer(min(SLOWEST, max(1 / DRAWS_A_SECOND, fair)), self._draw_on_time)
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """Draw now, if there is anything to draw."""
         if self.stale and self.is_current:
             self.draw()
 
@@ -168,7 +169,7 @@ class Playground(Screen[None]):
 
     def on_resize(self) -> None:
         self.stale = True
-        self.call_after_refresh(self._tick)
+        self.call_after_refresh(self.tick)
 
     def on_screen_resume(self) -> None:
         self.stale = True
@@ -245,7 +246,7 @@ class Playground(Screen[None]):
             if isinstance(new, AskingPane):
                 new.edited.set()
             self.stale = True
-            self.call_after_refresh(self._tick)
+            self.call_after_refresh(self.tick)
 
     def _show_tab(self, pane: Pane) -> None:
         tabs = self.query_one(TabStrip)
@@ -291,7 +292,7 @@ class Playground(Screen[None]):
     def action_zoom(self) -> None:
         self.zoomed = not self.zoomed
         self.stale = True
-        self.call_after_refresh(self._tick)
+        self.call_after_refresh(self.tick)
 
     def action_log_axis(self) -> None:
         self.query_one(TrainingPane).toggle_log_axis()
@@ -311,6 +312,7 @@ class Playground(Screen[None]):
         if session is None or session.status.state == "preparing":
             app.start_when_ready = not app.start_when_ready
             self.stale = True
+            self.tick()
         else:
             app.send(Pause() if session.running else Start())
 
