@@ -1,0 +1,124 @@
+"""Validation perplexity against seconds of training, beside the plain PyTorch loop in its recipe.
+
+    python -m tests.benchmarks.quality CORPUS [--epochs 2] [--ours 7] [--set training.candidates=1024]
+
+Both train in turns on one machine, each on a clock of its own that stands still while the other
+trains and while either is evaluated: the plain loop for `--epochs` at rate 20, clip 0.25; ours, the
+preset ptb-small with what `--set` changes, for `--ours` epochs.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from engine.bench.machine import this_machine
+from engine.bench.reference_loop import ReferenceLoop, ReferenceModel
+from engine.config import preset, replace
+from engine.events import Evaluated
+from engine.text.corpus import open_corpus
+from engine.training.device import pick_threads
+from engine.training.trainer import Trainer
+
+WINDOW = 512
+"""Tokens of text evaluated at a time."""
+
+
+@dataclass
+class Racer:
+    """A loop that yields None after each step, and a perplexity after each epoch."""
+
+    name: str
+    threads: int
+    turns: Iterator[float | None]
+    clock: float = 0.0
+    """Seconds of training."""
+    epochs: list[tuple[float, float]] = field(default_factory=list)
+    """Seconds and perplexity at the end of each epoch."""
+
+    def go(self) -> None:
+        """Take a step. Raises StopIteration at the end."""
+        torch.set_num_threads(self.threads)
+        began = time.perf_counter()
+        perplexity = next(self.turns)
+        if perplexity is None:
+            self.clock += time.perf_counter() - began
+            return
+        self.epochs.append((self.clock, perplexity))
+        print(f"{self.name}, epoch {len(self.epochs)}: {self.clock:.0f} s, {perplexity:.2f}")
+
+
+@torch.no_grad()
+def perplexity(model: ReferenceModel, tokens: torch.Tensor) -> float:
+    """Exact, over one unbroken text (tokens,)."""
+    model.eval()
+    total, state = 0.0, None
+    for begin in range(0, len(tokens) - 1, WINDOW):
+        targets = tokens[begin + 1 : begin + WINDOW + 1]
+        logits, state = model(tokens[begin : begin + len(targets)].view(-1, 1), state)
+        total += functional.cross_entropy(logits[:, 0], targets, reduction="sum").item()
+    model.train()
+    return math.exp(total / (len(tokens) - 1))
+
+
+def reference(loop: ReferenceLoop, valid: torch.Tensor, epochs: int) -> Iterator[float | None]:
+    steps = loop.steps()
+    for _ in range(epochs):
+        for _ in range(0, len(loop.inputs), loop.bptt):
+            next(steps)
+            yield None
+        yield perplexity(loop.model, valid)
+
+
+def ours(trainer: Trainer, epochs: int) -> Iterator[float | None]:
+    while trainer.cursor.epoch < epochs:
+        epoch = trainer.cursor.epoch
+        for _ in trainer.take_step():
+            pass
+        yield None
+        if trainer.cursor.epoch > epoch:
+            *_, evaluated = trainer.evaluate("valid")
+            assert isinstance(evaluated, Evaluated)
+            assert evaluated.perplexity is not None
+            yield evaluated.perplexity
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--epochs", type=int, default=2, help="of the plain loop")
+    parser.add_argument("--ours", type=int, default=7, help="epochs of ours")
+    parser.add_argument("--set", action="append", default=[], dest="changes")
+    options = parser.parse_args()
+    torch.set_flush_denormal(True)
+    changes = dict(change.split("=", 1) for change in options.changes)
+    changes |= {"corpus.source": str(options.corpus.absolute()), "training.epochs": options.ours}
+    config = replace(preset("ptb-small"), changes)
+    corpus = open_corpus(config.corpus)
+    trainer = Trainer(config, corpus, torch.device("cpu"))
+    loop = ReferenceLoop(corpus.splits["train"], len(corpus.tokenizer.vocabulary))
+    valid = torch.from_numpy(corpus.splits["valid"].astype("int64"))
+    own = Racer("ours", pick_threads(trainer), ours(trainer, options.ours))
+    plain = Racer("plain PyTorch", torch.get_num_threads(), reference(loop, valid, options.epochs))
+    print(this_machine())
+    print(f"threads: ours {own.threads}, plain PyTorch {plain.threads}; {options.changes}")
+    racing = [plain, own]
+    while racing:
+        behind = min(racing, key=lambda racer: racer.clock)
+        try:
+            behind.go()
+        except StopIteration:
+            racing.remove(behind)
+    for number, (seconds, aim) in enumerate(plain.epochs, 1):
+        reached = [spent for spent, found in own.epochs if found <= aim]
+        share = f"{reached[0] / seconds:.2f} of the time" if reached else "not reached"
+        print(f"{aim:.2f}, plain PyTorch's after epoch {number}: {share}")
+
+
+if __name__ == "__main__":
+    main()
