@@ -1,6 +1,6 @@
 """Validation perplexity against seconds of training, beside the plain PyTorch loop in its recipe.
 
-    python -m tests.benchmarks.quality CORPUS [--epochs 2] [--ours 7] [--set training.candidates=1024]
+    python -m tests.benchmarks.quality CORPUS [--epochs 2] [--ours 7] [--set SETTING=VALUE]
 
 Both train in turns on one machine, each on a clock of its own that stands still while the other
 trains and while either is evaluated: the plain loop for `--epochs` at rate 20, clip 0.25; ours, the
