@@ -61,9 +61,8 @@ class _ExactLoss(torch.autograd.Function):
         tokens, vocabulary = len(features), len(weight)
         loss = features.new_zeros(())
         features_grad = torch.empty_like(features)
-        weight_grad = weight.new_zeros(weight.shape[::-1])  # transposed, which is faster to sum
+        transposed_grad: Tensor | None = None  # of the weight: faster to compute this way round
         bias_grad = torch.zeros_like(bias)
-        transposed = weight.t().contiguous()
         rows = -(-tokens // -(-tokens * vocabulary // CHUNK))
         for begin in range(0, tokens, rows):
             some, aims = features[begin : begin + rows], targets[begin : begin + rows]
@@ -73,12 +72,15 @@ class _ExactLoss(torch.autograd.Function):
             found = probabilities[at_targets]
             loss += _surprisal(found, some, weight, bias, aims).sum()
             probabilities[at_targets] = found - 1
-            features_grad[begin : begin + rows] = linear(probabilities, transposed)
-            weight_grad += linear(some.t(), probabilities.t())
+            features_grad[begin : begin + rows] = linear(probabilities, weight.t())
+            product = linear(some.t(), probabilities.t())
+            transposed_grad = product if transposed_grad is None else transposed_grad.add_(product)
             bias_grad += probabilities.sum(0)
+            del logits, probabilities, product  # before the next are made
+        assert transposed_grad is not None
         scale = 1 / tokens
-        grad = torch.mul(weight_grad.t(), scale, out=torch.empty_like(weight))
-        ctx.save_for_backward(features_grad.mul_(scale), grad, bias_grad.mul_(scale))
+        weight_grad = torch.mul(transposed_grad.t(), scale, out=torch.empty_like(weight))
+        ctx.save_for_backward(features_grad.mul_(scale), weight_grad, bias_grad.mul_(scale))
         return loss * scale
 
     @staticmethod
