@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="changes")
     options = parser.parse_args()
     torch.set_flush_denormal(True)
+    every_core = torch.get_num_threads()
     changes = dict(change.split("=", 1) for change in options.changes)
     changes |= {"corpus.source": str(options.corpus.absolute()), "training.epochs": options.ours}
     config = replace(preset("ptb-small"), changes)
@@ -104,7 +105,7 @@ def main() -> None:
     loop = ReferenceLoop(corpus.splits["train"], len(corpus.tokenizer.vocabulary))
     valid = torch.from_numpy(corpus.splits["valid"].astype("int64"))
     own = Racer("ours", pick_threads(trainer), ours(trainer, options.ours))
-    plain = Racer("plain PyTorch", torch.get_num_threads(), reference(loop, valid, options.epochs))
+    plain = Racer("plain PyTorch", every_core, reference(loop, valid, options.epochs))
     print(this_machine())
     print(f"threads: ours {own.threads}, plain PyTorch {plain.threads}; {options.changes}")
     racing = [plain, own]
