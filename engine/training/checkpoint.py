@@ -14,7 +14,7 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import safetensors
@@ -210,12 +210,10 @@ def _weights(model: LSTMLanguageModel) -> dict[str, Tensor]:
 
 def _state_tensors(trainer: Trainer) -> dict[str, Tensor]:
     names = [name for name, _ in trainer.model.named_parameters()]
-    optimiser = trainer.optimiser.state_dict()["state"]
     tensors = {
-        f"optimiser.{names[index]}.{key}": value.contiguous()
-        for index, values in optimiser.items()
+        f"optimiser.{name}.{key}": value.contiguous()
+        for name, values in zip(names, trainer.optimiser.state, strict=True)
         for key, value in values.items()
-        if value is not None
     }
     if trainer.average is not None:
         weights = _weights(trainer.model)
@@ -369,13 +367,13 @@ class Checkpoint:
                 yield path, before, now
 
     def _restore_optimiser(self, trainer: Trainer) -> None:
-        state: dict[int, dict[str, Tensor]] = {}
-        for index, (name, parameter) in enumerate(trainer.model.named_parameters()):
-            values = _under(f"optimiser.{name}.", self._state)
-            if values:
-                state[index] = {key: tensor.to(parameter.device) for key, tensor in values.items()}
-        full: dict[str, Any] = trainer.optimiser.state_dict()
-        trainer.optimiser.load_state_dict({**full, "state": state})
+        trainer.optimiser.state = [
+            {
+                key: tensor.to(parameter.device, copy=True)
+                for key, tensor in _under(f"optimiser.{name}.", self._state).items()
+            }
+            for name, parameter in trainer.model.named_parameters()
+        ]
 
     def same_weights(self, model: LSTMLanguageModel) -> bool:
         """Whether a model has the weights to use, byte by byte."""

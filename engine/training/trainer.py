@@ -238,9 +238,7 @@ class Trainer:
         return self.norms.percentiles(self.config.clipping.percentile)[0]
 
     def _update(self, learning_rate: float) -> None:
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate
-        self.optimiser.step()
+        self.optimiser.step(learning_rate)
         if self.average is not None:
             self.average.update(self.model)
 

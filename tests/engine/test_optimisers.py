@@ -3,6 +3,8 @@
 import itertools
 import math
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -78,9 +80,24 @@ def test_updates_equal_the_equations(
         for key, parameter in model.named_parameters():
             parameter.grad = torch.randn(parameter.shape, generator=draw, dtype=torch.float64)
             wanted[key] = rule(by_hand[key], wanted[key], parameter.grad)
-        optimiser.step()
+        optimiser.step(RATE)
     for key, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.detach(), wanted[key], rtol=0, atol=1e-12, msg=key)
+
+
+def test_training_does_not_load_torch_s_compiler() -> None:
+    """Which takes half a second."""
+    script = (
+        "import sys, torch; from engine.config import preset;"
+        "from engine.text.corpus import open_corpus; from engine.training.trainer import Trainer;"
+        "config = preset('toy');"
+        "trainer = Trainer(config, open_corpus(config.corpus), torch.device('cpu'));"
+        "list(trainer.take_step()); print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
 
 
 def algorithm_1(perplexities: list[float], n: int) -> int | None:

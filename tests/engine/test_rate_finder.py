@@ -31,7 +31,7 @@ def everything(trainer: Trainer) -> dict[str, object]:
     """All that a step reads or writes, as bytes and plain values."""
     tensors = dict(trainer.model.state_dict())
     tensors |= {f"{n}.grad": weight.grad for n, weight in trainer.model.named_parameters()}
-    for index, state in enumerate(trainer.optimiser.state.values()):
+    for index, state in enumerate(trainer.optimiser.state):
         tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
     if trainer.average is not None:
         tensors |= {f"average.{n}": t for n, t in trainer.average.model.state_dict().items()}
@@ -45,7 +45,7 @@ def everything(trainer: Trainer) -> dict[str, object]:
         for name, tensor in tensors.items()
     }
     state["place"] = (trainer.step, trainer.cursor.row, trainer.cursor.epoch, trainer.seconds)
-    state["rates"] = (trainer.learning_rate, [g["lr"] for g in trainer.optimiser.param_groups])
+    state["rate"] = trainer.learning_rate
     state["norms"] = (trainer.norms.counts.tobytes(), trainer.norms.total, trainer.clipped_steps)
     state["config"] = trainer.config
     return state
