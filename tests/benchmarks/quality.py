@@ -4,7 +4,7 @@
 
 Both train in turns on one machine, each on a clock of its own that stands still while the other
 trains and while either is evaluated: the plain loop for `--epochs` at rate 20, clip 0.25; ours, the
-preset ptb-small with what `--set` changes, for `--ours` epochs.
+preset large-vocabulary with what `--set` changes, for `--ours` epochs.
 """
 
 import argparse
@@ -99,7 +99,7 @@ def main() -> None:
     every_core = torch.get_num_threads()
     changes = dict(change.split("=", 1) for change in options.changes)
     changes |= {"corpus.source": str(options.corpus.absolute()), "training.epochs": options.ours}
-    config = replace(preset("ptb-small"), changes)
+    config = replace(preset("large-vocabulary"), changes)
     corpus = open_corpus(config.corpus)
     trainer = Trainer(config, corpus, torch.device("cpu"))
     loop = ReferenceLoop(corpus.splits["train"], len(corpus.tokenizer.vocabulary))
