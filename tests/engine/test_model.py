@@ -227,7 +227,7 @@ def test_every_preset_builds_and_takes_a_step(name: str) -> None:
     (
         found.cross_entropy if found.penalty is None else found.cross_entropy + found.penalty
     ).backward()
-    optimiser.step()
+    optimiser.step(config.optimiser.learning_rate)
     assert not torch.equal(model.embedding.weight, before)
 
 

@@ -190,6 +190,6 @@ async def test_a_refusal_and_a_gradient_that_is_no_number_are_told(
         room.engine.gradients, room.engine.gradient_ratio = [math.nan] * 16, math.nan
         room.engine.push(step(1))
         await room.until(lambda: "not finite" in shown(room))
-        assert "No gradient that is a number" in shown(room)
+        await room.until(lambda: "No gradient that is a number" in shown(room))
         room.engine.die("killed")
         await room.until(lambda: "The engine has ended" in shown(room))
