@@ -152,6 +152,13 @@ class RegularisationConfig(Section, frozen=True):
         float,
         Meta(ge=0, lt=1, description="Share of units zeroed after the last LSTM layer, locked."),
     ] = 0.0
+    locked: Annotated[
+        bool,
+        Meta(
+            description="Input, layer and output dropout drop the same units throughout a window "
+            "(Gal & Ghahramani 2016); without, others at every token (Zaremba et al. 2014)."
+        ),
+    ] = True
     weight_drop: Annotated[
         float,
         Meta(
@@ -438,7 +445,9 @@ PRESETS: Mapping[str, Preset] = {
             preset="shakespeare-char",
             corpus=CorpusConfig(tokenizer="character", valid_fraction=0.1, test_fraction=0),
             model=ModelConfig(embedding_size=64, hidden_size=256, tied=False),
-            regularisation=RegularisationConfig(input_dropout=0.1, output_dropout=0.4),
+            regularisation=RegularisationConfig(
+                input_dropout=0.05, output_dropout=0.3, locked=False
+            ),
             optimiser=OptimiserConfig(learning_rate=0.006),
             schedule=ScheduleConfig(name="linear"),
             clipping=ClippingConfig(threshold=1.0),

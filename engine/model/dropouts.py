@@ -3,8 +3,13 @@
 What is kept is scaled up by 1 / (1 - share), so that expectations stay as they were.
 """
 
+import math
+
 import torch
 from torch import Tensor
+
+_PARTS = 1 << 16
+"""As many values as 16 bits have."""
 
 
 def kept(
@@ -24,6 +29,22 @@ def locked(values: Tensor, share: float, random: torch.Generator | None) -> Tens
     if share == 0:
         return values
     return values * kept((1, *values.shape[1:]), share, values, random)
+
+
+def elementwise(values: Tensor, share: float, random: torch.Generator | None) -> Tensor:
+    """Drop units of (time, batch, units), others at every time (Zaremba et al. 2014).
+
+    The share is rounded to a 65,536th: four masks come from each number drawn, because there are so
+    many that drawing them one by one is felt in a training step.
+    """
+    if share == 0:
+        return values
+    count, shape = values.numel(), values.shape
+    draws = torch.empty(math.ceil(count / 4), dtype=torch.int64, device=values.device)
+    draws.random_(torch.iinfo(torch.int64).min, None, generator=random)
+    parts = draws.view(torch.int16)[:count].view(shape)
+    keeps = parts >= round(share * _PARTS) - _PARTS // 2
+    return values * keeps.to(values.dtype).div_(1 - share)
 
 
 def drop_words(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.config import ModelConfig, RegularisationConfig
-from engine.model.dropouts import drop_weights, drop_words, locked
+from engine.model.dropouts import drop_weights, drop_words, elementwise, locked
 from engine.model.output import Candidates, exact_loss, sampled_loss
 
 LayerState = tuple[Tensor, Tensor]
@@ -121,8 +121,7 @@ class LSTMLanguageModel(nn.Module):
         if self.training:
             off, vocabulary = self.regularisation, self.embedding.num_embeddings
             vectors = drop_words(vectors, tokens, vocabulary, off.embedding_dropout, self.random)
-            vectors = locked(vectors, off.input_dropout, self.random)
-        return vectors
+        return self._drop(vectors, self.regularisation.input_dropout)
 
     def loss_of_vectors(
         self,
@@ -170,7 +169,10 @@ class LSTMLanguageModel(nn.Module):
         return features if self.projection is None else self.projection(features)
 
     def _drop(self, values: Tensor, share: float) -> Tensor:
-        return locked(values, share, self.random) if self.training else values
+        if not self.training:
+            return values
+        drop = locked if self.regularisation.locked else elementwise
+        return drop(values, share, self.random)
 
     def _penalty(self, raw: Tensor, dropped: Tensor) -> Tensor | None:
         """Activation and temporal activation regularisation (Merity et al. 2017, 2018)."""

@@ -1,6 +1,7 @@
 """Each dropout: its distribution, what it leaves alone, and that it is off in evaluation."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from engine.config import ModelConfig, RegularisationConfig
 from engine.model import lstm
-from engine.model.dropouts import drop_weights, drop_words, locked
+from engine.model.dropouts import drop_weights, drop_words, elementwise, locked
 from engine.model.lstm import LSTMLanguageModel
 from engine.model.output import exact_loss
 
@@ -256,3 +257,39 @@ def test_another_seed_of_the_generator_gives_other_masks() -> None:
     first, second = build(**settings), build(**settings)
     second.random.manual_seed(8)
     assert losses(first)[0] != losses(second)[0]
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.65])
+def test_elementwise_dropout_takes_another_mask_at_every_time(share: float) -> None:
+    mask = elementwise(torch.ones(TIME, 201, 301), share, generator())
+    assert_a_mask(mask, share)
+    for one, next_one in pairwise(mask):
+        both = ((one == 0) & (next_one == 0)).double().mean().item()
+        assert both == pytest.approx(share**2, abs=0.01)
+
+
+def test_neighbouring_masks_of_elementwise_dropout_are_independent() -> None:
+    """Four of them are parts of one drawn number."""
+    zeros = elementwise(torch.ones(1, 1, 400_000), 0.3, generator())[0, 0] == 0
+    for part in range(4):
+        assert zeros[part::4].double().mean().item() == pytest.approx(0.3, abs=0.01)
+    for distance in (1, 2, 3, 4):
+        both = (zeros[distance:] & zeros[:-distance]).double().mean().item()
+        assert both == pytest.approx(0.09, abs=0.005)
+
+
+def test_elementwise_dropout_draws_from_the_generator_it_is_given() -> None:
+    values = torch.ones(3, 5, 7)
+    one, other = elementwise(values, 0.5, generator()), elementwise(values, 0.5, generator())
+    assert torch.equal(one, other)
+    assert elementwise(values, 0.0, generator()) is values
+
+
+def test_the_model_drops_the_same_units_throughout_a_window_only_where_it_is_locked() -> None:
+    tokens, config = torch.zeros(TIME, 4, dtype=torch.int64), ModelConfig(embedding_size=64)
+    for is_locked in (True, False):
+        off = RegularisationConfig(input_dropout=0.5, locked=is_locked)
+        model = LSTMLanguageModel(10, config, off, generator()).train()
+        dropped = model.embed(tokens) == 0
+        assert bool((dropped == dropped[0]).all()) is is_locked
+        assert not (model.eval().embed(tokens) == 0).any()

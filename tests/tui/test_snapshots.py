@@ -135,7 +135,7 @@ def test_an_explosion(picture) -> None:
 
 _SHOWN: dict[str, Callable[[Room], bool]] = {
     "1": lambda room: "one-hot row" in room.text("#comparison"),
-    "3": lambda room: "live" in room.text("#seen"),
+    "3": lambda room: "+0.050" in room.text("#nearest"),  # the last: now the pane has its height
     "4": lambda room: "problem" in room.current,
 }
 
