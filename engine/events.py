@@ -181,6 +181,7 @@ class ModelReady(Event, frozen=True, kw_only=True):
     groups: list[str]
     device: str
     threads: int
+    precision: str
     step: int
     epoch: float
     learning_rate: float

@@ -56,6 +56,8 @@ class LSTMLanguageModel(nn.Module):
         self.config = config
         self.regularisation = regularisation
         self.random = random
+        self.training_dtype: torch.dtype | None = None
+        """What the LSTM layers compute in while training; None leaves it to the weights."""
         self.embedding = nn.Embedding(vocabulary, config.embedding_size)
         sizes = layer_sizes(config)
         self.lstm = nn.ModuleList(nn.LSTM(inputs, units) for inputs, units in pairwise(sizes))
@@ -162,8 +164,13 @@ class LSTMLanguageModel(nn.Module):
         # As nn.LSTM calls it: biases, one layer, no dropout, one direction, time before batch.
         # cuDNN goes backward only from what it computed "in training".
         backward = torch.is_grad_enabled()
-        output, h, c = torch.lstm(inputs, state, weights, True, 1, 0.0, backward, False, False)
-        return output, (h, c)
+        dtype = inputs.dtype
+        within = (self.training_dtype or dtype) if self.training else dtype
+        given = [tensor.to(within) for tensor in (inputs, *state, *weights)]
+        output, h, c = torch.lstm(
+            given[0], given[1:3], given[3:], True, 1, 0.0, backward, False, False
+        )
+        return output.to(dtype), (h.to(dtype), c.to(dtype))
 
     def _project(self, features: Tensor) -> Tensor:
         return features if self.projection is None else self.projection(features)

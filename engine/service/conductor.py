@@ -65,6 +65,7 @@ class Conductor:
         self._groups: list[str] = []
         self._device = ""
         self._threads = 0
+        self._precision = "float32"
         self._explored: LSTMLanguageModel | None = None
         """A saved model that can't be trained on, and its step."""
         self._explored_step = 0
@@ -172,6 +173,8 @@ class Conductor:
         self._parameters = sum(parameter.numel() for parameter in self.model.parameters())
         self._groups = [name for name, _ in self.model.parameter_groups()]
         self._device, self._threads = device, threads
+        dtype = self.model.training_dtype or torch.float32
+        self._precision = str(dtype).removeprefix("torch.")
         status = self.status()
         fields = {name: getattr(status, name) for name in ModelReady.__struct_fields__}
         self.publish(ModelReady(**fields))
@@ -349,6 +352,7 @@ class Conductor:
             groups=self._groups,
             device=self._device,
             threads=self._threads,
+            precision=self._precision,
             corpus=self._corpus.summary if self._corpus else None,
             progress=self.progress,
         )

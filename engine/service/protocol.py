@@ -205,6 +205,8 @@ class Status(Message, frozen=True, kw_only=True):
     groups: list[str]
     device: str
     threads: int
+    precision: str
+    """What the LSTM layers compute in while they train."""
     corpus: CorpusSummary | None
     progress: Progress | None
     """What is under way, if it takes a while."""

@@ -244,10 +244,18 @@ def _training_state(trainer: Trainer) -> TrainingState:
         config=trainer.config,
         corpus=trainer.corpus.fingerprint,
         torch=str(torch.__version__),
-        processor=f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        processor=_processor(trainer),
         threads=torch.get_num_threads(),
         device=trainer.device.type,
     )
+
+
+def _processor(trainer: Trainer) -> str:
+    """What the last bit of a result depends on."""
+    parts = [platform.machine(), torch.backends.cpu.get_cpu_capability()]
+    if trainer.model.training_dtype is not None:
+        parts.append(str(trainer.model.training_dtype).removeprefix("torch."))
+    return " ".join(parts)
 
 
 class Checkpoint:

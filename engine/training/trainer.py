@@ -31,6 +31,7 @@ from engine.training.clipping import Clipped, clip, first_non_finite
 from engine.training.evaluation import total_loss
 from engine.training.norms import NormHistory
 from engine.training.optimisers import Average, build_optimiser, stalled
+from engine.training.precision import pick_dtype
 from engine.training.schedules import factor
 from engine.training.throughput import Throughput
 
@@ -72,6 +73,7 @@ class Trainer:
             config.regularisation,
             self.dropout_random,
         ).to(device)
+        self.model.training_dtype = pick_dtype(training.precision, device)
         self.groups = list(self.model.parameter_groups())
         self.optimiser = build_optimiser(config.optimiser, self.model)
         self.average: Average | None = None

@@ -71,6 +71,7 @@ def status(folder: Path, config: RunConfig | None = None, **changes: object) -> 
         groups=[],
         device="cpu",
         threads=2,
+        precision="float32",
         corpus=None,
         progress=None,
     )
@@ -127,6 +128,7 @@ READY = (
         groups=GROUPS,
         device="cpu",
         threads=2,
+        precision="float32",
         step=0,
         epoch=0.0,
         learning_rate=0.005,

@@ -188,6 +188,15 @@ async def test_why_a_run_finished_is_in_the_status_line(tmp_path: Path) -> None:
         assert "✓ finished  Reached 2 steps." in room.text("#status")
 
 
+async def test_where_a_run_computes_is_in_the_status_line(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=(160, 48)) as room:
+        await room.happens(*READY)
+        assert "cpu, 2 threads" in room.text("#status")
+        assert "float32" not in room.text("#status")
+        await room.happens(msgspec.structs.replace(READY[1], precision="bfloat16"))
+        assert "cpu, 2 threads, bfloat16" in room.text("#status")
+
+
 async def test_a_pause_with_a_reason_is_explained(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
         reason = "Three gradients in a row were not finite: lower the learning rate."

@@ -87,6 +87,7 @@ def session(
         groups=[],
         device="cpu",
         threads=2,
+        precision="float32",
         corpus=corpus("train", "valid"),
         progress=None,
     )

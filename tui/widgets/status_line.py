@@ -6,6 +6,7 @@ from time import monotonic
 from textual.content import Content
 
 from engine.events import Progress, State
+from engine.service.protocol import Status
 from tui.sanitize import content
 from tui.session import Session
 from tui.widgets.pane import MUTED, Block, fit
@@ -56,13 +57,16 @@ class StatusLine(Block):
             parts.append(Content.styled("not saved", "$text-warning"))
         if width >= _ALL and status.parameters:
             parts.append(
-                Content.styled(
-                    f"{status.parameters:,} parameters · {status.device}, "
-                    f"{status.threads} thread{'s' if status.threads != 1 else ''}",
-                    MUTED,
-                )
+                Content.styled(f"{status.parameters:,} parameters · {_place(status)}", MUTED)
             )
         self.show(Content("  ").join(parts))
+
+
+def _place(status: Status) -> str:
+    """Where the run computes, and in what, if that isn't the usual."""
+    threads = f"{status.threads} thread{'s' if status.threads != 1 else ''}"
+    precision = "" if status.precision == "float32" else f", {status.precision}"
+    return f"{status.device}, {threads}{precision}"
 
 
 def _short(source: str) -> str:
