@@ -16,7 +16,7 @@ from engine.text.ahead import ahead
 from engine.text.pieces import Cut, Pieces
 from engine.text.store import Encoded
 from engine.text.tokenizer import Tokenizer, WordRules
-from engine.text.vocabulary import MAX_DISTINCT
+from engine.text.vocabulary import END_OF_SENTENCE, MAX_DISTINCT
 
 TOGETHER = 4
 """Chunks numbered at once: with more they'd leave the processor's cache, with fewer it takes longer
@@ -83,14 +83,7 @@ class NumberedText:
         """The tokenizer of the training text, and the whole text encoded by it. Raises TooMany."""
         order = np.concatenate([np.zeros(0, np.int64), *self._order])
         texts = self._pieces.texts()
-        words: dict[str, int] = {}  # numbered in the order of first appearance
-        flat, lengths = array("q"), array("q")  # the words of each piece in that order
-        for some in np.array_split(order, len(order) // AT_ONCE + 1):
-            found = [self._rules.split(texts[number]) for number in some.tolist()]
-            lengths.extend(map(len, found))
-            every = chain.from_iterable(found)
-            flat.extend([words.setdefault(word, len(words)) for word in every])
-
+        words, flat, lengths = _words(self._rules, [texts[number] for number in order.tolist()])
         counts = np.zeros(len(words), np.int64)
         np.add.at(counts, flat, np.repeat(self._counts[order], lengths))
         occurring = {
@@ -100,7 +93,7 @@ class NumberedText:
             raise TooMany
         tokenizer = self._rules.learn(config, [occurring])
         ids = tokenizer.vocabulary.encode(words)
-        expansion = _Expansion(self._pieces.end, order, np.array(lengths), ids[flat])
+        expansion = _Expansion(self._pieces.end, order, lengths, ids[flat])
         return tokenizer, self._encoded(expansion)
 
     def _encoded(self, expansion: "_Expansion") -> Iterator[Encoded]:
@@ -145,6 +138,23 @@ def _cuts(rules: WordRules, texts: Iterable[tuple[str, str]]) -> Iterator[tuple[
         while some := list(islice(chunks, TOGETHER)):
             # No word goes on in the next chunk, so a blank may stand between.
             yield split, sum(map(len, some)), Cut(" ".join(map(rules.prepare, some)))
+
+
+def _words(rules: WordRules, pieces: list[str]) -> tuple[dict[str, int], np.ndarray, np.ndarray]:
+    """The different words of pieces, numbered in the order of first appearance; the numbers of
+    those of the first piece, then of the second, and so on; how many each has."""
+    whole = [END_OF_SENTENCE if piece == "\n" else piece for piece in pieces]
+    if END_OF_SENTENCE not in pieces and rules.split(" ".join(whole)) == whole:
+        # Every piece is a word, as in text that is tokenised already.
+        every = np.arange(len(whole))
+        return dict(zip(whole, every.tolist(), strict=True)), every, np.ones_like(every)
+    words: dict[str, int] = {}
+    flat, lengths = array("q"), array("q")
+    for begin in range(0, len(pieces), AT_ONCE):
+        found = [rules.split(piece) for piece in pieces[begin : begin + AT_ONCE]]
+        lengths.extend(map(len, found))
+        flat.extend([words.setdefault(word, len(words)) for word in chain.from_iterable(found)])
+    return words, np.array(flat), np.array(lengths)
 
 
 def _new_ones(numbers: np.ndarray, known: int, end: int) -> np.ndarray:
