@@ -457,7 +457,7 @@ PRESETS: Mapping[str, Preset] = {
             regularisation=RegularisationConfig(
                 input_dropout=0.05, output_dropout=0.35, locked=False
             ),
-            optimiser=OptimiserConfig(learning_rate=0.006),
+            optimiser=OptimiserConfig(learning_rate=0.006, weight_decay=0.05),
             schedule=ScheduleConfig(name="linear"),
             clipping=ClippingConfig(threshold=1.0),
             training=TrainingConfig(
