@@ -169,6 +169,8 @@ class Conductor:
         self._explored, self._explored_step = model, checkpoint.training.step
 
     def _tell_model(self, device: str, threads: int) -> None:
+        import torch
+
         assert self.model is not None
         self._parameters = sum(parameter.numel() for parameter in self.model.parameters())
         self._groups = [name for name, _ in self.model.parameter_groups()]
