@@ -477,7 +477,9 @@ PRESETS: Mapping[str, Preset] = {
             _PTB_SMALL,
             preset="large-vocabulary",
             optimiser=OptimiserConfig(name="sgd", learning_rate=45.0),
-            training=TrainingConfig(batch_size=20, bptt=35, epochs=7, candidates=1024),
+            training=TrainingConfig(
+                batch_size=20, bptt=35, epochs=7, candidates=1024, precision="bfloat16"
+            ),
         ),
     ),
     "ptb-medium": Preset(

@@ -25,6 +25,7 @@ from engine.errors import UserError
 from engine.events import CorpusSummary, Progress
 from engine.text import store
 from engine.text.ahead import ahead
+from engine.text.decoding import characters
 from engine.text.numbered import NumberedText, TooMany
 from engine.text.reading import Source, read_chunks, read_text, resolve
 from engine.text.scans import Scan, file_states, recall, remember
@@ -32,7 +33,7 @@ from engine.text.splitting import divide
 from engine.text.store import Encoded
 from engine.text.tokenizer import Tokenizer, learn_tokenizer, word_rules
 
-FORMAT = 1
+FORMAT = 2
 """To be raised when the same text and configuration would be encoded differently."""
 FREQUENT = 100
 REPORT_EVERY = 0.1
@@ -135,14 +136,15 @@ def encode_source(
     parts = [part for parts in chosen for part in parts]
 
     ticker = _Ticker(progress, "encoding", sum(part.size for part in parts), "bytes")
-    characters = tokens = unknown = 0
+    length = tokens = unknown = 0
     dtype = store.smallest_type(len(tokenizer.vocabulary))
     try:
         with tempfile.TemporaryFile() as file:
-            for text in read_chunks(parts, ticker.at):
+            for chunk in read_chunks(parts, ticker.at):
+                text = chunk.decode()
                 ids = tokenizer.encode(text)
                 file.write(ids.astype(dtype).tobytes())
-                characters += len(text)
+                length += len(text)
                 tokens += len(ids)
                 unknown += int((ids == tokenizer.vocabulary.unknown).sum())
             file.flush()
@@ -154,7 +156,7 @@ def encode_source(
             f"Can't write to the temporary folder {tempfile.gettempdir()} ({error.strerror})."
         ) from None
     ticker.end()
-    return EncodedText(mapped, characters, unknown)
+    return EncodedText(mapped, length, unknown)
 
 
 # --- the first reading ------------------------------------------------------------------------
@@ -178,7 +180,7 @@ def _read(source: Source, progress: Report) -> dict[str, Scan]:
     ticker = _Ticker(progress, "reading", sum(sizes.values()), "bytes")
     scans: dict[str, Scan] = {}
     for split, parts in source.splits.items():
-        read = size = characters = lines = 0
+        read = size = length = lines = 0
         digest = hashlib.blake2b(digest_size=16)
         blank = ended = True
 
@@ -186,17 +188,17 @@ def _read(source: Source, progress: Report) -> dict[str, Scan]:
             nonlocal read
             read = used
 
-        for text, data in ahead((text, text.encode()) for text in read_text(parts, tell)):
+        for text in ahead(read_text(parts, tell)):
             ticker.at(read)
-            digest.update(data)
-            size += len(data)
-            characters += len(text)
-            lines += data.count(b"\n")
-            blank = blank and text.isspace()
-            ended = text.endswith("\n")
+            digest.update(text)
+            size += len(text)
+            length += characters(text)
+            lines += int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
+            blank = blank and text.decode().isspace()
+            ended = text.endswith(b"\n")
         if split == "train" and blank:
             raise UserError(f"{source.name} is empty: there is no text in it to learn from.")
-        scans[split] = Scan(size, characters, lines + (not ended), digest.hexdigest())
+        scans[split] = Scan(size, length, lines + (not ended), digest.hexdigest())
         ticker.begin_at(sizes[split])
     ticker.end()
     return scans
@@ -227,7 +229,7 @@ def _encode(
     counting = _Ticker(progress, "counting", everything, "characters")
     encoding = _Ticker(progress, "encoding", everything, "characters")
 
-    def texts() -> Iterator[tuple[str, str]]:
+    def texts() -> Iterator[tuple[str, bytes]]:
         return _texts(source, scans, shares)
 
     with tempfile.TemporaryFile(dir=folder) as scratch:
@@ -242,7 +244,7 @@ def _encode(
 
 def _learn(
     config: CorpusConfig,
-    texts: Callable[[], Iterator[tuple[str, str]]],
+    texts: Callable[[], Iterator[tuple[str, bytes]]],
     scratch: BinaryIO,
     tell: Callable[[int], None],
 ) -> tuple[Tokenizer, Iterator[Encoded]]:
@@ -254,25 +256,29 @@ def _learn(
 
     def training_text() -> Iterator[str]:
         done = 0
-        for split, text in texts():
+        for split, chunk in texts():
             if split != "train":
                 break
-            yield text
+            yield (text := chunk.decode())
             done += len(text)
             tell(done)
 
+    def encoded() -> Iterator[Encoded]:
+        for split, chunk in texts():
+            text = chunk.decode()
+            yield Encoded(split, tokenizer.encode(text), len(text))
+
     tokenizer = learn_tokenizer(config, training_text)
-    encoded = (Encoded(split, tokenizer.encode(text), len(text)) for split, text in texts())
-    return tokenizer, encoded
+    return tokenizer, encoded()
 
 
 def _told(encoded: Iterable[Encoded], tell: Callable[[int], None]) -> Iterator[Encoded]:
     """The same; `tell` is given the characters so far."""
-    characters = 0
+    done = 0
     for stretch in encoded:
         yield stretch
-        characters += stretch.characters
-        tell(characters)
+        done += stretch.characters
+        tell(done)
 
 
 def _shares(config: CorpusConfig, source: Source) -> dict[str, float]:
@@ -284,17 +290,17 @@ def _shares(config: CorpusConfig, source: Source) -> dict[str, float]:
 
 def _texts(
     source: Source, scans: dict[str, Scan], shares: dict[str, float]
-) -> Iterator[tuple[str, str]]:
-    """(split, chunk) of the whole corpus, first all of "train". Raises UserError where a file
-    isn't what it was at the first reading."""
+) -> Iterator[tuple[str, bytes]]:
+    """(split, chunk) of the whole corpus in UTF-8, first all of "train". Raises UserError where a
+    file isn't what it was at the first reading."""
     for given, parts in source.splits.items():
-        characters = 0
-        for split, text in divide(
+        length = 0
+        for split, chunk in divide(
             given, read_chunks(parts), scans[given].characters, shares if given == "train" else {}
         ):
-            yield split, text
-            characters += len(text)
-        if characters != scans[given].characters:
+            yield split, chunk
+            length += characters(chunk)
+        if length != scans[given].characters:
             raise UserError(f"{source.name} changed while it was being read: open it again.")
 
 

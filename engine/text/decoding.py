@@ -1,4 +1,4 @@
-"""Bytes to text: UTF-8, or UTF-16 with its mark, and nothing else.
+"""A file's bytes to text: from UTF-8, or UTF-16 with its mark, and nothing else, to UTF-8.
 
 Only `\\n`, `\\r\\n` and `\\r` end a line, and each is given as `\\n`; U+2028, U+0085 and the like
 are ordinary characters.
@@ -7,6 +7,8 @@ are ordinary characters.
 import codecs
 import io
 from collections.abc import Iterable, Iterator
+
+import numpy as np
 
 from engine.errors import UserError
 
@@ -17,15 +19,16 @@ MARKS = (
 )
 
 
-def decode(blocks: Iterable[bytes], name: str) -> Iterator[str]:
+def decode(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
     """The text of `blocks` (a file's bytes, cut anywhere; the first at least 3 bytes long unless
-    the file is shorter), its byte order mark removed and its line ends normalised.
+    the file is shorter) as UTF-8 in pieces that end between two characters, its byte order mark
+    removed and its line ends normalised.
 
     Raises UserError with `name` and the byte offset of the first byte that isn't text.
     """
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     decoder: codecs.IncrementalDecoder = codecs.getincrementaldecoder("utf-8")()
-    encoding, offset = "utf-8", 0
+    encoding, offset, pending = "utf-8", 0, b""
     plain = True
     for block in blocks:
         if offset == 0:
@@ -33,10 +36,21 @@ def decode(blocks: Iterable[bytes], name: str) -> Iterator[str]:
             decoder = codecs.getincrementaldecoder(encoding)()
             block, offset = block[len(mark) :], len(mark)
         text = _decode_block(decoder, block, offset, encoding, name)
-        plain = plain and b"\r" not in block  # most often, and then there is nothing to translate
-        yield text if plain else newlines.decode(text)
+        plain = plain and encoding == "utf-8" and b"\r" not in block
+        if plain:  # most often, and then there is nothing to translate
+            data = pending + block
+            pending = decoder.getstate()[0]  # the beginning of a character
+            yield data[: len(data) - len(pending)]
+        else:
+            yield newlines.decode(text).encode()
         offset += len(block)
-    yield newlines.decode(_decode_block(decoder, b"", offset, encoding, name, final=True), True)
+    text = _decode_block(decoder, b"", offset, encoding, name, final=True)
+    yield newlines.decode(text, True).encode()
+
+
+def characters(text: bytes) -> int:
+    """Of a text in UTF-8: the bytes that don't go on with a character."""
+    return int(np.count_nonzero(np.frombuffer(text, np.int8) >= -64))
 
 
 def _mark(block: bytes) -> tuple[bytes, str]:

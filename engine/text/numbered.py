@@ -13,8 +13,9 @@ import numpy as np
 
 from engine.config import CorpusConfig
 from engine.text.ahead import ahead
+from engine.text.decoding import characters
 from engine.text.pieces import Cut, Pieces
-from engine.text.store import Encoded
+from engine.text.store import Encoded, smallest_type
 from engine.text.tokenizer import Tokenizer, WordRules
 from engine.text.vocabulary import END_OF_SENTENCE, MAX_DISTINCT
 
@@ -42,14 +43,14 @@ class _Chunk:
 class NumberedText:
     """A text as the numbers of its pieces, which are kept in `file`, at first empty.
 
-    `texts` is (split, chunk) after (split, chunk), first all of "train"; `tell` is given the
-    characters so far. Raises TooMany, and OSError where `file` can't be written.
+    `texts` is (split, chunk in UTF-8) after (split, chunk), first all of "train"; `tell` is given
+    the characters so far. Raises TooMany, and OSError where `file` can't be written.
     """
 
     def __init__(
         self,
         rules: WordRules,
-        texts: Iterable[tuple[str, str]],
+        texts: Iterable[tuple[str, bytes]],
         file: BinaryIO,
         tell: Callable[[int], None],
     ) -> None:
@@ -62,7 +63,7 @@ class NumberedText:
         self._order: list[np.ndarray] = []
         """The numbers in the order of their first appearance."""
 
-        characters = 0
+        done = 0
         for split, length, cut in ahead(_cuts(rules, texts)):
             known = self._pieces.end
             numbers = self._pieces.number(cut)
@@ -76,8 +77,8 @@ class NumberedText:
                 self._counts = np.append(self._counts, more)
             if split == "train":
                 np.add.at(self._counts, numbers, 1)
-            characters += length
-            tell(characters)
+            done += length
+            tell(done)
 
     def learn(self, config: CorpusConfig) -> tuple[Tokenizer, Iterator[Encoded]]:
         """The tokenizer of the training text, and the whole text encoded by it. Raises TooMany."""
@@ -86,20 +87,17 @@ class NumberedText:
         words, flat, lengths = _words(self._rules, [texts[number] for number in order.tolist()])
         counts = np.zeros(len(words), np.int64)
         np.add.at(counts, flat, np.repeat(self._counts[order], lengths))
-        occurring = {
-            word: count for word, count in zip(words, counts.tolist(), strict=True) if count
-        }
-        if len(occurring) > MAX_DISTINCT:
+        if np.count_nonzero(counts) > MAX_DISTINCT:
             raise TooMany
-        tokenizer = self._rules.learn(config, [occurring])
-        ids = tokenizer.vocabulary.encode(words)
+        tokenizer = self._rules.learn_counted(config, words, counts)
+        ids = tokenizer.vocabulary.encode(words).astype(smallest_type(len(tokenizer.vocabulary)))
         expansion = _Expansion(self._pieces.end, order, lengths, ids[flat])
         return tokenizer, self._encoded(expansion)
 
     def _encoded(self, expansion: "_Expansion") -> Iterator[Encoded]:
         self._file.seek(0)
         for chunk in self._chunks:
-            numbers = np.fromfile(self._file, np.uint32, chunk.pieces)
+            numbers = np.fromfile(self._file, np.uint32, chunk.pieces).astype(np.int64)
             yield Encoded(chunk.split, expansion.ids(numbers), chunk.characters)
 
 
@@ -108,22 +106,24 @@ class _Expansion:
     of the second's; `lengths` says how many each has; `numbers` are theirs, below `end`."""
 
     def __init__(self, end: int, numbers: np.ndarray, lengths: np.ndarray, ids: np.ndarray) -> None:
-        self._ids = np.append(ids, 0)  # so that an empty piece at the end begins somewhere
+        self._ids = np.append(
+            ids, ids.dtype.type(0)
+        )  # so that an empty piece at the end begins somewhere
         self._begins = np.zeros(end, np.int64)
-        self._lengths = np.zeros(end, np.int64)
+        self._lengths = np.ones(end, np.int64)
         self._begins[numbers] = np.cumsum(lengths) - lengths
         self._lengths[numbers] = lengths
         self._first = self._ids[self._begins]
-        self._single = self._lengths == 1
+        self._all_single = bool((self._lengths == 1).all())
 
     def ids(self, numbers: np.ndarray) -> np.ndarray:
-        """The ids of a stretch of text: int64, 1-D."""
-        first: np.ndarray = self._first[numbers]
-        if self._single[numbers].all():
+        """The ids of a stretch of text: of the type of those given, 1-D."""
+        first: np.ndarray = self._first.take(numbers)
+        if self._all_single:
             return first
-        lengths = self._lengths[numbers]
-        ids = np.repeat(first, lengths)
+        lengths = self._lengths.take(numbers)
         several = np.flatnonzero(lengths > 1)
+        ids = np.repeat(first, lengths)
         places = (np.cumsum(lengths) - lengths)[several]
         begins, lengths = self._begins[numbers[several]], lengths[several]
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -131,30 +131,30 @@ class _Expansion:
         return ids
 
 
-def _cuts(rules: WordRules, texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, int, Cut]]:
+def _cuts(rules: WordRules, texts: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, int, Cut]]:
     """(split, characters, pieces) of stretches of the text."""
     for split, stretch in groupby(texts, itemgetter(0)):
         chunks = (text for _, text in stretch)
         while some := list(islice(chunks, TOGETHER)):
             # No word goes on in the next chunk, so a blank may stand between.
-            yield split, sum(map(len, some)), Cut(" ".join(map(rules.prepare, some)))
+            yield split, sum(map(characters, some)), Cut(b" ".join(map(rules.prepare, some)))
 
 
-def _words(rules: WordRules, pieces: list[str]) -> tuple[dict[str, int], np.ndarray, np.ndarray]:
-    """The different words of pieces, numbered in the order of first appearance; the numbers of
-    those of the first piece, then of the second, and so on; how many each has."""
+def _words(rules: WordRules, pieces: list[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The different words of pieces in the order of first appearance; which of them are those of
+    the first piece, then of the second, and so on; how many each has."""
     whole = [END_OF_SENTENCE if piece == "\n" else piece for piece in pieces]
     if END_OF_SENTENCE not in pieces and rules.split(" ".join(whole)) == whole:
         # Every piece is a word, as in text that is tokenised already.
         every = np.arange(len(whole))
-        return dict(zip(whole, every.tolist(), strict=True)), every, np.ones_like(every)
+        return whole, every, np.ones_like(every)
     words: dict[str, int] = {}
     flat, lengths = array("q"), array("q")
     for begin in range(0, len(pieces), AT_ONCE):
         found = [rules.split(piece) for piece in pieces[begin : begin + AT_ONCE]]
         lengths.extend(map(len, found))
         flat.extend([words.setdefault(word, len(words)) for word in chain.from_iterable(found)])
-    return words, np.array(flat), np.array(lengths)
+    return list(words), np.array(flat), np.array(lengths)
 
 
 def _new_ones(numbers: np.ndarray, known: int, end: int) -> np.ndarray:

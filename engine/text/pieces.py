@@ -11,8 +11,8 @@ import numpy as np
 
 WORD = 8
 """Bytes of a key."""
-LONGEST = 8 * WORD
-"""Bytes of a piece; longer ones are few, and looked up one by one."""
+LONGEST = 4 * WORD
+"""Bytes of a piece; those that reach it are few, and looked up one by one."""
 
 _ONES = np.uint64(0x0101010101010101)
 _HIGH_BITS = np.uint64(0x8080808080808080)
@@ -23,11 +23,11 @@ _HALF = 28
 
 
 class Cut:
-    """A text, which has no NUL, cut into pieces: each run of characters without space, tab and
-    line end is one, and each line end."""
+    """A text in UTF-8, which has no NUL, cut into pieces: each run of characters without space, tab
+    and line end is one, and each line end."""
 
-    def __init__(self, text: str) -> None:
-        values = np.frombuffer(text.encode() + b" " * WORD, np.uint8)
+    def __init__(self, text: bytes) -> None:
+        values = np.frombuffer(text + b" " * (2 * WORD - len(text) % WORD), np.uint8)
         line_end = values == ord("\n")
         between = values == ord(" ")
         between |= values == ord("\t")
@@ -36,23 +36,45 @@ class Cut:
         self._data: bytes = (values * first).tobytes()  # zero between the pieces
         first[1:] &= between[:-1]
         first |= line_end
-        self._words: np.ndarray = np.ndarray(
-            len(values) - WORD + 1, np.uint64, self._data, strides=(1,)
-        )
-        self.starts = np.flatnonzero(first)
-        """Of the pieces, in the bytes of the text: int64, 1-D."""
-        self.heads, self.longer = self.keys(self.starts)
+        self._words = np.frombuffer(self._data, np.uint64)
+        starts = np.flatnonzero(first)
+        self.heads, longer = self._keys(starts)
+        """The first eight bytes of each piece: uint64, 1-D."""
         self.heads[self.heads == 0] = ord("\n")
+        self.tails: list[tuple[np.ndarray, np.ndarray]] = []
+        """The next eight bytes, and so on up to LONGEST: which pieces have more, and their keys."""
+        rows = np.flatnonzero(longer)
+        starts = starts[rows]
+        for _ in range(WORD, LONGEST, WORD):
+            starts += WORD
+            keys, longer = self._keys(starts)
+            self.tails.append((rows, keys))
+            rows, starts = rows[longer], starts[longer]
+        self.long_rows, self.long = (
+            rows,
+            [self._piece(start - LONGEST + WORD) for start in starts.tolist()],
+        )
+        """Which pieces are LONGEST bytes or more, and all of their bytes."""
 
-    def keys(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The first eight bytes from each of `starts`, without what follows the end of the piece,
-        and whether that is still to come: uint64 and bool, 1-D."""
-        words: np.ndarray = self._words[starts]
+    def _keys(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The eight bytes from each of `starts`, without what follows the end of the piece, and
+        whether that is still to come: uint64 and bool, 1-D."""
+        words = self._words_at(starts)
         ended = (words - _ONES) & ~words & _HIGH_BITS  # the lowest bit is that of the first zero
         return words & (((ended & -ended) >> np.uint64(7)) - np.uint64(1)), ended == 0
 
-    def piece(self, start: int) -> bytes:
-        """All of the piece that begins at `start`."""
+    def _words_at(self, starts: np.ndarray) -> np.ndarray:
+        """Eight bytes from each of `starts`, out of two of the words they lie in: numpy would copy
+        all of the text to read words that are not aligned."""
+        places = starts >> 3
+        shifts = (starts & 7).view(np.uint64) << np.uint64(3)
+        low = self._words.take(places) >> shifts
+        places += 1
+        high = self._words.take(places) << (np.uint64(64) - shifts)  # a shift by 64 gives 0
+        words: np.ndarray = low | high
+        return words
+
+    def _piece(self, start: int) -> bytes:
         return self._data[start : self._data.index(b"\0", start)]
 
 
@@ -64,7 +86,7 @@ class Pieces:
         self._parts = _Keys()
         self._long: dict[bytes, int] = {}
         self.long_size = 0
-        """Bytes of the pieces longer than LONGEST."""
+        """Bytes of the pieces that are looked up one by one."""
 
     @property
     def end(self) -> int:
@@ -75,26 +97,20 @@ class Pieces:
     def number(self, cut: Cut) -> np.ndarray:
         """The numbers of the pieces of a text, in its order: int64, 1-D."""
         numbers = self._keys.number(cut.heads)
-        rows = np.flatnonzero(cut.longer)
-        starts = cut.starts[rows]
-        for _ in range(WORD, LONGEST, WORD):
-            if not len(rows):
-                return numbers
-            starts += WORD
-            heads, longer = cut.keys(starts)
-            pairs = numbers[rows] << _HALF | self._parts.number(heads)
+        for rows, keys in cut.tails:
+            pairs = numbers.take(rows) << _HALF | self._parts.number(keys)
             numbers[rows] = self._keys.number(pairs.view(np.uint64) | _CHAIN)
-            rows, starts = rows[longer], starts[longer]
-        for row, start in zip(rows.tolist(), starts.tolist(), strict=True):
-            numbers[row] = self._number_long(cut.piece(start - (LONGEST - WORD)))
+        if cut.long:
+            keys = np.array(list(map(self._number_long, cut.long)), np.uint64) | _LONG
+            numbers[cut.long_rows] = self._keys.number(keys)
         return numbers
 
     def _number_long(self, piece: bytes) -> int:
-        if piece not in self._long:
-            self._long[piece] = len(self._long)
+        known = len(self._long)
+        number = self._long.setdefault(piece, known)
+        if number == known:
             self.long_size += len(piece)
-        key = np.array([self._long[piece]], np.uint64) | _LONG
-        return int(self._keys.number(key)[0])
+        return number
 
     def texts(self) -> list[str]:
         """The piece of each number below `end`, or the beginning of one."""
@@ -127,7 +143,7 @@ class _Keys:
         # Keys made to collide under one factor don't under another.
         self._factor = np.uint64(secrets.randbits(64) | 1)
         self._slots = np.zeros(0, np.uint32)  # numbers; 0 where a slot is free
-        self._make_room(1 << 14)
+        self._make_room(1 << 15)
 
     def all(self) -> np.ndarray:
         """The key of each number below `end`: uint64, 1-D."""

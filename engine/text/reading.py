@@ -24,10 +24,10 @@ BUILT_IN: dict[str, Callable[[], str]] = {
     "toy-world": toy_world.text,
     "python-docs": python_docs.text,
 }
-BLOCK = 1 << 20
+BLOCK = 1 << 17
 """Bytes read at once."""
 CHUNK = 1 << 17
-"""Characters in a chunk, at most: its words should fit into the processor's cache."""
+"""Bytes in a chunk, at most: its words should fit into the processor's cache."""
 
 Result = TypeVar("Result")
 
@@ -48,9 +48,10 @@ class TextFile:
         with _tried(self.path, lambda: self.path.open("rb")) as file:
             return os.fstat(file.fileno())
 
-    def read(self, tell: Callable[[int], None]) -> Iterator[str]:
-        """The decoded text, in pieces of any length. `tell` is given the bytes of the file used
-        so far. Raises UserError where the file can't be read or isn't text."""
+    def read(self, tell: Callable[[int], None]) -> Iterator[bytes]:
+        """The text in UTF-8, in pieces of any length that end between two characters. `tell` is
+        given the bytes of the file used so far. Raises UserError where the file can't be read or
+        isn't text."""
         return decode(self._blocks(tell), str(self.path))
 
     def _blocks(self, tell: Callable[[int], None]) -> Iterator[bytes]:
@@ -69,8 +70,8 @@ class BuiltIn:
     text: Callable[[], str]
     size = 0
 
-    def read(self, tell: Callable[[int], None]) -> Iterator[str]:  # noqa: ARG002
-        yield self.text()
+    def read(self, tell: Callable[[int], None]) -> Iterator[bytes]:  # noqa: ARG002
+        yield self.text().encode()
 
 
 Part = TextFile | BuiltIn
@@ -172,35 +173,35 @@ def _is_text_name(name: str) -> bool:
 
 def read_chunks(
     parts: Iterable[Part], tell: Callable[[int], None] = lambda _: None
-) -> Iterator[str]:
-    """The joined text of `parts` in chunks of at most CHUNK characters, none empty.
+) -> Iterator[bytes]:
+    """The joined text of `parts` in UTF-8, in chunks of at most CHUNK bytes, none empty.
 
     Where a part doesn't end its last line and another follows, the line is ended. Chunks end at a
-    line end, in a huge line before white space, and only failing that anywhere; where they end
-    depends on the text alone. `tell` is given the bytes read from the disk so far.
+    line end, in a huge line before white space, and only failing that after any character; where
+    they end depends on the text alone. `tell` is given the bytes read from the disk so far.
     """
     return cut_chunks(read_text(parts, tell))
 
 
-def read_text(parts: Iterable[Part], tell: Callable[[int], None]) -> Iterator[str]:
+def read_text(parts: Iterable[Part], tell: Callable[[int], None]) -> Iterator[bytes]:
     """The same text in pieces of any length, none empty."""
     before = 0
-    last = "\n"
+    last = b"\n"
     for part in parts:
         first = True
         for piece in part.read(lambda used, before=before: tell(before + used)):  # type: ignore[misc]
             if not piece:
                 continue
-            if first and last != "\n":
-                yield "\n"
+            if first and last != b"\n":
+                yield b"\n"
             yield piece
-            first, last = False, piece[-1]
+            first, last = False, piece[-1:]
         before += part.size
 
 
-def cut_chunks(pieces: Iterable[str], size: int = CHUNK) -> Iterator[str]:
-    """The same text in chunks of at most `size` characters: see `read_chunks`."""
-    buffer = ""
+def cut_chunks(pieces: Iterable[bytes], size: int = CHUNK) -> Iterator[bytes]:
+    """The same text in chunks of at most `size` bytes, at least 4: see `read_chunks`."""
+    buffer = b""
     for piece in pieces:
         buffer += piece
         start = 0
@@ -213,19 +214,22 @@ def cut_chunks(pieces: Iterable[str], size: int = CHUNK) -> Iterator[str]:
         yield buffer
 
 
-def _chunk_end(text: str, start: int, limit: int) -> int:
+def _chunk_end(text: bytes, start: int, limit: int) -> int:
     """Where the chunk of `text` that begins at `start` ends, at `limit` at the latest."""
     # After a line end that no other follows, so that empty lines stay together.
-    end = text.rfind("\n", start, limit)
-    if end >= 0 and text[end + 1] == "\n":
-        before = text[start:end].rstrip("\n")
-        end = text.rfind("\n", start, start + len(before))
+    end = text.rfind(b"\n", start, limit)
+    if end >= 0 and text[end + 1] == ord("\n"):
+        before = text[start:end].rstrip(b"\n")
+        end = text.rfind(b"\n", start, start + len(before))
     if end >= 0:
         return end + 1
     # Else before white space, which sub-word pieces begin with.
-    for end in range(limit, start, -1):
-        if text[end].isspace():
-            return end
+    while text[limit] & 0xC0 == 0x80:  # goes on with a character
+        limit -= 1
+    line = text[start : limit + 1].decode(errors="ignore")
+    for index in range(len(line) - 1, 0, -1):
+        if line[index].isspace():
+            return start + len(line[:index].encode())
     return limit
 
 

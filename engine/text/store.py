@@ -109,7 +109,7 @@ def write(folder: Path, tokenizer: Tokenizer, texts: Iterable[Encoded]) -> dict[
     unknown: dict[str, int] = {}
     characters: dict[str, int] = {}
     for split, ids, length in texts:
-        ids = ids.astype(dtype)
+        ids = ids.astype(dtype, copy=False)
         with _ids_file(folder, split).open("ab") as file:
             file.write(ids.data)
         tokens[split] = tokens.get(split, 0) + len(ids)

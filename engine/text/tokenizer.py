@@ -14,7 +14,7 @@ from engine.files import read_plain
 from engine.text import characters, words
 from engine.text.characters import CharacterTokenizer, SavedCharacters, count_characters
 from engine.text.subwords import LETTERS, SavedSubwords, learn_pieces
-from engine.text.vocabulary import TokenCounter, Vocabulary
+from engine.text.vocabulary import MAX_TOKEN, TokenCounter, Vocabulary, rank
 from engine.text.words import SavedWhitespace, SavedWord, WhitespaceTokenizer, WordTokenizer
 
 MAX_FILE = 256 * 1024 * 1024
@@ -55,15 +55,28 @@ class WordRules:
     """How a text becomes words none of which crosses a blank or a line end, so that the words of a
     prepared text are those of its parts between blanks."""
 
-    prepare: Callable[[str], str]
+    prepare: Callable[[bytes], bytes]
+    """Of a text in UTF-8."""
     split: Callable[[str], list[str]]
     tokenizer: Callable[[Vocabulary], Tokenizer]
 
-    def learn(
-        self, config: CorpusConfig, stretches: Iterable[list[str] | dict[str, int]]
-    ) -> Tokenizer:
-        """The tokenizer that knows these words, or words with their counts."""
+    def learn(self, config: CorpusConfig, stretches: Iterable[list[str]]) -> Tokenizer:
+        """The tokenizer that knows these words."""
         return self.tokenizer(_learn_vocabulary(config, stretches, words.SPECIALS))
+
+    def learn_counted(
+        self, config: CorpusConfig, found: list[str], counts: np.ndarray
+    ) -> Tokenizer:
+        """The tokenizer that knows words that occur so often, all different and in the order of
+        first appearance. Those that are too long for a token are unknown to it."""
+        known = np.flatnonzero(counts)
+        sizes = np.fromiter(map(len, found), np.int64, len(found))
+        too_long = int(counts[sizes > MAX_TOKEN].sum())
+        if too_long or len(known) < len(found):
+            known = known[sizes[known] <= MAX_TOKEN]
+            found, counts = [found[index] for index in known.tolist()], counts[known]
+        limits = config.min_count, config.max_vocabulary
+        return self.tokenizer(rank(found, counts, words.SPECIALS, *limits, too_long))
 
 
 def word_rules(config: CorpusConfig) -> WordRules | None:
@@ -72,7 +85,7 @@ def word_rules(config: CorpusConfig) -> WordRules | None:
     match config.tokenizer:
         case "word":
             return WordRules(
-                words.without_blank_lines,
+                lambda text: words.without_blank_lines(text.decode()).encode(),
                 lambda text: WordTokenizer.split(text, lowercase, punctuation),
                 lambda vocabulary: WordTokenizer(vocabulary, lowercase, punctuation),
             )

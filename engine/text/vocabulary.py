@@ -105,19 +105,32 @@ class TokenCounter:
         them with the `specials`, which are always in and have their places by count. Equally
         frequent ones stand in the order of first appearance. What is left out counts as `<unk>`.
         """
-        tokens = [*self._counts, *(token for token in specials if token not in self._counts)]
-        counts = np.zeros(len(tokens), np.int64)
-        counts[: len(self._counts)] = list(self._counts.values())
-        special = np.zeros(len(tokens), bool)
-        special[[tokens.index(token) for token in specials]] = True
+        tokens, counts = list(self._counts), np.array(list(self._counts.values()), np.int64)
+        return rank(tokens, counts, specials, min_count, max_tokens, self._unknown)
 
-        others = np.flatnonzero(~special)
-        ranked = others[np.argsort(-counts[others], kind="stable")]
-        kept = ranked[: max(0, max_tokens - len(specials))]
-        kept = kept[counts[kept] >= min_count]
-        left_out = counts[others].sum() - counts[kept].sum()
-        counts[tokens.index(UNKNOWN)] += self._unknown + left_out
 
-        entries = np.sort(np.append(kept, np.flatnonzero(special)))
-        entries = entries[np.argsort(-counts[entries], kind="stable")]
-        return Vocabulary([tokens[index] for index in entries.tolist()], counts[entries].tolist())
+def rank(
+    tokens: list[str],
+    counts: np.ndarray,
+    specials: Sequence[str],
+    min_count: int,
+    max_tokens: int,
+    unknown: int = 0,
+) -> Vocabulary:
+    """The vocabulary of `tokens`, all different and in the order of first appearance, of which
+    each occurs `counts` times: see `TokenCounter.vocabulary`. `unknown` more count as `<unk>`."""
+    tokens = [*tokens, *(token for token in specials if token not in tokens)]
+    counts = np.append(counts, np.zeros(len(tokens) - len(counts), np.int64))
+    special = np.zeros(len(tokens), bool)
+    special[[tokens.index(token) for token in specials]] = True
+
+    ranked = np.argsort(-counts, kind="stable")
+    ranked = ranked[~special[ranked]]
+    kept = ranked[: max(0, max_tokens - len(specials))]
+    kept = kept[counts[kept] >= min_count]
+    left_out = counts[ranked].sum() - counts[kept].sum()
+    counts[tokens.index(UNKNOWN)] += unknown + left_out
+
+    entries = np.sort(np.append(kept, np.flatnonzero(special)))
+    entries = entries[np.argsort(-counts[entries], kind="stable")]
+    return Vocabulary([tokens[index] for index in entries.tolist()], counts[entries].tolist())

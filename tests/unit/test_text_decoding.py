@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import UserError
-from engine.text.decoding import decode
+from engine.text.decoding import characters, decode
 
 TEXT = "Grüße,\n日本語 and 🙂\u2028one line\u0085still\x0bthe same\n"
 
 
 def decoded(data: bytes, size: int = 7) -> str:
     blocks = [data[i : i + size] for i in range(0, len(data), size)]
-    return "".join(decode(blocks, "book.txt"))
+    return "".join(piece.decode() for piece in decode(blocks, "book.txt"))
 
 
 def problem(data: bytes, size: int = 7) -> str:
@@ -44,12 +44,22 @@ def test_any_text_comes_back(text: str, size: int) -> None:
     assert decoded(text.encode(), size) == text.removeprefix("\ufeff")
 
 
+@given(st.text(st.characters(codec="utf-8")))
+def test_characters_are_counted(text: str) -> None:
+    assert characters(text.encode()) == len(text)
+
+
 @pytest.mark.parametrize("size", [3, 4, 5, 6])
 def test_only_three_sequences_end_a_line(size: int) -> None:
     assert decoded(b"one\r\ntwo\rthree\n\r\nfour\r", size) == "one\ntwo\nthree\n\nfour\n"
     assert (
         decoded("a\u2028b\u2029c\x85d\x1ce\x0cf".encode(), size) == "a\u2028b\u2029c\x85d\x1ce\x0cf"
     )
+
+
+@given(st.text(st.sampled_from("aé日🙂\r\n"), max_size=40), st.integers(3, 9))
+def test_line_ends_between_characters_of_any_length(text: str, size: int) -> None:
+    assert decoded(text.encode(), size) == text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def test_a_mark_inside_the_text_is_a_character() -> None:

@@ -15,7 +15,7 @@ from engine.text.reading import cut_chunks, read_chunks, resolve
 
 
 def text_of(source: str, split: str = "train") -> str:
-    return "".join(read_chunks(resolve(source).splits[split]))
+    return b"".join(read_chunks(resolve(source).splits[split])).decode()
 
 
 def problem(source: str) -> str:
@@ -171,16 +171,16 @@ def test_progress_is_told_in_bytes_of_the_disk(tmp_path: Path) -> None:
 
 # --- chunks -----------------------------------------------------------------------------------
 
-texts = st.text(st.sampled_from("ab \n"), max_size=200)
+texts = st.text(st.sampled_from("ab \né日🙂\u2003"), max_size=200)
 
 
-@given(texts, st.integers(1, 40), st.lists(st.integers(0, 200), max_size=5))
+@given(texts, st.integers(4, 40), st.lists(st.integers(0, 200), max_size=5))
 def test_chunks_are_the_text_cut_by_the_text_alone(text: str, size: int, cuts: list[int]) -> None:
-    chunks = list(cut_chunks([text], size))
-    assert "".join(chunks) == text
+    chunks = list(cut_chunks([text.encode()], size))
+    assert "".join(chunk.decode() for chunk in chunks) == text
     assert all(0 < len(chunk) <= size for chunk in chunks)
     ends = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    pieces = [text[a:b] for a, b in pairwise(ends)]
+    pieces = [text[a:b].encode() for a, b in pairwise(ends)]
     assert list(cut_chunks(pieces, size)) == chunks
 
 
@@ -190,8 +190,10 @@ def test_chunks_are_the_text_cut_by_the_text_alone(text: str, size: int, cuts: l
         ("one two\nthree\nfour five\n", ["one two\n", "three\n", "four five\n"]),
         ("one two three four", ["one two", " three", " four"]),
         ("abcdefghijklmnopqrst", ["abcdefghij", "klmnopqrst"]),
+        ("abcdefghi日klm", ["abcdefghi", "日klm"]),
+        ("one\u2003tw\u2003three", ["one", "\u2003tw", "\u2003three"]),
         ("one\n\n\ntwo\n\n\nthree", ["one\n\n\n", "two\n\n\n", "three"]),
     ],
 )
 def test_where_chunks_end(text: str, chunks: list[str]) -> None:
-    assert list(cut_chunks([text], 10)) == chunks
+    assert [chunk.decode() for chunk in cut_chunks([text.encode()], 10)] == chunks
