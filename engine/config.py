@@ -457,8 +457,8 @@ PRESETS: Mapping[str, Preset] = {
             regularisation=RegularisationConfig(
                 input_dropout=0.05, output_dropout=0.35, locked=False
             ),
-            optimiser=OptimiserConfig(learning_rate=0.006, weight_decay=0.05),
-            schedule=ScheduleConfig(name="linear"),
+            optimiser=OptimiserConfig(learning_rate=0.0075, weight_decay=0.05),
+            schedule=ScheduleConfig(name="linear", warmup_steps=200),
             clipping=ClippingConfig(threshold=1.0),
             training=TrainingConfig(
                 batch_size=32, bptt=64, minutes=3, evaluate_every=1000, precision="bfloat16"

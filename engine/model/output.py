@@ -146,7 +146,10 @@ class _SampledLoss(torch.autograd.Function):
 
 
 def _scaled(grads: tuple[Tensor, ...], factor: Tensor) -> tuple[Tensor, ...]:
-    return grads if factor.item() == 1 else tuple(grad * factor for grad in grads)
+    # To look at the factor on a GPU would be to wait for it.
+    if factor.device.type == "cpu" and factor.item() == 1:
+        return grads
+    return tuple(grad * factor for grad in grads)
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

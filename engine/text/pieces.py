@@ -59,19 +59,26 @@ class Cut:
     def _keys(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The eight bytes from each of `starts`, without what follows the end of the piece, and
         whether that is still to come: uint64 and bool, 1-D."""
-        words = self._words_at(starts)
-        ended = (words - _ONES) & ~words & _HIGH_BITS  # the lowest bit is that of the first zero
-        return words & (((ended & -ended) >> np.uint64(7)) - np.uint64(1)), ended == 0
+        keys = self._words_at(starts)
+        ended = keys - _ONES
+        ended &= ~keys
+        ended &= _HIGH_BITS  # the lowest bit is that of the first zero
+        piece = ended - np.uint64(1)
+        piece ^= ended
+        keys &= piece
+        return keys, ended == 0
 
     def _words_at(self, starts: np.ndarray) -> np.ndarray:
         """Eight bytes from each of `starts`, out of two of the words they lie in: numpy would copy
         all of the text to read words that are not aligned."""
         places = starts >> 3
-        shifts = (starts & 7).view(np.uint64) << np.uint64(3)
-        low = self._words.take(places) >> shifts
+        shifts = ((starts & 7) << 3).view(np.uint64)
+        words: np.ndarray = self._words.take(places)
+        words >>= shifts
         places += 1
-        high = self._words.take(places) << (np.uint64(64) - shifts)  # a shift by 64 gives 0
-        words: np.ndarray = low | high
+        rest = self._words.take(places)
+        rest <<= np.subtract(np.uint64(64), shifts, out=shifts)  # a shift by 64 gives 0
+        words |= rest
         return words
 
     def _piece(self, start: int) -> bytes:
@@ -153,8 +160,8 @@ class _Keys:
     def number(self, keys: np.ndarray) -> np.ndarray:
         """The number of each of `keys` (uint64, 1-D), new ones included: int64, 1-D."""
         places = self._places(keys)
-        numbers: np.ndarray = self._slots[places].astype(np.int64)
-        wrong = np.flatnonzero(self._keys[numbers] != keys)
+        numbers: np.ndarray = self._slots.take(places).astype(np.int64)
+        wrong = np.flatnonzero(self._keys.take(numbers) != keys)
         if self._make_room(len(wrong)):
             return self.number(keys)
         while len(wrong):
@@ -199,8 +206,9 @@ class _Keys:
 
     def _places(self, keys: np.ndarray) -> np.ndarray:
         """The slot to look into first."""
-        places: np.ndarray = (keys * self._factor >> self._shift).view(np.int64)
-        return places
+        places = keys * self._factor
+        places >>= self._shift
+        return places.view(np.int64)
 
     def _after(self, places: np.ndarray) -> np.ndarray:
         after: np.ndarray = (places + 1) & (len(self._slots) - 1)

@@ -1,11 +1,12 @@
 """Validation perplexity against seconds of training, beside the plain PyTorch loop in its recipe.
 
-    python -m tests.benchmarks.quality CORPUS [--epochs 2] [--ours 7] [--set SETTING=VALUE]
+    python -m tests.benchmarks.quality CORPUS [--epochs 2] [--ours 7] [--often 4]
+                                       [--set SETTING=VALUE]
 
 Both train in turns on one machine, each on a clock of its own that stands still while the other
 trains and while either is evaluated: the plain loop for `--epochs` at rate 20, clip 0.25, evaluated
 after each; ours, the preset large-vocabulary with what `--set` changes, for `--ours` epochs,
-evaluated four times in each.
+evaluated `--often` times in each.
 """
 
 import argparse
@@ -28,8 +29,6 @@ from engine.training.trainer import Trainer
 
 WINDOW = 512
 """Tokens of text evaluated at a time."""
-OFTEN = 4
-"""How often ours is evaluated in an epoch, to see when it gets as far as the plain loop."""
 Found = tuple[float, float]
 """The epoch and the perplexity of a validation."""
 
@@ -81,17 +80,17 @@ def reference(loop: ReferenceLoop, valid: torch.Tensor, epochs: int) -> Iterator
         yield epoch, perplexity(loop.model, valid)
 
 
-def ours(trainer: Trainer, epochs: int) -> Iterator[Found | None]:
+def ours(trainer: Trainer, epochs: int, often: int) -> Iterator[Found | None]:
     windows = trainer.cursor.windows
-    for number in range(1, OFTEN * epochs + 1):
-        while trainer.step < number * windows // OFTEN:
+    for number in range(1, often * epochs + 1):
+        while trainer.step < number * windows // often:
             for _ in trainer.take_step():
                 pass
             yield None
         *_, evaluated = trainer.evaluate("valid")
         assert isinstance(evaluated, Evaluated)
         assert evaluated.perplexity is not None
-        yield number / OFTEN, evaluated.perplexity
+        yield number / often, evaluated.perplexity
 
 
 def main() -> None:
@@ -99,6 +98,7 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--epochs", type=int, default=2, help="of the plain loop")
     parser.add_argument("--ours", type=int, default=7, help="epochs of ours")
+    parser.add_argument("--often", type=int, default=4, help="validations of ours in an epoch")
     parser.add_argument("--set", action="append", default=[], dest="changes")
     options = parser.parse_args()
     torch.set_flush_denormal(True)
@@ -110,7 +110,8 @@ def main() -> None:
     trainer = Trainer(config, corpus, torch.device("cpu"))
     loop = ReferenceLoop(corpus.splits["train"], len(corpus.tokenizer.vocabulary))
     valid = torch.from_numpy(corpus.splits["valid"].astype("int64"))
-    own = Racer("ours", pick_threads(trainer), ours(trainer, options.ours))
+    turns = ours(trainer, options.ours, options.often)
+    own = Racer("ours", pick_threads(trainer), turns)
     plain = Racer("plain PyTorch", every_core, reference(loop, valid, options.epochs))
     print(this_machine())
     print(f"threads: ours {own.threads}, plain PyTorch {plain.threads}; {options.changes}")
