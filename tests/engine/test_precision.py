@@ -74,11 +74,11 @@ def test_the_processor_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_dtype("bfloat16", CPU) is None
 
 
-def test_only_the_preset_for_characters_asks_for_it() -> None:
-    asking = [
+def test_only_the_presets_that_are_for_speed_ask_for_it() -> None:
+    asking = {
         name for name, found in PRESETS.items() if found.config.training.precision == "bfloat16"
-    ]
-    assert asking == ["shakespeare-char"]
+    }
+    assert asking == {"shakespeare-char", "large-vocabulary"}
 
 
 @pytest.mark.usefixtures("able")
