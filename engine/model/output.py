@@ -4,6 +4,7 @@ Gradients are computed together with the loss, some rows of logits at a time, so
 whole window are never held, and are passed over while they lie in the processor's cache.
 """
 
+import math
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -36,6 +37,16 @@ def exact_loss(features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) 
     return _apply(_ExactLoss, features, weight, bias, targets)
 
 
+def summed_loss(features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """As `exact_loss`, but the sum, nats, and without a gradient."""
+    total = features.new_zeros(())
+    # With fewer than in training they stay in the cache, and there is no gradient to add up.
+    rows = _rows(len(features), len(weight), CHUNK // 2)
+    for some, aims in zip(torch.split(features, rows), torch.split(targets, rows), strict=True):
+        total += functional.cross_entropy(linear(some, weight, bias), aims, reduction="sum")
+    return total
+
+
 def sampled_loss(
     features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, candidates: Candidates
 ) -> Tensor:
@@ -47,6 +58,11 @@ def sampled_loss(
     """
     words, log_inclusion = (part.to(features.device) for part in candidates)
     return _apply(_SampledLoss, features, weight, bias, targets, words, log_inclusion)
+
+
+def _rows(tokens: int, vocabulary: int, most: int) -> int:
+    """Of logits to be held at a time, at `most` so many logits, in parts of about the same size."""
+    return -(-tokens // -(-tokens * vocabulary // most))
 
 
 def _apply(function: type[torch.autograd.Function], *inputs: Tensor) -> Tensor:
@@ -63,7 +79,7 @@ class _ExactLoss(torch.autograd.Function):
         features_grad = torch.empty_like(features)
         transposed_grad: Tensor | None = None  # of the weight: faster to compute this way round
         bias_grad = torch.zeros_like(bias)
-        rows = -(-tokens // -(-tokens * vocabulary // CHUNK))
+        rows = _rows(tokens, vocabulary, CHUNK)
         for begin in range(0, tokens, rows):
             some, aims = features[begin : begin + rows], targets[begin : begin + rows]
             logits = linear(some, weight, bias)
@@ -123,20 +139,18 @@ class _SampledLoss(torch.autograd.Function):
         at_targets = torch.arange(tokens, device=words.device), column.clamp_min(0)
         logits[at_targets] = logits[at_targets].masked_fill_(column >= 0, -torch.inf)
         total = torch.logaddexp(torch.logsumexp(logits, 1), target_logits)
-        probabilities = logits.sub_(total[:, None]).exp_()
-        error = (target_logits - total).expm1()  # the target's probability less 1
+        # From here on all is divided by the number of tokens.
+        probabilities = logits.sub_((total + math.log(tokens))[:, None]).exp_()
+        error = (target_logits - total).expm1().div_(tokens)  # the target's probability less 1
         features_grad = linear(probabilities, word_weight.t())
         features_grad += error[:, None] * target_weight
         weight_grad = torch.zeros_like(weight)
-        weight_grad[words] = torch.mm(probabilities.t(), features)
+        weight_grad[words] = linear(features.t(), probabilities.t()).t()
         weight_grad.index_add_(0, targets, error[:, None] * features)
         bias_grad = torch.zeros_like(bias)
         bias_grad[words] = probabilities.sum(0)
         bias_grad.index_add_(0, targets, error)
-        scale = 1 / tokens
-        ctx.save_for_backward(
-            features_grad.mul_(scale), weight_grad.mul_(scale), bias_grad.mul_(scale)
-        )
+        ctx.save_for_backward(features_grad, weight_grad, bias_grad)
         return (total - target_logits).mean()
 
     @staticmethod

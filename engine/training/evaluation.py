@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
+from engine.model import output
 from engine.model.lstm import CarriedState, LSTMLanguageModel
 from engine.training.batches import BatchCursor
 
@@ -48,8 +48,7 @@ def window_loss(
     """Sum of cross-entropies in nats of targets (time, batch), and the state after them."""
     device = model.embedding.weight.device
     model.eval()
-    logits, state = model(inputs.to(device), state)
-    loss = functional.cross_entropy(
-        logits.flatten(0, 1), targets.to(device).flatten(), reduction="sum"
-    )
+    features, state = model.features(inputs.to(device), state)
+    layer, aims = model.output, targets.to(device).flatten()
+    loss = output.summed_loss(features.flatten(0, 1), layer.weight, layer.bias, aims)
     return loss.item(), state

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.model import output
-from engine.model.output import Candidates, exact_loss, sampled_loss
+from engine.model.output import Candidates, exact_loss, sampled_loss, summed_loss
 from engine.training.candidates import POWER, CandidateSampler, inclusion_probabilities
 
 TOKENS, SIZE, VOCABULARY = 50, 12, 300
@@ -60,6 +60,16 @@ def test_no_more_logits_are_held_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -
     exact_loss(*parts, targets)
     assert sum(held) == TOKENS * VOCABULARY
     assert max(held) <= 7 * VOCABULARY
+
+
+@pytest.mark.parametrize("chunk", [2, 7 * VOCABULARY, 1 << 23])
+def test_the_total_loss_is_the_sum(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "CHUNK", chunk)
+    (features, weight, bias), targets = layer(torch.float32)
+    with torch.inference_mode():
+        found = summed_loss(features, weight, bias, targets)
+    wanted = functional.cross_entropy(features @ weight.t() + bias, targets, reduction="sum")
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-6)
 
 
 def test_a_hopeless_target_still_has_its_true_loss() -> None:
