@@ -56,12 +56,7 @@ class _Called:
 
 
 class _WrittenOut:
-    """Steps on a CPU, in NumPy.
-
-    `np.vecdot` takes row after row in the order they lie in memory, which is as fast as memory
-    gives them, where a BLAS's matrix-vector product may not be; and it wakes no threads, which
-    would then compete with torch's.
-    """
+    """Steps on a CPU, in NumPy."""
 
     def __init__(self, model: LSTMLanguageModel, state: CarriedState) -> None:
         self._embedding = _view(model.embedding.weight)
@@ -75,8 +70,8 @@ class _WrittenOut:
         for layer in self._layers:
             hidden = layer.step(hidden)
         if self._projection is not None:
-            hidden = np.vecdot(self._projection, hidden)
-        logits: Floats = np.vecdot(self._weight, hidden)
+            hidden = self._projection @ hidden
+        logits: Floats = self._weight @ hidden
         logits += self._bias
         return logits
 
@@ -89,7 +84,7 @@ class _Layer:
         self._h, self._c = (part[0, 0].numpy() for part in state)
 
     def step(self, inputs: Floats) -> Floats:
-        gates = np.vecdot(self._inputs, inputs) + np.vecdot(self._recurrent, self._h)
+        gates = self._inputs @ inputs + self._recurrent @ self._h
         for bias in self._biases:
             gates += bias
         input_gate, forget_gate, cell, output_gate = gates.reshape(4, -1)

@@ -12,13 +12,16 @@ from pathlib import Path
 
 from engine.errors import UserError
 
-KEEP_MEMORY = {
+ENVIRONMENT = {
+    "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TOP_PAD_": str(16 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
+    "OPENBLAS_NUM_THREADS": "1",
 }
-"""Has glibc keep up to 128 MiB that are freed: it would give large arrays back to the system after
-each training step, which clears every page of them anew for the next."""
+"""Has glibc keep up to 128 MiB that are freed, for all threads alike: it would give large arrays
+back to the system after each training step, which clears every page of them anew for the next. And
+has NumPy's products wake no threads of their own, which would compete with torch's."""
 
 _ahead: "dict[Path, subprocess.Popen[bytes]]" = {}
 """Started, and not taken over yet."""
@@ -36,7 +39,7 @@ def start(folder: Path) -> "subprocess.Popen[bytes]":
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env=KEEP_MEMORY | os.environ,
+                env=ENVIRONMENT | os.environ,
             )
     except OSError as error:
         raise UserError(f"Can't start an engine in {folder}: {error.strerror}.") from None

@@ -6,8 +6,9 @@
 The plain loop splits each line, counts each word in a dictionary, gives it an id, and makes an
 array of the ids; an opening reads, checks, fingerprints, tokenises, counts, encodes and writes.
 The two alternate, each opening into an empty cache; the ratio of their times is given in the median
-of the pairs. `--memory` opens the text, or so many copies of it in a row, in a fresh process and
-gives the most memory that was resident.
+of the pairs. `--memory` opens the text, or so many copies of it in a row, in a process like an
+engine's, trains `large-vocabulary` on it and touches all its ids as an epoch would; it gives the
+most memory that was resident, pages of mapped files too, beside that of `import torch`.
 """
 
 import argparse
@@ -25,10 +26,17 @@ from typing import get_args
 
 import numpy as np
 
-from engine.config import CorpusConfig, TokenizerName
-from engine.text.corpus import open_corpus
+from engine.config import CorpusConfig, TokenizerName, preset
+from engine.service.process import ENVIRONMENT
+from engine.text.corpus import Corpus, open_corpus
 
 VOCABULARY = 50_000
+STEPS = 50
+IMPORT_TORCH = """
+import resource, sys, torch
+unit = 1 if sys.platform == "darwin" else 1024
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+"""
 
 
 def plain(path: Path) -> np.ndarray:
@@ -79,14 +87,36 @@ def compare(config: CorpusConfig, rounds: int) -> None:
     print(f"opened again: {1000 * statistics.median(again):.1f} ms")
 
 
+def peak() -> int:
+    """The most memory that was resident in this process, with the pages of mapped files, bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def measure(config: CorpusConfig) -> None:
-    """Open the corpus and print the most memory resident, with the pages of mapped files."""
+    """Open the corpus, train on it, and print the most memory resident after each."""
+    # First, because on Linux a process begins with the peak of the one it was started from.
+    bare = int(subprocess.check_output([sys.executable, "-c", IMPORT_TORCH]))
+    print(f"import torch: {bare / 1e6:.0f} MB")
     with tempfile.TemporaryDirectory() as cache:
         first = seconds(lambda: open_corpus(config, cache=Path(cache)))[0]
         again = seconds(lambda: open_corpus(config, cache=Path(cache)))[0]
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    print(f"opened in {first:.1f} s, again in {again:.2f} s, at most {peak / 1e6:.0f} MB resident")
+        print(f"opened in {first:.1f} s, again in {again:.2f} s, at most {peak() / 1e6:.0f} MB")
+        corpus = open_corpus(config, cache=Path(cache))
+        train(corpus)
+        print(f"trained {STEPS} steps and all ids touched: at most {peak() / 1e6:.0f} MB")
+
+
+def train(corpus: Corpus) -> None:
+    import torch
+
+    from engine.training.trainer import Trainer
+
+    trainer = Trainer(preset("large-vocabulary"), corpus, torch.device("cpu"))
+    for _ in range(STEPS):
+        list(trainer.take_step())
+    for ids in corpus.splits.values():
+        ids.max()
 
 
 def main() -> None:
@@ -113,7 +143,8 @@ def main() -> None:
         copies.flush()
         print(f"{copies.tell() / 1e6:.0f} MB of text")
         command = [sys.executable, "-m", "tests.benchmarks.corpus", copies.name, "--measure"]
-        subprocess.run([*command, "--tokenizer", options.tokenizer], check=True)
+        environment = ENVIRONMENT | os.environ
+        subprocess.run([*command, "--tokenizer", options.tokenizer], env=environment, check=True)
     return None
 
 

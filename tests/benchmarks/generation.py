@@ -11,6 +11,7 @@ import argparse
 from engine.bench.looking import measure_generation
 from engine.bench.machine import this_machine
 from engine.bench.results import Race
+from tests.benchmarks.machine import as_an_engine
 
 VOCABULARIES = (10_000, 33_278)
 LIMITS: dict[str, dict[str, float]] = {
@@ -24,6 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement")
     options = parser.parse_args()
+    as_an_engine("tests.benchmarks.generation")
     print(this_machine())
     for vocabulary in VOCABULARIES:
         for name, limit in LIMITS.items():

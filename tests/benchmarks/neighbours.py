@@ -18,6 +18,7 @@ from engine.bench.synthetic import synthetic_corpus
 from engine.bench.training import make_trainer, our_turns
 from engine.explore.neighbours import nearest
 from engine.training.device import pick_threads
+from tests.benchmarks.machine import as_an_engine
 
 SIZES = ((33_278, 200, 10), (400_000, 300, 60))
 """Vocabulary, size of a vector, and the milliseconds that 99 of 100 queries should stay below."""
@@ -40,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--queries", type=int, default=300)
     options = parser.parse_args()
+    as_an_engine("tests.benchmarks.neighbours")
     print(this_machine())
     trainer = make_trainer(synthetic_corpus(TRAINED), torch.device("cpu"))
     torch.set_num_threads(pick_threads(trainer))

@@ -26,6 +26,7 @@ from engine.events import Evaluated
 from engine.text.corpus import open_corpus
 from engine.training.device import pick_threads
 from engine.training.trainer import Trainer
+from tests.benchmarks.machine import as_an_engine
 
 WINDOW = 512
 """Tokens of text evaluated at a time."""
@@ -101,6 +102,7 @@ def main() -> None:
     parser.add_argument("--often", type=int, default=4, help="validations of ours in an epoch")
     parser.add_argument("--set", action="append", default=[], dest="changes")
     options = parser.parse_args()
+    as_an_engine("tests.benchmarks.quality")
     torch.set_flush_denormal(True)
     every_core = torch.get_num_threads()
     changes = dict(change.split("=", 1) for change in options.changes)

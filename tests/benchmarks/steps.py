@@ -30,6 +30,7 @@ from engine.service.record import Record
 from engine.text.corpus import Corpus, open_corpus
 from engine.training.device import pick_device, pick_threads
 from engine.training.trainer import Trainer
+from tests.benchmarks.machine import as_an_engine
 
 
 def recorded(trainer: Trainer, record: Record) -> Iterator[float | None]:
@@ -104,6 +105,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=15)
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args()
+    as_an_engine("tests.benchmarks.steps")
     torch.set_flush_denormal(True)
     config = replace(preset(options.preset), {"training.candidates": options.candidates})
     if options.corpus:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.service import process
-from engine.service.process import KEEP_MEMORY, start
+from engine.service.process import ENVIRONMENT, start
 
 ARRAYS = """
 import resource
@@ -32,7 +32,7 @@ def faults(environment: dict[str, str]) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
 def test_memory_that_is_freed_is_used_again() -> None:
-    assert faults(KEEP_MEMORY) < faults({}) / 5
+    assert faults(ENVIRONMENT) < faults({}) / 5
 
 
 def test_an_engine_is_started_so_unless_the_user_wants_otherwise(
@@ -44,9 +44,9 @@ def test_an_engine_is_started_so_unless_the_user_wants_otherwise(
         given.update(env)
 
     monkeypatch.setattr(process.subprocess, "Popen", popen)
-    for name in KEEP_MEMORY:
+    for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MALLOC_TOP_PAD_", "1")
     start(tmp_path)
-    assert given == KEEP_MEMORY | dict(os.environ)
+    assert given == ENVIRONMENT | dict(os.environ)
     assert given["MALLOC_TOP_PAD_"] == "1"

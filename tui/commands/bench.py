@@ -64,6 +64,7 @@ def _messages(command: list[str]) -> "Iterator[Message]":
     import msgspec
 
     from engine.bench.results import Message
+    from engine.service.process import ENVIRONMENT
 
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Message)
     with (
@@ -74,6 +75,7 @@ def _messages(command: list[str]) -> "Iterator[Message]":
             stdout=subprocess.PIPE,
             stderr=errors,
             start_new_session=True,  # a key that interrupts is for the listener
+            env=ENVIRONMENT | os.environ,
         ) as process,
     ):
         assert process.stdout is not None
