@@ -342,6 +342,18 @@ async def test_neighbours_follow_the_word_and_the_training(tmp_path: Path) -> No
         assert room.app.focused is None, "enter gives the keys back"
 
 
+async def test_of_characters_a_letter_is_asked_for_not_the_blank(tmp_path: Path) -> None:
+    letters = msgspec.structs.replace(CORPUS, frequent=[(" ", 900), ("\n", 500), ("e", 400)])
+    launch = Launch(lambda folder: built(folder, corpus=letters))
+    async with playground(tmp_path, launch) as room:
+        await room.until(lambda: bool(room.engine.asked(p.Neighbours)))
+        assert room.engine.asked(p.Neighbours)[-1].word == "e"
+    blank = msgspec.structs.replace(CORPUS, frequent=[(" ", 900), ("\n", 500)])
+    launch = Launch(lambda folder: built(folder, corpus=blank))
+    async with playground(tmp_path, launch) as room:
+        await room.until(lambda: "enter types one" in room.text("#nearest"))
+
+
 async def test_a_still_model_is_not_asked_again_and_again(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
         await room.until(lambda: "physicist" in room.text("#nearest"))

@@ -12,6 +12,11 @@ from tui.session import Session
 from tui.widgets.pane import MUTED, AskingPane, Block, Labelled, PaneInput, fit
 
 _FIRST_WORD = "mathematician"
+_WAITING = (
+    "The closest words show here once the model is built.\n"
+    "space starts training: watch them come together."
+)
+_ASK = "No word is asked for: enter types one."
 _MEANING = "cosine: 1 same direction, 0 unrelated"
 
 
@@ -44,8 +49,9 @@ class NeighboursPane(AskingPane):
         words = [token for token, _ in corpus.frequent] if corpus else []
         if word.value != self._suggested or self._suggested in words or not words:
             return
-        telling = [token for token in words if len(token) > 4 and token.isalpha()]
-        self._suggested = word.value = visible((telling or words)[0])
+        spelt = [token for token in words if token.isalpha()]
+        telling = [token for token in spelt if len(token) > 4]
+        self._suggested = word.value = visible((telling or spelt or words)[0])
 
     def draw(self, session: Session | None) -> None:
         self._suggest(session.status.corpus if session else None)
@@ -56,20 +62,17 @@ class NeighboursPane(AskingPane):
             nearest.show(content(self._refusal))
         elif self._answer is None:
             seen.show(Content(""))
-            nearest.show(
-                Content.styled(
-                    "The closest words show here once the model is built.\n"
-                    "space starts training: watch them come together.",
-                    MUTED,
-                )
-            )
+            nearest.show(Content.styled(_WAITING if self._word() else _ASK, MUTED))
         else:
             seen.show(_seen(self._answer, session))
             rows = self._answer.neighbours[: max(1, nearest.size.height)]
             nearest.show(_nearest(rows, self._ranks, self.content_size.width))
 
+    def _word(self) -> str:
+        return self.query_one("#word", Input).value.strip()
+
     def question(self) -> AnyQuery | None:
-        word = self.query_one("#word", Input).value.strip()
+        word = self._word()
         rows = self.query_one("#nearest", Block).size.height
         return Neighbours(word=word, top=max(5, rows)) if word else None
 
