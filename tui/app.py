@@ -83,6 +83,12 @@ class PlaygroundApp(App[str]):
             if command.title in ("Theme", "Screenshot"):
                 yield command
 
+    def deliver_screenshot(
+        self, filename: str | None = None, path: str | None = None, time_format: str | None = None
+    ) -> str | None:
+        """Into the working folder: a machine behind SSH has no folder for downloads."""
+        return super().deliver_screenshot(filename, path or ".", time_format)
+
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._end_by_signal, "save")

@@ -324,6 +324,20 @@ async def test_a_damaged_record_is_told_and_the_rest_is_shown(tmp_path: Path) ->
         assert room.app.session.history.step == 2
 
 
+async def test_a_screenshot_is_saved_in_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with playground(tmp_path / "models") as room:
+        screenshot = next(
+            command
+            for command in room.app.get_system_commands(room.app.screen)
+            if command.title == "Screenshot"
+        )
+        screenshot.callback()
+        await room.until(lambda: list(tmp_path.glob("*.svg")))
+
+
 # --- asking --------------------------------------------------------------------------------------
 
 
