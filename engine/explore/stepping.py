@@ -56,7 +56,8 @@ class _Called:
 
 
 class _WrittenOut:
-    """Steps on a CPU, in NumPy."""
+    """Steps on a CPU, in NumPy, whose products wake no threads in an engine: see
+    `engine.service.process`."""
 
     def __init__(self, model: LSTMLanguageModel, state: CarriedState) -> None:
         self._embedding = _view(model.embedding.weight)
