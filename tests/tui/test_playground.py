@@ -413,6 +413,20 @@ async def test_a_passage_that_is_refused_is_not_asked_for_again(tmp_path: Path) 
         assert len(room.engine.asked(p.Generate)) == 1
 
 
+async def test_a_sample_comes_below_what_was_written_before_it(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        pane = room.app.playground.query_one(GenerationPane)
+        pane.add(p.TextPiece(text="written", step=5))
+        await room.happens(Sampled(step=9, text="sampled"))
+        await room.until(lambda: "sampled" in room.earlier)
+        assert room.earlier.index("written") < room.earlier.index("sampled")
+        pane.writing = True
+        pane.add(p.TextPiece(text="going on", step=9))
+        await room.happens(Sampled(step=10, text="another"))
+        await room.until(lambda: "another" in room.earlier)
+        assert "going on" in room.current, "what still grows stays at the end"
+
+
 async def test_what_is_kept_of_generation_is_bounded(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
         pane = room.app.playground.query_one(GenerationPane)

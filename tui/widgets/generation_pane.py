@@ -135,6 +135,8 @@ class GenerationPane(Pane):
         samples = session.history.samples if session else []
         if samples and samples[-1] is not self._sampled:
             self._sampled = samples[-1]
+            if not self.writing:
+                self.end_passage()  # what was written before the sample stays above it
             self._keep(Passage(samples[-1].step, samples[-1].text))
 
     def _keep(self, passage: Passage) -> None:
