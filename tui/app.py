@@ -16,9 +16,10 @@ from textual import work
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
+from engine import runs
 from engine.errors import UserError
 from engine.events import RolledBack, SaveFailed, State
-from engine.service import client, runs
+from engine.service import client
 from engine.service.client import Engine, EngineEnded
 from engine.service.protocol import (
     AnyCommand,

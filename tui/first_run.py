@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from engine.config import preset
-from engine.service.runs import create_run
+from engine.runs import create_run
 
 _PRESET = "toy"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from engine.errors import UserError
 from engine.events import Evaluated, Progress, Saved, SaveFailed, State, StateChanged, Stepped
+from engine.runs import is_live, load_standing, read_metrics
 from engine.service import protocol as p
 from engine.service.client import Engine, EngineEnded, launch
-from engine.service.runs import is_live, load_standing, read_metrics
 from tui.progress_line import Report, number
 from tui.sanitize import visible
 

@@ -1,40 +1,14 @@
-"""The one way text that is not ours reaches the screen.
+"""The one way text that is not ours reaches the screen: made visible (see `engine.visible`), and
+never parsed as markup."""
 
-Anything from a file, a model or a user's word may hold characters that a terminal obeys instead
-of showing. Here they become visible ones, and the result is never parsed as markup.
-"""
-
-import re
-import unicodedata
 from typing import TYPE_CHECKING
+
+from engine.visible import visible
 
 if TYPE_CHECKING:
     from textual.content import Content
 
-_HIDDEN = re.compile(
-    "["
-    "\x00-\x1f\x7f-\x9f"  # C0, DEL and C1 control characters
-    "\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"  # zero-width, line ends, bidi
-    "\ud800-\udfff"  # lone surrogates
-    "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"  # byte order mark, annotations, tags
-    "]"
-)
-_TAB = "    "
-
-
-def visible(text: str, *, keep_newlines: bool = False) -> str:
-    """The text with every control, escape, bidi, zero-width and surrogate character made visible.
-
-    C0 characters become their pictures (ESC is ␛), the rest their code (‹U+202E›), a tab four
-    spaces. A newline is shown as ⏎ unless kept. A combining mark at the very start gets a
-    dotted circle to sit on, so that it can't change what stands before it on the screen.
-    """
-    if text and unicodedata.category(text[0]) in ("Mn", "Mc", "Me"):
-        text = "◌" + text
-    if text.isascii() and text.isprintable():
-        return text
-    shown = _HIDDEN.sub(_picture, text)
-    return shown if keep_newlines else shown.replace("\n", "⏎")
+__all__ = ["content", "visible"]
 
 
 def content(text: str, style: str = "", *, keep_newlines: bool = False) -> "Content":
@@ -42,17 +16,3 @@ def content(text: str, style: str = "", *, keep_newlines: bool = False) -> "Cont
     from textual.content import Content  # slow to import, and the command line can do without
 
     return Content.styled(visible(text, keep_newlines=keep_newlines), style)
-
-
-def _picture(match: re.Match[str]) -> str:
-    character = match[0]
-    code = ord(character)
-    if character == "\n":
-        return character
-    if character == "\t":
-        return _TAB
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "␡"
-    return f"‹U+{code:04X}›"

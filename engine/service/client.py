@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
+from engine import runs
 from engine.errors import UserError
 from engine.events import AnyEvent
 from engine.service import protocol as p
-from engine.service import runs
 from engine.service.process import start, taken_over
 
 START_TIMEOUT = 30.0

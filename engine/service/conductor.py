@@ -27,9 +27,9 @@ from engine.events import (
     StateChanged,
     Stepped,
 )
+from engine.runs import latest_checkpoint, load_config
 from engine.service import protocol as p
 from engine.service.record import Record
-from engine.service.runs import latest_checkpoint, load_config
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ import msgspec
 from engine.errors import UserError
 from engine.events import AnyEvent, Progress, Recorded, Saved
 from engine.files import replace_file, write_all
-from engine.service.runs import decode_event, read_record
+from engine.runs import decode_event, read_record
 
 INTERVAL = 0.05
 """Seconds between two batches: at most 20 a second."""

@@ -26,10 +26,10 @@ import msgspec
 from engine.errors import UserError
 from engine.events import AnyEvent, Progress
 from engine.files import replace_file
+from engine.runs import EngineAddress, remove_unbegun
 from engine.service import protocol as p
 from engine.service.conductor import Conductor, describe
 from engine.service.record import Record
-from engine.service.runs import EngineAddress, remove_unbegun
 from engine.service.server import Client, Connected, Gone, Item, Received, Server, Terminated
 from engine.service.streams import Streams
 

@@ -28,7 +28,7 @@ from engine.config import ClipMode, RunConfig, get
 from engine.errors import UserError
 from engine.files import read_plain, replace_file, sync, write_synced
 from engine.model.lstm import LSTMLanguageModel
-from engine.service.runs import (
+from engine.runs import (
     MAX_TRAINING,
     checkpoints_to_try,
     load_config,

@@ -9,8 +9,8 @@ import msgspec
 from engine.config import RunConfig, replace
 from engine.errors import UserError
 from engine.events import AnyRecorded, Intervened, Progress, RolledBack, Saved, Stepped
+from engine.runs import read_metrics
 from engine.service.protocol import Replayed
-from engine.service.runs import read_metrics
 from engine.training.checkpoint import LIMITS, load_latest, save
 from engine.training.trainer import Trainer
 

@@ -18,9 +18,9 @@ from engine.bench.machine import this_machine
 from engine.bench.synthetic import write_text
 from engine.config import preset, replace
 from engine.events import Stepped
+from engine.runs import create_run
 from engine.service import protocol as p
 from engine.service.client import Engine, launch
-from engine.service.runs import create_run
 
 PER_SECOND = 20
 WARM_UP = 5.0

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from engine.service.runs import is_live, read_address
+from engine.runs import is_live, read_address
 from tests.benchmarks.machine import tell_machine
 from tests.drive import Program, cpu_seconds
 

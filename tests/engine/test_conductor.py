@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from engine import runs
 from engine.config import RunConfig, replace
 from engine.errors import UserError
 from engine.events import (
@@ -20,7 +21,6 @@ from engine.events import (
     Stepped,
 )
 from engine.service import protocol as p
-from engine.service import runs
 from engine.service.conductor import Conductor
 from engine.service.record import Record
 from tui.history import History

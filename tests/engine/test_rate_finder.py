@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine import runs
 from engine.config import RunConfig, preset, replace
 from engine.errors import UserError
 from engine.events import Stepped
 from engine.service import protocol as p
-from engine.service import runs
 from engine.service.conductor import Conductor
 from engine.service.protocol import RateFound, RateTried
 from engine.service.record import Record

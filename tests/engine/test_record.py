@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from engine.events import AnyEvent, Averaging, Progress
+from engine.runs import read_metrics
 from engine.service.record import Record
-from engine.service.runs import read_metrics
 
 
 def test_a_sync_writes_at_once_and_leaves_the_sending_to_the_next_batch(tmp_path: Path) -> None:

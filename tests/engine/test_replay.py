@@ -10,10 +10,10 @@ import torch
 
 from engine.config import RunConfig, replace
 from engine.errors import UserError
+from engine.runs import create_run, load_config, save_config
 from engine.service import protocol as p
 from engine.service.conductor import Conductor
 from engine.service.record import Record
-from engine.service.runs import create_run, load_config, save_config
 
 Open = Callable[..., Conductor]
 

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 import pytest
 
+from engine import runs
 from engine.config import RunConfig, replace
 from engine.errors import UserError
 from engine.events import AnyEvent, Evaluated, Intervened, Saved, StateChanged, Stepped
 from engine.service import protocol as p
-from engine.service import runs
 from engine.service.client import Engine, EngineEnded, attach, launch
 from engine.service.process import start_ahead
 from engine.service.worker import _BackgroundImport

@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from engine import runs
 from engine.config import RunConfig
 from engine.errors import UserError
 from engine.events import Sampled, Saved
-from engine.service import runs
 from engine.service.record import Record
 from engine.training import checkpoint
 from engine.training.checkpoint import load_latest

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from engine import runs
 from engine.config import RunConfig, replace
 from engine.events import AnyEvent, Saved, SaveFailed, StateChanged, Stepped
 from engine.service import protocol as p
-from engine.service import runs
 from engine.service.client import Engine, EngineEnded, launch
 from engine.training.checkpoint import load_latest
 

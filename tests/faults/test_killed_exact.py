@@ -12,9 +12,9 @@ import msgspec
 from engine.config import RunConfig, replace
 from engine.errors import UserError
 from engine.events import Evaluated, NonFinite, Sampled, StateChanged, Stepped
+from engine.runs import create_run, latest_checkpoint, read_metrics
 from engine.service import protocol as p
 from engine.service.client import Engine, EngineEnded, launch
-from engine.service.runs import create_run, latest_checkpoint, read_metrics
 
 CHANGES = {
     "training.steps": 160,  # more than two epochs

@@ -14,9 +14,9 @@ from typing import IO, Any
 
 import pytest
 
+from engine.runs import is_live, list_runs, load_config
 from engine.service import protocol as p
 from engine.service.client import Engine, attach
-from engine.service.runs import is_live, list_runs, load_config
 from tests.drive import Program
 
 ROOT = Path(__file__).parents[2]

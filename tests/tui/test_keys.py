@@ -9,8 +9,8 @@ from textual.widgets import Input
 
 from engine.config import preset
 from engine.events import Intervened, StateChanged
+from engine.runs import create_run
 from engine.service import protocol as p
-from engine.service.runs import create_run
 from tests.tui.fake_engine import Launch, built, step
 from tests.tui.screen_help import Room, playground
 from tui.actions import ACTIONS, BY_ID

@@ -21,9 +21,9 @@ from engine.events import (
     SaveFailed,
     StateChanged,
 )
+from engine.runs import create_run, load_config
 from engine.service import protocol as p
 from engine.service.client import EngineEnded
-from engine.service.runs import create_run, load_config
 from tests.tui.fake_engine import CORPUS, READY, FakeEngine, Launch, built, status, step
 from tests.tui.screen_help import Room, playground
 from tui import ladder

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.service.runs import is_live, load_standing, read_address
+from engine.runs import is_live, load_standing, read_address
 from engine.text.toy_world import CLASSES
 from tests.drive import Program
 

@@ -49,7 +49,7 @@ def source_of(corpus: str) -> str:
 
 def new_run(models: Path, corpus: str, name: str | None, config: "RunConfig") -> Path:
     from engine.config import replace
-    from engine.service.runs import create_run, save_config
+    from engine.runs import create_run, save_config
 
     folder = create_run(models, name, config)
     if corpus == "-":

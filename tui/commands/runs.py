@@ -26,7 +26,7 @@ def models(as_json: bool) -> None:
     """List the saved runs, the one changed last first."""
     from datetime import UTC, datetime
 
-    from engine.service.runs import list_runs
+    from engine.runs import list_runs
 
     runs = list_runs(models_folder())
     if as_json:
@@ -75,7 +75,7 @@ def attach(run: str | None) -> None:
 
     RUN is its name; it may be left out where there is only one.
     """
-    from engine.service.runs import is_live, list_runs
+    from engine.runs import is_live, list_runs
 
     if run is not None:
         folder = find(run)

@@ -62,13 +62,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 
 def models_folder() -> Path:
-    from engine.service.runs import models_dir
+    from engine.runs import models_dir
 
     return models_dir(click.get_current_context().meta.get("models_dir"))
 
 
 def find(model: str) -> Path:
-    from engine.service.runs import find_run
+    from engine.runs import find_run
 
     return find_run(models_folder(), model)
 

@@ -50,8 +50,8 @@ def train(
     CORPUS is a file, a folder, a glob, - for standard input, toy-world or python-docs.
     Ctrl-C saves and ends. Exit codes: 0 finished, 1 failed, 130 interrupted.
     """
+    from engine.runs import load_config
     from engine.service.process import start_ahead
-    from engine.service.runs import load_config
 
     limits = {"steps": steps, "epochs": epochs, "minutes": minutes}
     if resume:
@@ -71,7 +71,7 @@ def train(
 def _resumed_run(corpus: str, name: str | None, limits: dict[str, Any]) -> Path:
     """The run to go on with, its limits replaced where new ones are given."""
     from engine.config import replace
-    from engine.service.runs import find_run, is_live, list_runs, load_config, save_config
+    from engine.runs import find_run, is_live, list_runs, load_config, save_config
 
     source = source_of(corpus)
     if corpus == "-":
@@ -101,7 +101,7 @@ def _resumed_run(corpus: str, name: str | None, limits: dict[str, Any]) -> Path:
 def _train(folder: Path, config: "RunConfig", as_json: bool) -> int:
     import shlex
 
-    from engine.service.runs import models_dir
+    from engine.runs import models_dir
     from tui.headless import Training
     from tui.progress_line import JsonReport, Report, TerminalReport
 

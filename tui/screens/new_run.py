@@ -12,9 +12,9 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Button, Input, Static
 
+from engine import runs
 from engine.config import PRESETS, Field, RunConfig, fields, get, preset, replace
 from engine.errors import UserError
-from engine.service import runs
 from tui.sanitize import content
 from tui.screens.dialog import Dialog, line
 from tui.source import chosen_source

@@ -12,9 +12,9 @@ from textual.content import Content
 from textual.suggester import Suggester
 from textual.widgets import Button, Input, Static
 
+from engine import runs
 from engine.config import RunConfig, preset, replace
 from engine.errors import UserError
-from engine.service import runs
 from tui.sanitize import content, visible
 from tui.screens.dialog import Dialog, line
 from tui.source import chosen_source

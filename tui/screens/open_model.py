@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import DataTable, Static
 
-from engine.service import runs
+from engine import runs
 from tui.sanitize import content, visible
 from tui.screens.dialog import Dialog
 from tui.widgets.pane import MUTED

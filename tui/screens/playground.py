@@ -22,9 +22,9 @@ from textual.widget import Widget
 from textual.widgets import Input
 from textual.worker import Worker
 
+from engine import runs
 from engine.config import ClipMode
 from engine.errors import UserError
-from engine.service import runs
 from engine.service.client import EngineEnded
 from engine.service.protocol import (
     AnyAnswer,

@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engine import runs
 from engine.config import preset, replace
 from engine.errors import UserError
 from engine.events import AnyEvent, Evaluated, Progress, Sampled, StateChanged
-from engine.service import runs
 from engine.service.record import Record
 
 CONFIG = preset("toy")
