@@ -21,6 +21,8 @@ ScheduleName = Literal["constant", "linear", "cosine", "one-cycle", "plateau"]
 ClipMode = Literal["off", "norm", "value", "layer", "adaptive"]
 NonFinitePolicy = Literal["skip", "stop", "roll-back", "let-it-happen"]
 Precision = Literal["float32", "bfloat16"]
+BUILT_IN = ("toy-world", "python-docs")
+"""Sources of text that are no files."""
 
 
 _ENDING = ("linear", "cosine", "one-cycle")

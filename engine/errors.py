@@ -1,5 +1,17 @@
 """The one exception meant for the user's eyes."""
 
+from typing import Literal
+
+Advice = Literal["", "calm", "raise-limit", "pause-first", "train-first"]
+"""What would help, for whoever shows it to say in words of its own: keys, or options.
+
+calm: a lower learning rate, clipping, going back to a good checkpoint. raise-limit: a later limit
+of the run. pause-first: it can't go on beside training. train-first: there is no checkpoint yet."""
+
 
 class UserError(Exception):
     """Something the user can mend. The message is one sentence: what, where, what to do."""
+
+    def __init__(self, message: str, advice: Advice = "") -> None:
+        super().__init__(message)
+        self.advice: Advice = advice

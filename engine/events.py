@@ -7,6 +7,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from engine.errors import Advice
+
 State = Literal["preparing", "ready", "running", "paused", "stopped", "finished", "failed"]
 """preparing: reading the corpus, building the model. ready: nothing trained yet. paused: goes on
 at a key. stopped: saved at the user's wish, may go on. finished: a limit was reached, saved.
@@ -132,6 +134,8 @@ class StateChanged(Event, frozen=True, kw_only=True):
 
     state: State
     reason: str = ""
+    advice: Advice = ""
+    """What would help."""
 
 
 class Progress(Event, frozen=True, kw_only=True):

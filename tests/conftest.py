@@ -1,8 +1,11 @@
 """What all tests share."""
 
 import signal
+from collections.abc import Iterator
 
 import pytest
+
+from engine.runs import STATE_VARIABLE
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -11,3 +14,11 @@ def _signals_as_in_a_terminal() -> None:
     a program does as those who started it wish."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What lives while engines run, in a folder that is not the developer's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(STATE_VARIABLE, str(tmp_path_factory.getbasetemp() / "state"))
+        yield

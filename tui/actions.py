@@ -67,6 +67,10 @@ def _stepped(session: Session | None) -> bool:
     return _built(session) and session is not None and session.status.step > 0
 
 
+def _can_go_back(session: Session | None) -> bool:
+    return _at_rest(session) and _stepped(session) and session is not None and session.trains
+
+
 _UNDER_WAY = ("running", "paused")
 _NOT_READY = ("preparing", "failed")
 
@@ -220,6 +224,16 @@ ACTIONS: tuple[Action, ...] = (
         "Training",
         "Write a checkpoint: weights and everything needed to go on exactly.",
         _stepped,
+    ),
+    Action(
+        "go_back",
+        "u",
+        "u",
+        "go back",
+        "Go back to a checkpoint…",
+        "Training",
+        "Put the run back to its last good checkpoint, or to the best by validation.",
+        _can_go_back,
     ),
     Action(
         "stop_training",

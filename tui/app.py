@@ -20,15 +20,19 @@ from engine import runs
 from engine.errors import UserError
 from engine.events import RolledBack, SaveFailed, State
 from engine.service import client
-from engine.service.client import Engine, EngineEnded
+from engine.service.client import Engine, EngineEnded, said_nothing
 from engine.service.protocol import (
+    SILENCE,
     AnyCommand,
+    AskStatus,
     Detach,
     Done,
     Save,
     Shutdown,
     Start,
+    Status,
 )
+from tui.advice import on_screen
 from tui.first_run import first_run
 from tui.sanitize import visible
 from tui.screens.playground import Playground
@@ -41,6 +45,10 @@ Launcher = Callable[[Path], Awaitable[Engine]]
 
 _PAST_BATCH = 2000
 """Past events taken in at once: a few milliseconds, so that keys stay quick."""
+_BEFORE_COMING_BACK = 1.0
+"""Seconds until a connection that was lost is made again."""
+_AT_ONCE = 0.5
+"""Seconds an engine may take to say who else is there."""
 _LAST_CALL = 60.0
 """Seconds an engine has to save when the program is told to end by a signal."""
 
@@ -116,10 +124,15 @@ class PlaygroundApp(App[str]):
     @property
     def problem(self) -> str:
         """Why the run can't go on, in a few lines; empty while all is well."""
-        if self.session is None:
+        session = self.session
+        if session is None:
             return self._failure
-        status = self.session.status
-        return status.reason if status.state in ("failed", "paused") else ""
+        status = session.status
+        if session.silence:
+            return said_nothing(status, session.silence)
+        if not (session.ended or status.advice or status.state in ("failed", "paused")):
+            return ""
+        return f"{status.reason}\n{on_screen(status.advice)}".strip()
 
     def say(self, text: str, *, warning: bool = False) -> None:
         """Tell the user a sentence."""
@@ -203,9 +216,15 @@ class PlaygroundApp(App[str]):
                 if _phase(session) != before:
                     self.playground.tick()
         except EngineEnded as ended:
-            if not session.leaving:
-                session.end(ended.reason)
-                self.playground.stale = True
+            if session.leaving:
+                return
+            if not ended.orderly and runs.is_live(session.engine.folder):
+                # It let this screen go, which had not kept up: what was missed is on the disk.
+                await asyncio.sleep(_BEFORE_COMING_BACK)
+                self.open_run(session.engine.folder)
+                return
+            session.end(ended.reason, orderly=ended.orderly)
+            self.playground.stale = True
 
     def _start_if_wished(self, session: Session) -> None:
         if self.start_when_ready and session.status.state != "preparing":
@@ -223,7 +242,7 @@ class PlaygroundApp(App[str]):
             answer = await session.engine.call(command)
         except UserError as error:
             session.forget_wishes()
-            self.say(str(error), warning=True)
+            self.say(f"{error} {on_screen(error.advice)}".strip(), warning=True)
         except EngineEnded:
             pass  # the reader of its events tells
         else:
@@ -262,10 +281,15 @@ class PlaygroundApp(App[str]):
             return
         self._leaving = True
         session = self.session
+        if session is None or session.silence:
+            # Whatever the engine is doing, the program is left at once.
+            self.workers.cancel_group(self, "run")
+            self.exit(said_nothing(session.status, session.silence) if session else None)
+            return
         choice = await self._let_go("Quit")
         self._leaving = False
         if choice != "cancel":
-            self.exit(_farewell(session) if session and choice == "leave" else None)
+            self.exit(_farewell(session, choice))
 
     async def _let_go(self, title: str) -> "Leaving":
         """End or leave the run that is shown; "cancel" if the user would rather stay."""
@@ -275,9 +299,10 @@ class PlaygroundApp(App[str]):
         session = self.session
         if session is None or session.ended:
             return "save"
-        choice: Leaving = "save"
+        others = await self._others(session)
+        choice: Leaving = "leave" if others else "save"
         if session.unsaved or (session.running and not session.exploded):
-            choice = await self.push_screen_wait(Leave(title, session))
+            choice = await self.push_screen_wait(Leave(title, session, others))
         if choice != "cancel" and not await self._take_leave(session, choice):
             return "cancel"
         return choice
@@ -285,6 +310,7 @@ class PlaygroundApp(App[str]):
     async def _take_leave(self, session: Session, choice: "Leaving") -> bool:
         """Tell the engine. False where it can't save: then the user stays with what there is."""
         session.leaving = True
+        session.engine.patience = SILENCE
         self._doing = "saving…" if choice == "save" and session.unsaved else ""
         self.playground.stale = True
         try:
@@ -292,12 +318,20 @@ class PlaygroundApp(App[str]):
         except EngineEnded:
             pass
         except UserError as error:
-            session.leaving = False
+            session.leaving, session.engine.patience = False, None
             self.say(str(error), warning=True)
             return False
         finally:
             self._doing = ""
         return True
+
+    async def _others(self, session: Session) -> int:
+        """How many other programs are connected to the engine, as far as it says at once."""
+        with suppress(TimeoutError, EngineEnded, UserError):
+            async with asyncio.timeout(_AT_ONCE):
+                status = await session.engine.call(AskStatus())
+                return status.others if isinstance(status, Status) else 0
+        return 0
 
     def _hang_up(self) -> None:
         """The terminal is gone. Nothing is written to it any more: Textual's writer thread dies of
@@ -324,6 +358,10 @@ def _phase(session: Session) -> tuple[State, bool]:
     return session.status.state, session.status.step > 0
 
 
-def _farewell(session: Session) -> str:
+def _farewell(session: Session, choice: "Leaving") -> str | None:
+    """What the terminal is told of a run that goes on without this screen."""
+    if choice != "leave" or session.ended:
+        return None
     name = visible(session.name)
-    return f"{name} goes on training. Come back to it with: lstm-tui attach {name}"
+    goes_on = "goes on training" if session.running else "stays as it is"
+    return f"{name} {goes_on}. Come back to it with: lstm-tui attach {name}"

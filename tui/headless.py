@@ -2,21 +2,24 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from engine.errors import UserError
+from engine.errors import Advice, UserError
 from engine.events import Evaluated, Progress, Saved, SaveFailed, State, StateChanged, Stepped
 from engine.runs import is_live, load_standing, read_metrics
 from engine.service import protocol as p
-from engine.service.client import Engine, EngineEnded, launch
+from engine.service.client import Engine, EngineEnded, ask, launch
+from tui.advice import on_command_line
 from tui.progress_line import Report, number
 from tui.sanitize import visible
 
 GONE_SECONDS = 10.0
 """How long a process may take to end once it has said goodbye."""
+START_SILENCE = 30.0
+"""Seconds without a word after which a training or a starting engine is given up."""
 
 
 class Training:
@@ -25,17 +28,26 @@ class Training:
     SIGINT and SIGTERM save and end the run; SIGHUP leaves it training, for `lstm-tui attach`.
     """
 
-    def __init__(self, folder: Path, report: Report, writes_with: str) -> None:
+    def __init__(
+        self, folder: Path, report: Report, writes_with: str, first: Sequence[p.AnyCommand] = ()
+    ) -> None:
+        """`first` is to be done before training goes on."""
         self._folder = folder
+        self._first = first
         self._report = report
         self._writes_with = writes_with
         self._engine: Engine | None = None
         self._signal: signal.Signals | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._started = False
+        self._running = False
+        """Whether it has trained since it was started here."""
+        self._goes_on = False
+        """Whether the engine stays, with what it could not save."""
         self._finished = False
         self._problem = ""
         """Why the run was ended, if it could not go on."""
+        self._advice: Advice = ""
         self._unsaved = ""
         """Why the newest checkpoint could not be written, if it could not."""
         self._last: Stepped | None = None
@@ -45,22 +57,39 @@ class Training:
         """The exit code. Raises UserError where the run can't go on, EngineEnded if it died."""
         self._catch_signals()
         self._engine = engine = await launch(self._folder)
+        engine.patience = START_SILENCE
         try:
             if self._signal not in (None, signal.SIGHUP):
                 await self._leave()
             if engine.welcome.status.config.training.patience is not None:
                 self._report.recall(read_metrics(self._folder, engine.welcome.recorded))
-            await self._enter(engine.welcome.status.state, engine.welcome.status.reason)
+            status = engine.welcome.status
+            await self._enter(status.state, status.reason, status.advice)
             await self._follow(engine)
         finally:
             await engine.close()
         if self._signal is signal.SIGHUP:
             return 128 + signal.SIGHUP
-        await _until_gone(self._folder)
+        if not self._goes_on:
+            await _until_gone(self._folder)
         if problem := self._problem or self._unsaved:
-            raise UserError(problem)
+            raise UserError(f"{problem} {self._help()}".strip())
         self._report.finish(*self._summary())
         return 0 if self._finished or self._signal is None else 128 + self._signal
+
+    def _help(self) -> str:
+        """What would help, as options; where the engine goes on without us, how to reach it."""
+        assert self._engine is not None
+        name = visible(self._folder.name)
+        if self._goes_on:
+            pid = self._engine.pid
+            return (
+                f"Its engine (process {pid}) still holds the run and tries to save once a minute: "
+                f"make room, or come back to it with `lstm-tui attach {name}`; `kill {pid}` has it "
+                "try once more and end."
+            )
+        source = self._engine.welcome.status.config.corpus.source
+        return on_command_line(self._advice, corpus=visible(source), name=name)
 
     # --- signals ------------------------------------------------------------------------------
 
@@ -89,7 +118,7 @@ class Training:
                 await self._engine.close()
             else:
                 self._report.say("Saving…")
-                await self._engine.call(p.Shutdown(save=True))
+                await self._shut_down(save=True)
 
     # --- the run ------------------------------------------------------------------------------
 
@@ -107,8 +136,8 @@ class Training:
                             self._unsaved = ""
                         case SaveFailed():
                             self._unsaved = event.reason
-                        case StateChanged(state=state, reason=reason):
-                            await self._enter(state, reason)
+                        case StateChanged(state=state, reason=reason, advice=advice):
+                            await self._enter(state, reason, advice)
                 if self._signal is not signal.SIGHUP:
                     self._report.apply(events)
         except EngineEnded:
@@ -117,7 +146,7 @@ class Training:
         if self._leaving is not None:
             await self._leaving
 
-    async def _enter(self, state: State, reason: str) -> None:
+    async def _enter(self, state: State, reason: str, advice: Advice) -> None:
         """Start the run once it is ready, end it once it is finished or can't go on."""
         if self._signal not in (None, signal.SIGHUP):
             return  # it is being ended
@@ -127,10 +156,12 @@ class Training:
             self._finished = True
             await self._shut_down(save=True)
         elif state == "failed":
-            self._problem = reason
+            self._problem, self._advice = reason, advice
             await self._shut_down(save=False)
-        elif state == "paused" and reason:
-            self._problem = reason
+        elif state == "running":
+            self._running = True
+        elif state == "paused" and reason and self._running:
+            self._problem, self._advice = reason, advice
             await self._shut_down(save=True)
 
     async def _start(self, note: str) -> None:
@@ -139,17 +170,24 @@ class Training:
         if note:
             self._report.say(visible(note))
         try:
-            await self._engine.call(p.Start())
+            for command in (*self._first, p.Start()):
+                await self._engine.call(command)
         except UserError as refusal:
-            self._problem = str(refusal)
+            self._problem, self._advice = str(refusal), refusal.advice
             await self._shut_down(save=True)
         if self._signal is signal.SIGHUP:
             await self._leave()
 
     async def _shut_down(self, *, save: bool) -> None:
         assert self._engine is not None
-        with suppress(EngineEnded):  # the end of its events tells
+        try:
             await self._engine.call(p.Shutdown(save=save))
+        except EngineEnded:
+            pass  # the end of its events tells
+        except UserError as refusal:  # it goes on, with what it could not save
+            self._problem = self._unsaved or self._problem or str(refusal)
+            self._goes_on = True
+            await self._engine.close()
 
     def _summary(self) -> tuple[dict[str, Any], list[str]]:
         """The end of the run as a record, and in sentences."""
@@ -188,15 +226,20 @@ class Training:
 
 @asynccontextmanager
 async def opened(
-    folder: Path, tell: Callable[[Progress], None] = lambda _: None
+    folder: Path,
+    tell: Callable[[Progress], None] = lambda _: None,
+    connect: Callable[[Path], Awaitable[Engine]] = ask,
 ) -> AsyncIterator[Engine]:
     """The engine of a saved run, ready for questions; one that was live already goes on as before.
 
-    `tell` hears how far the preparing has come. Raises UserError where the run can't be opened.
+    `tell` hears how far the preparing has come. Raises UserError where the run can't be opened,
+    EngineEnded where its engine is gone or says nothing.
     """
-    engine = await launch(folder)
+    engine = await connect(folder)
+    engine.patience = START_SILENCE
     try:
         await _until_prepared(engine, tell)
+        engine.patience = p.SILENCE
         yield engine
     finally:
         if engine.started:
@@ -208,18 +251,19 @@ async def opened(
 
 
 async def _until_prepared(engine: Engine, tell: Callable[[Progress], None]) -> None:
-    state, reason = engine.welcome.status.state, engine.welcome.status.reason
+    status = engine.welcome.status
+    state, reason, advice = status.state, status.reason, status.advice
     if state == "preparing":
         async for events in engine.events():
             for event in events:
                 if isinstance(event, StateChanged):
-                    state, reason = event.state, event.reason
+                    state, reason, advice = event.state, event.reason, event.advice
                 elif isinstance(event, Progress):
                     tell(event)
             if state != "preparing":
                 break
     if state == "failed":
-        raise UserError(reason)
+        raise UserError(reason, advice)
 
 
 async def _until_gone(folder: Path) -> None:

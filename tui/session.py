@@ -14,10 +14,11 @@ from engine.events import (
     Progress,
     RolledBack,
     Saved,
+    State,
     StateChanged,
     Stepped,
 )
-from engine.service.protocol import Knob, Status
+from engine.service.protocol import SILENCE, Knob, Status
 
 if TYPE_CHECKING:
     from engine.service.client import Engine
@@ -34,6 +35,8 @@ class Session:
         """The step of the newest checkpoint."""
         self.ended = False
         """Whether the engine process is gone."""
+        self.orderly = False
+        """Whether it ended as somebody wished, and no failure."""
         self.leaving = False
         """Whether its end is wished for, so no failure."""
         self._wished: dict[str, float | str] = {}
@@ -67,7 +70,8 @@ class Session:
                 case RolledBack():  # the other knobs are told by the next step
                     changes |= {"step": event.step, "learning_rate": event.learning_rate}
                 case StateChanged():
-                    changes |= {"state": event.state, "reason": event.reason, "progress": None}
+                    changes |= {"state": event.state, "reason": event.reason}
+                    changes |= {"advice": event.advice, "progress": None}
                 case Progress():
                     over = event.done == event.total and event.total > 0
                     changes["progress"] = None if over else event
@@ -90,11 +94,12 @@ class Session:
             elif isinstance(event, RolledBack):
                 self.saved_step = min(self.saved_step, event.step)
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, *, orderly: bool) -> None:
         """The engine is gone."""
-        self.ended = True
+        self.ended, self.orderly = True, orderly
+        state: State = "stopped" if orderly else "failed"
         self.status = msgspec.structs.replace(
-            self.status, state="failed", reason=reason, progress=None
+            self.status, state=state, reason=reason, advice="", progress=None
         )
 
     @property
@@ -106,9 +111,22 @@ class Session:
         return not self.ended and self.status.state == "running"
 
     @property
+    def silence(self) -> float:
+        """Seconds without a word from the engine, once they are too many; else 0."""
+        seconds = 0.0 if self.ended else self.engine.silence
+        return seconds if seconds >= SILENCE else 0.0
+
+    @property
     def unsaved(self) -> bool:
         """Whether steps were taken that no checkpoint holds, and that are worth one."""
-        return not self.ended and self.status.step > self.saved_step and not self.exploded
+        if self.ended or self.status.asking or self.exploded:
+            return False
+        return self.status.step > self.saved_step
+
+    @property
+    def trains(self) -> bool:
+        """Whether the engine can train the run, rather than only answer questions about it."""
+        return not self.ended and not self.status.asking
 
     @property
     def exploded(self) -> bool:

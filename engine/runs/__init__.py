@@ -10,11 +10,11 @@ from engine.runs.checkpoints import (
     place,
     saved_checkpoints,
 )
+from engine.runs.engines import EngineAddress, is_live, log_path, read_address
 from engine.runs.folders import (
     MODELS_VARIABLE,
     RunInfo,
     create_run,
-    discard_unopened,
     find_run,
     list_runs,
     load_config,
@@ -22,26 +22,31 @@ from engine.runs.folders import (
     remove_unbegun,
     save_config,
 )
-from engine.runs.lives import EngineAddress, is_live, read_address
+from engine.runs.origins import allow, is_allowed, is_made_here
+from engine.runs.private import STATE_VARIABLE
 from engine.runs.record import MAX_LINE, decode_event, read_metrics, read_record
 
 __all__ = [
     "MAX_LINE",
     "MAX_TRAINING",
     "MODELS_VARIABLE",
+    "STATE_VARIABLE",
     "EngineAddress",
     "RunInfo",
     "Standing",
+    "allow",
     "checkpoints_to_try",
     "create_run",
     "decode_event",
-    "discard_unopened",
     "find_run",
+    "is_allowed",
     "is_live",
+    "is_made_here",
     "latest_checkpoint",
     "list_runs",
     "load_config",
     "load_standing",
+    "log_path",
     "models_dir",
     "named_checkpoint",
     "place",

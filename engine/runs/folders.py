@@ -1,6 +1,6 @@
 """Runs on disk: a folder a run. Free of torch, so that the screen can list them.
 
-NAME/config.json, metrics.jsonl, engine.log, engine.json, engine.lock, latest, best,
+NAME/config.json, metrics.jsonl, latest, best,
      checkpoints/step-N/{tokenizer.json, model.safetensors, state.safetensors,
                          training.json, manifest.json}
 """
@@ -17,10 +17,13 @@ from msgspec import Struct
 
 from engine.config import RunConfig
 from engine.errors import UserError
+from engine.events import Stepped
 from engine.files import read_plain, replace_file, sync
 from engine.measures import perplexity
 from engine.runs.checkpoints import latest_checkpoint, load_standing
-from engine.runs.lives import is_live
+from engine.runs.engines import is_live
+from engine.runs.origins import is_made_here, note_made
+from engine.runs.record import read_metrics
 
 MODELS_VARIABLE = "LSTM_TUI_MODELS"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -31,10 +34,6 @@ _OWN = {
     ".config.json.tmp",
     "corpus.txt",
     "metrics.jsonl",
-    "engine.log",
-    "engine.json",
-    ".engine.json.tmp",
-    "engine.lock",
     "checkpoints",
 }
 """What is in the folder of a run before its first checkpoint."""
@@ -72,6 +71,7 @@ def create_run(models: Path, name: str | None, config: RunConfig) -> Path:
         folder = _fresh_folder(models, config) if name is None else _named_folder(models, name)
         save_config(folder, config)
         sync(models)
+        note_made(folder, config.corpus.source)
     except OSError as error:
         raise UserError(
             f"Can't write to {error.filename or models}: {error.strerror}; "
@@ -118,16 +118,19 @@ def _fresh_folder(models: Path, config: RunConfig) -> Path:
             return folder
 
 
-def discard_unopened(folder: Path) -> None:
-    """Remove a run that no engine ever opened; leave any other alone."""
-    if not (folder / "engine.lock").exists():
-        remove_unbegun(folder)
-
-
 def remove_unbegun(folder: Path) -> None:
-    """Remove a run without a checkpoint; leave a folder alone that holds anything else."""
+    """Remove a run that this program made, that never took a step and that no engine serves.
+
+    Any other is left alone, and so is a folder that holds anything else.
+    """
     with suppress(OSError, UserError):
-        if latest_checkpoint(folder) is None and _OWN.issuperset(os.listdir(folder)):  # noqa: PTH208
+        if (
+            is_made_here(folder)
+            and not is_live(folder)
+            and latest_checkpoint(folder) is None
+            and not any(isinstance(event, Stepped) for event in read_metrics(folder))
+            and _OWN.issuperset(os.listdir(folder))  # noqa: PTH208 - names are wanted
+        ):
             shutil.rmtree(folder)
 
 

@@ -7,31 +7,40 @@ import asyncio
 import contextlib
 import itertools
 import os
+import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
-
-import msgspec
+from typing import IO
 
 from engine import runs
+from engine.config import BUILT_IN, RunConfig
 from engine.errors import UserError
 from engine.events import AnyEvent
 from engine.service import protocol as p
-from engine.service.process import start, taken_over
+from engine.service.process import Process, start, start_asking, taken_over
+from engine.visible import visible
 
 START_TIMEOUT = 30.0
 """Seconds an engine may take until it listens; it does so before it loads torch."""
-_LOG_LINES = 5
+LISTENS_TIMEOUT = 5.0
+"""Seconds an engine that listens may take to greet."""
+_ENDING = 1.0
+"""Seconds an engine may still be listed as live after it has stopped listening."""
+_LOG_BYTES = 4096
 
 
 class EngineEnded(Exception):
-    """The engine process is gone; `reason` says why, in a line or a few."""
+    """The engine process is gone, or out of reach; `reason` says why, in a line or two."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, orderly: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.orderly = orderly
+        """Whether it said goodbye."""
 
 
 class Engine:
@@ -42,19 +51,32 @@ class Engine:
         folder: Path,
         welcome: p.Welcome,
         streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-        process: "subprocess.Popen[bytes] | None",
+        process: Process | None,
+        log: IO[bytes] | None = None,
     ) -> None:
         self.folder = folder
         self.welcome = welcome
         self.started = process is not None
         """Whether this client started the process, rather than found it live."""
+        self.silence = 0.0
+        """Seconds this client has listened without hearing a word."""
+        self.idle = 0.0
+        """Seconds the engine was busy with one thing, when it last gave a sign of life."""
+        self.patience: float | None = None
+        """Seconds of silence after which the connection is given up; None for never."""
         self._process = process
+        self._log = log
         self._reader, self._writer = streams
         self._calls: dict[int, asyncio.Queue[p.Answer | None]] = {}
         self._ids = itertools.count(1)
         self._events: asyncio.Queue[list[AnyEvent] | None] = asyncio.Queue()
         self._ended: EngineEnded | None = None
         self._listener = asyncio.create_task(self._listen())
+        self._watcher = asyncio.create_task(self._watch())
+
+    @property
+    def pid(self) -> int:
+        return self.welcome.status.pid
 
     async def call(self, body: p.AnyCommand | p.AnyQuery) -> p.AnyAnswer:
         """Send one command or query and wait for its answer.
@@ -87,7 +109,7 @@ class Engine:
                     raise self._ended or EngineEnded("The connection was closed.")
                 last = answer.last
                 if isinstance(answer.body, p.Refusal):
-                    raise UserError(answer.body.reason)
+                    raise UserError(answer.body.reason, answer.body.advice)
                 yield answer
         finally:
             del self._calls[number]
@@ -103,8 +125,16 @@ class Engine:
     async def close(self) -> None:
         """Drop the connection. The engine goes on as its rules say (see worker)."""
         self._listener.cancel()
+        self._watcher.cancel()
         self._finish(EngineEnded("The connection was closed."))
         self._writer.close()
+        if self._log is not None:
+            self._log.close()
+
+    def terminate(self) -> None:
+        """Ask the process to save and end, without waiting for it."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(self.pid, signal.SIGTERM)
 
     def _send(self, call: p.Call) -> None:
         if self._ended is not None:
@@ -112,23 +142,35 @@ class Engine:
         self._writer.write(p.frame(call))
 
     async def _listen(self) -> None:
-        reason = ""
+        goodbye = None
         try:
             while True:
                 message = await _receive(self._reader)
+                self.silence = 0.0
                 match message:
                     case p.Answer(id=number):
                         if number in self._calls:
                             self._calls[number].put_nowait(message)
                     case p.Events(events=events):
                         self._events.put_nowait(events)
+                    case p.Alive(idle=idle):
+                        self.idle = idle
                     case p.Goodbye(reason=reason):
-                        pass
+                        goodbye = EngineEnded(reason, orderly=True)
                     case p.Welcome():
                         pass
-        except (EOFError, OSError, msgspec.DecodeError):
-            self._finish(EngineEnded(reason or await self._last_words()))
+        except (EOFError, OSError, ValueError):  # ValueError: msgspec's, and of bytes it can't read
+            self._finish(goodbye or EngineEnded(await self._last_words()))
             self._writer.close()
+
+    async def _watch(self) -> None:
+        """Count the silence, in time that this process was awake."""
+        tick = 0.5
+        while self._ended is None:
+            await asyncio.sleep(tick)
+            self.silence += tick
+            if self.patience is not None and self.silence > self.patience:
+                self._finish(EngineEnded(said_nothing(self.welcome.status, self.silence)))
 
     def _finish(self, ended: EngineEnded) -> None:
         if self._ended is not None:
@@ -143,55 +185,129 @@ class Engine:
         code = None
         if self._process is not None:
             code = await asyncio.to_thread(_wait, self._process, 1.0)
-        return _explain(self.folder, self.welcome.status.pid, code)
+        return _explain(self.folder, self.pid, code, self._log)
+
+
+def said_nothing(status: p.Status, seconds: float) -> str:
+    """What to say of an engine that has not given a sign of life."""
+    return (
+        f"No word from the engine of {visible(status.run)} for {seconds:.0f} s: process "
+        f"{status.pid} is stopped, or this machine is short of memory. `kill -CONT {status.pid}` "
+        f"lets a stopped one go on; `kill -KILL {status.pid}` ends it, and what came after its "
+        "last checkpoint is lost."
+    )
 
 
 async def launch(folder: Path) -> Engine:
-    """Start an engine for this run, or connect to the one that serves it already.
+    """Start an engine to train this run, or connect to the one that serves it already. Where the
+    run may not be trained it is only asked: see `may_train` and `ask`.
 
     Returns once connected; the engine may still be reading the corpus and loading torch.
     Raises UserError where the run can't be opened, EngineEnded where the process fails.
     """
-    runs.load_config(folder)
+    config = runs.load_config(folder)
     process = taken_over(folder)
     if process is None and runs.is_live(folder):
         return await attach(folder)
-    return await _connect(folder, process or start(folder))
+    if process is None and not may_train(folder, config):
+        return await ask(folder)
+    process = process or start(folder)
+    try:
+        return await _connect(folder, process)
+    except asyncio.CancelledError:
+        process.terminate()
+        raise
+
+
+def may_train(folder: Path, config: RunConfig) -> bool:
+    """Whether the run's text may be read, and its folder written to."""
+    source = config.corpus.source
+    known = source in BUILT_IN or runs.is_allowed(folder, source)
+    return known and os.access(folder, os.W_OK)
+
+
+async def ask(folder: Path, *, corpus: bool = False) -> Engine:
+    """Connect to the engine that serves this run, or start one that answers questions about what
+    is saved of it, to this client alone; it writes nothing. It reads the run's text only where
+    `corpus` says so.
+
+    Raises UserError where the run can't be opened, EngineEnded where the process fails.
+    """
+    runs.load_config(folder)
+    if runs.is_live(folder):
+        return await attach(folder)
+    process, connection, log = start_asking(folder, corpus=corpus)
+    return await _greeted(folder, connection, process, log)
 
 
 async def attach(folder: Path) -> Engine:
-    """Connect to the live engine of this run. Raises UserError where there is none."""
+    """Connect to the live engine of this run. Raises UserError where there is none, or where it
+    can't be reached."""
     if not runs.is_live(folder):
-        raise UserError(
-            f"No engine is running for {folder.name}: `lstm-tui train ... --name {folder.name} "
-            "--resume` goes on with it."
-        )
+        raise UserError(f"No engine is running for {folder.name}.")
     return await _connect(folder, None)
 
 
-async def _connect(folder: Path, process: "subprocess.Popen[bytes] | None") -> Engine:
+async def _connect(folder: Path, process: Process | None) -> Engine:
     """Wait for the engine to listen, connect, and hear its welcome."""
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
+    name = visible(folder.name)
+    began = time.monotonic()
+    while time.monotonic() < began + START_TIMEOUT:
         address = runs.read_address(folder)
         if address is not None:
+            connection = socket.socket(socket.AF_UNIX)
             try:
-                streams = await asyncio.open_unix_connection(address.socket)
-                welcome = await _receive(streams[0])
-            except (OSError, EOFError):
-                pass
+                connection.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(connection, address.socket)
+            except OSError:
+                connection.close()
+                if process is None and time.monotonic() > began + _ENDING:
+                    raise UserError(
+                        f"The engine of {name} (process {address.pid}) is running, but its socket "
+                        f"{address.socket} is gone, so nobody can reach it: `kill {address.pid}` "
+                        "lets it save and end."
+                    ) from None
             else:
-                if isinstance(welcome, p.Welcome):
-                    return Engine(folder, welcome, streams, process)
+                return await _greeted(folder, connection, process)
         if process is not None and process.poll() is not None:
             raise EngineEnded(_explain(folder, process.pid, process.returncode))
         if process is None and not runs.is_live(folder):
-            raise UserError(f"The engine of {folder.name} has just ended.")
+            raise UserError(f"The engine of {name} has just ended.")
         await asyncio.sleep(0.02)
     raise EngineEnded(
-        f"The engine of {folder.name} did not answer in {START_TIMEOUT:.0f} seconds; "
-        f"see {folder / 'engine.log'}."
+        f"The engine of {name} did not answer in {START_TIMEOUT:.0f} seconds; "
+        f"see {visible(str(runs.log_path(folder)))}."
     )
+
+
+async def _greeted(
+    folder: Path,
+    connection: socket.socket,
+    process: Process | None,
+    log: IO[bytes] | None = None,
+) -> Engine:
+    """The engine behind a connection, once it has spoken. Raises UserError, EngineEnded."""
+    streams = await asyncio.open_unix_connection(sock=connection)
+    address = runs.read_address(folder)
+    pid = process.pid if process else address.pid if address else 0
+    try:
+        async with asyncio.timeout(START_TIMEOUT if process else LISTENS_TIMEOUT):
+            message = await _receive(streams[0])
+    except TimeoutError:
+        streams[1].close()
+        raise UserError(
+            f"The engine of {visible(folder.name)} (process {pid}) listens but says nothing: it is "
+            f"stopped, or this machine is short of memory. `kill -CONT {pid}` lets a stopped one "
+            "go on."
+        ) from None
+    except (OSError, EOFError):
+        code = await asyncio.to_thread(_wait, process, 1.0) if process else None
+        raise EngineEnded(_explain(folder, pid, code, log)) from None
+    if isinstance(message, p.Goodbye):
+        raise UserError(message.reason)
+    if not isinstance(message, p.Welcome):
+        raise EngineEnded(f"The engine of {visible(folder.name)} speaks another language.")
+    return Engine(folder, message, streams, process, log)
 
 
 async def _receive(reader: asyncio.StreamReader) -> p.FromEngine:
@@ -203,15 +319,16 @@ async def _receive(reader: asyncio.StreamReader) -> p.FromEngine:
     return message
 
 
-def _wait(process: "subprocess.Popen[bytes]", timeout: float) -> int | None:
+def _wait(process: Process, timeout: float) -> int | None:
     try:
         return process.wait(timeout)
     except subprocess.TimeoutExpired:
         return None
 
 
-def _explain(folder: Path, pid: int, code: int | None) -> str:
-    """A sentence on how a process ended, and the last lines it logged."""
+def _explain(folder: Path, pid: int, code: int | None, log: IO[bytes] | None = None) -> str:
+    """Two lines on how a process ended: how, with its last word where it died of a fault; and
+    what is kept of the run."""
     if code is None:
         how = f"The engine (process {pid}) is gone."
     elif code < 0:
@@ -219,18 +336,34 @@ def _explain(folder: Path, pid: int, code: int | None) -> str:
         guess = " (out of memory?)" if -code == signal.SIGKILL else ""
         how = f"The engine (process {pid}) was killed by {name}{guess}."
     else:
-        how = f"The engine (process {pid}) ended with exit code {code}."
-    lines = tail(folder / "engine.log", _LOG_LINES)
-    return "\n".join([how, *lines])
-
-
-def tail(path: Path, lines: int) -> list[str]:
-    """The last lines of a text file, at most 4096 bytes of them."""
+        last = _last_line(_log_end(folder) if log is None else _end_of(log))
+        how = (
+            f"The engine (process {pid}) ended with exit code {code}{f': {last}' if last else '.'}"
+        )
     try:
-        with path.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 4096))
-            text = file.read().decode("utf-8", "replace")
+        standing = runs.load_standing(folder)
+    except UserError:
+        standing = None
+    kept = "It had saved nothing." if standing is None else f"Kept: step {standing.step:,}."
+    where = "" if log is not None else f" Its log: {visible(str(runs.log_path(folder)))}"
+    return f"{how}\n{kept}{where}"
+
+
+def _log_end(folder: Path) -> str:
+    try:
+        with runs.log_path(folder).open("rb") as file:
+            return _end_of(file)
     except OSError:
-        return []
-    return [line for line in text.split("\n") if line.strip()][-lines:]
+        return ""
+
+
+def _end_of(file: IO[bytes]) -> str:
+    file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_BYTES))
+    return file.read().decode("utf-8", "replace")
+
+
+def _last_line(text: str) -> str:
+    """The last line with anything in it, without the time before it."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    line = re.sub(r"^\d{4}-\d\d-\d\d [\d:,]+ ", "", lines[-1]) if lines else ""
+    return visible(line.strip())

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
 from engine.config import RunConfig, replace
-from engine.errors import UserError
+from engine.errors import Advice, UserError
 from engine.events import (
     CorpusReady,
     Evaluated,
@@ -27,7 +27,7 @@ from engine.events import (
     StateChanged,
     Stepped,
 )
-from engine.runs import latest_checkpoint, load_config
+from engine.runs import load_config
 from engine.service import protocol as p
 from engine.service.record import Record
 
@@ -44,18 +44,26 @@ PAUSE_AFTER = 3
 """Non-finite steps in a row after which training pauses."""
 LOWEST_RATE = 1e-9
 """A roll-back doesn't halve the rate below it."""
-TrainingCommand = p.Start | p.Pause | p.Step | p.Stop | p.SetKnob | p.Evaluate
+MAX_EVALUATIONS = 8
+"""That wait to be made."""
+TrainingCommand = p.Start | p.Pause | p.Step | p.Stop | p.SetKnob | p.Evaluate | p.GoBack
+Answers = Iterator[p.AnyAnswer | None]
 
 
 class Conductor:
     """The state of a run: see engine.events.State."""
 
-    def __init__(self, folder: Path, record: Record) -> None:
-        """Raises UserError where the folder holds no run."""
+    def __init__(self, folder: Path, record: Record, *, asking: bool = False) -> None:
+        """`asking` says that the run is only asked: it is neither trained nor written to.
+
+        Raises UserError where the folder holds no run.
+        """
         self.folder = folder
+        self.asking = asking
         self.config: RunConfig = load_config(folder)
         self.state: State = "preparing"
         self.reason = ""
+        self.advice: Advice = ""
         self.progress: Progress | None = None
         self.tokenizer: Tokenizer | None = None
         self.trainer: Trainer | None = None
@@ -70,6 +78,11 @@ class Conductor:
         """A saved model that can't be trained on, and its step."""
         self._explored_step = 0
         self._saved_step = -1
+        """The step of the checkpoint that holds all there is to keep; -1 where none does."""
+        self.kept_step: int | None = None
+        """The step of the newest checkpoint."""
+        self._changed_limits: list[tuple[str, float | None, float | None]] = []
+        """Since that checkpoint: told once the run goes on, since looking writes nothing."""
         self._training: Iterator[Any] | None = None
         self._evaluations: list[Iterator[Any]] = []
         """Asked for by the user, before the next step."""
@@ -102,29 +115,23 @@ class Conductor:
     @property
     def unsaved(self) -> bool:
         """Whether there is something worth keeping that no checkpoint holds."""
-        if self.trainer is None or self.step == 0 or self._saved_step == self.step:
+        if self.asking or self.trainer is None or self.step == 0:
             return False
-        return not self.trainer.broken_weight
+        return self._saved_step != self.step and not self.trainer.fault()
 
     # --- preparing ----------------------------------------------------------------------------
 
-    def open_corpus(self, on_progress: Callable[[Progress], None]) -> str:
-        """Read and encode the corpus; needs no torch. Returns why that can't be done where a saved
-        model can do without, and raises UserError where there is none."""
+    def open_corpus(self, on_progress: Callable[[Progress], None]) -> None:
+        """Read and encode the corpus; needs no torch. Raises UserError."""
         from engine.text.corpus import open_corpus
 
-        try:
-            self._corpus = open_corpus(self.config.corpus, progress=on_progress)
-        except UserError as error:
-            if latest_checkpoint(self.folder) is None:
-                raise
-            return str(error)
+        self._corpus = open_corpus(self.config.corpus, progress=on_progress)
         self.tokenizer = self._corpus.tokenizer
         self.publish(CorpusReady(corpus=self._corpus.summary))
-        return ""
 
-    def build(self, corpus_problem: str) -> None:
-        """Build the model and load the newest checkpoint. Raises UserError where neither works."""
+    def build(self, corpus_problem: str = "") -> None:
+        """Build the model and load the newest checkpoint. Without a corpus, whose problem is then
+        given, a saved model can still be asked. Raises UserError where there is none."""
         import torch
 
         from engine.training.checkpoint import load_latest
@@ -134,6 +141,13 @@ class Conductor:
         device = pick_device()
         self.tell_progress("building")
         checkpoint, note = load_latest(self.folder)
+        if checkpoint is None and (self.asking or self._corpus is None):
+            raise UserError(
+                corpus_problem
+                or f"{self.folder.name} has no checkpoint: nothing of it was saved "
+                "that could be asked.",
+                "train-first",
+            )
         trainer, problem = None, corpus_problem
         if self._corpus is not None:
             trainer = Trainer(self.config, self._corpus, device)
@@ -145,24 +159,25 @@ class Conductor:
                     note = f"{note} {checkpoint.restore(trainer)}".strip()
                 except UserError as error:
                     trainer, problem = None, str(error)
+        self.kept_step = checkpoint.training.step if checkpoint else None
         if trainer is not None:
             told = self._record.rewind(trainer.step, checkpoint.path.name if checkpoint else "")
             note = f"{note} {told}".strip()
             self.trainer = trainer
-            self._saved_step = trainer.step if checkpoint else -1
-            for limit, old, new in checkpoint.changed_limits(trainer) if checkpoint else ():
-                self._intervene(limit, old, new)
+            if checkpoint is not None:
+                self._saved_step = trainer.step
+                self._changed_limits = list(checkpoint.changed_limits(trainer))
         elif checkpoint is not None:
-            note = f"{problem} The saved model can be asked, not trained."
+            can = "The saved model can be asked, not trained." if problem else ""
+            note = f"{problem} {can}".strip()
             self._explore_only(checkpoint, device)
-        else:
-            raise UserError(problem)
         self._tell_model(device.type, torch.get_num_threads())
         self.set_state("ready" if self.step == 0 else "paused", note)
 
     def _explore_only(self, checkpoint: "Checkpoint", device: "torch.device") -> None:
         from engine.model.lstm import LSTMLanguageModel
 
+        self.asking = True
         self.tokenizer = checkpoint.tokenizer
         model = LSTMLanguageModel(len(self.tokenizer.vocabulary), self.config.model).to(device)
         checkpoint.load_weights(model)
@@ -211,14 +226,17 @@ class Conductor:
         else:
             self._training, self._single_step = None, False
             limit = self.trainer.limit_reached
-            if self.unsaved and not self.save():
-                self.set_state("paused", f"Reached {limit}, but it could not be saved.")
-            elif self.trainer.broken_weight:
-                self.set_state(
-                    "finished", f"Reached {limit}. Not saved: the weights are not finite numbers."
-                )
-            else:
-                self.set_state("finished", f"Reached {limit}.")
+            self._rest_saved("finished", f"Reached {limit}")
+
+    def _rest_saved(self, state: State, done: str) -> None:
+        """Save what there is to keep and rest in this state; `done` says what came before."""
+        assert self.trainer is not None
+        if self.unsaved and not self.save():
+            self.set_state("paused", f"{done}, but it could not be saved.")
+        elif self.step and self._saved_step != self.step:
+            self.set_state(state, f"{done}. Not saved: {self.trainer.fault()}.", "calm")
+        else:
+            self.set_state(state, f"{done}." if state == "finished" else "")
 
     def _hear(self, event: Any) -> None:
         from engine.training.trainer import CheckpointDue
@@ -248,13 +266,15 @@ class Conductor:
                     self._pause_for(event)
 
     def _pause_for(self, event: NonFinite) -> None:
+        assert self.trainer is not None
         self._rest()
         steps = "This step was" if event.in_a_row == 1 else f"{event.in_a_row} steps in a row were"
+        fault = self.trainer.fault()
         self.set_state(
             "paused",
-            f"{steps} not finite ({event.value} in {event.tensor}); the weights were left alone. "
-            "Try a lower learning rate (-), clipping by norm (c) or a lower threshold ([), then "
-            "start again.",
+            f"{steps} not finite ({event.value} in {event.tensor}); the weights were left alone."
+            + (f" No further step can help: {fault}." if fault else ""),
+            "calm",
         )
 
     def _roll_back(self, event: NonFinite) -> None:
@@ -275,6 +295,31 @@ class Conductor:
         self.trainer.learning_rate = rate
         self._saved_step = -1
         self.publish(RolledBack(step=self.step, from_step=event.step, learning_rate=rate))
+
+    def _go_back(self, to: str) -> None:
+        """Put the run back to a checkpoint, whose knobs come with it. Raises UserError."""
+        trainer, before = self._resting_trainer(), self.step
+        from engine.training.checkpoint import Checkpoint, to_go_back_to
+
+        problem = ""
+        for path in to_go_back_to(self.folder, to):
+            try:
+                checkpoint = Checkpoint(path)
+                checkpoint.restore(trainer)
+            except UserError as error:
+                problem = problem or str(error)
+                continue
+            self._training, self._evaluations = None, []
+            trainer.non_finite_in_a_row = 0
+            rate = trainer.learning_rate
+            self.publish(RolledBack(step=self.step, from_step=before, learning_rate=rate))
+            if fault := trainer.fault():
+                problem = problem or f"{path.name} is no good: {fault}."
+                continue
+            self._saved_step = -1  # until it is saved, a later checkpoint is the newest
+            self.set_state("paused", f"Back at step {self.step:,}, as {path.name} was saved.")
+            return
+        raise UserError(problem or f"There is no checkpoint {to!r} to go back to.", "calm")
 
     def _rest(self) -> None:
         if self.trainer is not None:
@@ -297,7 +342,7 @@ class Conductor:
             )
         except UserError as error:
             return self._save_failed(str(error))
-        self._saved_step = self.step
+        self._saved_step = self.kept_step = self.step
         seconds = time.monotonic() - began
         self.publish(Saved(step=self.step, checkpoint=name, seconds=seconds, best=best))
         return name
@@ -306,24 +351,23 @@ class Conductor:
         self.publish(SaveFailed(step=self.step, reason=reason))
         return ""
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, advice: Advice = "") -> None:
         """The run can't go on."""
-        logging.error("%s", reason)
         self.progress = None
-        self.set_state("failed", reason)
+        self.set_state("failed", reason, advice)
 
     # --- telling ------------------------------------------------------------------------------
 
     def publish(self, event: Any) -> None:
         self._record.add(event)
 
-    def set_state(self, state: State, reason: str = "") -> None:
+    def set_state(self, state: State, reason: str = "", advice: Advice = "") -> None:
         """Change the state and tell it at once."""
         if state != "preparing":
             self.progress = None if self.between_steps else self.progress
-        self.state, self.reason = state, reason
+        self.state, self.reason, self.advice = state, reason, advice
         logging.info("%s after step %d %s", state, self.step, reason)
-        self.publish(StateChanged(state=state, reason=reason))
+        self.publish(StateChanged(state=state, reason=reason, advice=advice))
         self._record.flush()
 
     def tell_progress(self, task: str) -> None:
@@ -344,6 +388,7 @@ class Conductor:
             pid=os.getpid(),
             state=self.state,
             reason=self.reason,
+            advice=self.advice,
             config=config,
             step=self.step,
             epoch=trainer.epoch if trainer else 0.0,
@@ -357,6 +402,7 @@ class Conductor:
             precision=self._precision,
             corpus=self._corpus.summary if self._corpus else None,
             progress=self.progress,
+            asking=self.asking,
         )
 
     # --- commands -----------------------------------------------------------------------------
@@ -364,6 +410,10 @@ class Conductor:
     def command(self, command: TrainingCommand) -> p.Done:
         """Carry out a command before the next step. Raises UserError where it can't be done."""
         trainer = self.require_trainer()
+        if self.asking:
+            raise UserError(self.reason or f"{self.folder.name} was opened to be asked only.")
+        while self._changed_limits:
+            self._intervene(*self._changed_limits.pop(0))
         match command:
             case p.Start():
                 self._check_limit(trainer)
@@ -385,19 +435,18 @@ class Conductor:
                 self._rest()
                 self._intervene("stop")
                 self._single_step = False
-                if self.unsaved and not self.save():
-                    self.set_state("paused", "Stopped, but it could not be saved.")
-                elif trainer.broken_weight:
-                    self.set_state("stopped", "Not saved: the weights are not finite numbers.")
-                else:
-                    self.set_state("stopped")
+                self._rest_saved("stopped", "Stopped")
             case p.Evaluate(split=split):
                 if split not in trainer.corpus.splits:
                     raise UserError(f"The corpus has no {split} split to evaluate on.")
+                if len(self._evaluations) >= MAX_EVALUATIONS:
+                    raise UserError(f"{MAX_EVALUATIONS} evaluations wait already.")
                 self._intervene("evaluate", new=split)
                 self._evaluations.append(trainer.evaluate(split))
             case p.SetKnob(knob=knob, value=value):
                 self._set_knob(trainer, knob, value)
+            case p.GoBack(to=to):
+                self._go_back(to)
             case _:
                 assert_never(command)
         return p.Done(step=self.step)
@@ -405,7 +454,9 @@ class Conductor:
     def require_trainer(self) -> "Trainer":
         """The trainer. Raises UserError where there is none to command."""
         if self.trainer is None or self.state == "failed":
-            raise UserError(self.reason or "The engine is still preparing: wait a moment.")
+            waiting = "The engine is still preparing: wait a moment."
+            only_asked = f"{self.folder.name} was opened to be asked only."
+            raise UserError(self.reason or (only_asked if self._explored else waiting), self.advice)
         return self.trainer
 
     def save_asked(self) -> p.Done:
@@ -420,8 +471,7 @@ class Conductor:
     def _check_limit(self, trainer: "Trainer") -> None:
         if trainer.limit_reached:
             raise UserError(
-                f"The run has reached its limit, {trainer.limit_reached}: "
-                "`lstm-tui train --resume` can raise it."
+                f"The run has reached its limit, {trainer.limit_reached}.", "raise-limit"
             )
 
     def _set_knob(self, trainer: "Trainer", knob: p.Knob, value: float | str) -> None:
@@ -439,9 +489,38 @@ class Conductor:
         self._saved_step = -1
         self._intervene(knob, old, getattr(trainer, knob))
 
-    # --- queries ------------------------------------------------------------------------------
+    # --- questions ----------------------------------------------------------------------------
 
-    def represent(self, query: p.Represent) -> p.Representation:
+    def answer(self, question: p.AnyQuestion) -> Answers:
+        """The answer, or its pieces, with None where there is none yet. Raises UserError, also on
+        the way."""
+        match question:
+            case p.Represent():
+                yield self._represent(question)
+            case p.Neighbours():
+                yield self._neighbours(question)
+            case p.Score():
+                yield self._score(question)
+            case p.GradientFlow():
+                from engine.explore.gradient_flow import gradient_by_time
+
+                yield gradient_by_time(self.require_trainer())
+            case p.Generate():
+                yield from self._generate(question)
+            case p.EvaluateCorpus():
+                yield from self._evaluate_corpus(question)
+            case p.FindRate():
+                from engine.training.rate_finder import find_rate
+
+                yield from find_rate(self._resting_trainer())
+            case p.Replay():
+                from engine.training.replay import replay
+
+                yield from replay(self._resting_trainer(), self.folder)
+            case _:
+                assert_never(question)
+
+    def _represent(self, query: p.Represent) -> p.Representation:
         """As soon as the corpus is read. Raises UserError before."""
         if self.tokenizer is None:
             raise UserError(self.reason or "The corpus is still being read: wait a moment.")
@@ -451,61 +530,43 @@ class Conductor:
 
     def _require_model(self) -> "tuple[Tokenizer, LSTMLanguageModel]":
         if self.tokenizer is None or self.model is None:
-            raise UserError(self.reason or "The model is still being built: wait a moment.")
+            raise UserError(
+                self.reason or "The model is still being built: wait a moment.", self.advice
+            )
         return self.tokenizer, self.model
 
-    def neighbours(self, query: p.Neighbours) -> p.NeighbourList:
-        """Raises UserError where the word isn't known, or before the model is built."""
+    def _neighbours(self, query: p.Neighbours) -> p.NeighbourList:
         from engine.service.queries import neighbours
 
         return neighbours(query, *self._require_model(), self.step)
 
-    def score(self, query: p.Score) -> p.TextScore:
-        """Raises UserError where there is nothing to score, or before the model is built."""
+    def _score(self, query: p.Score) -> p.TextScore:
         from engine.service.queries import score
 
         return score(query, *self._require_model())
 
-    def generate(self, query: p.Generate) -> Iterator[p.TextPiece]:
-        """Pieces of text, each from the weights of its moment. Raises UserError."""
+    def _generate(self, query: p.Generate) -> Iterator[p.TextPiece]:
+        """Pieces of text, each from the weights of its moment."""
         tokenizer, model = self._require_model()
         from engine.service.queries import text_stream
 
-        pieces = text_stream(query, tokenizer, model)
-        return (p.TextPiece(text=piece, step=self.step) for piece in pieces)
+        for piece in text_stream(query, tokenizer, model):
+            yield p.TextPiece(text=piece, step=self.step)
 
-    def evaluate_corpus(self, query: p.EvaluateCorpus) -> Iterator[Progress | p.CorpusScore]:
-        """Progress, then the score. Raises UserError."""
+    def _evaluate_corpus(self, query: p.EvaluateCorpus) -> Iterator[Progress | p.CorpusScore]:
+        """Progress, then the score."""
         from engine.service.queries import evaluate_corpus
 
         tokenizer, model = self._require_model()
         corpus = self.trainer.corpus if self.trainer else None
-        return evaluate_corpus(query, tokenizer, model, corpus, self.step)
+        yield from evaluate_corpus(query, tokenizer, model, corpus, self.step)
 
     def _resting_trainer(self) -> "Trainer":
         """The trainer, for what can't go on beside training. Raises UserError."""
         trainer = self.require_trainer()
         if self.busy:
-            raise UserError("Training is running: pause it first (space).")
+            raise UserError("Training is running: pause it first.", "pause-first")
         return trainer
-
-    def find_rate(self) -> Iterator[p.RateTried | p.RateFound]:
-        """A range test on a copy of the model. Raises UserError while training runs."""
-        from engine.training.rate_finder import find_rate
-
-        return find_rate(self._resting_trainer())
-
-    def replay(self) -> Iterator[Progress | p.Replayed]:
-        """Train once more as it was recorded, and compare. Raises UserError while training runs."""
-        from engine.training.replay import replay
-
-        return replay(self._resting_trainer(), self.folder)
-
-    def gradient_flow(self) -> p.GradientByTime:
-        """How the gradient fades on its way back through the next window. Raises UserError."""
-        from engine.explore.gradient_flow import gradient_by_time
-
-        return gradient_by_time(self.require_trainer())
 
 
 def describe(error: Exception) -> str:
@@ -513,4 +574,4 @@ def describe(error: Exception) -> str:
     text = str(error).split("\n")[0][:200]
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text:
         return "Out of memory: make training.batch_size, training.bptt or the model smaller."
-    return f"An unexpected error ended this ({type(error).__name__}: {text}); see engine.log."
+    return f"An unexpected error ended this ({type(error).__name__}: {text}); see its log."

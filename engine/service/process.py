@@ -1,16 +1,22 @@
-"""The process of a run's engine: a child in its own session with its streams in the run's
-engine.log, so that it outlives the terminal it was started from.
+"""The process of an engine: a child in its own session, so that it outlives the terminal it was
+started from, with its streams in the log of the run's private place.
 
 It takes a while until it has loaded torch, so a program starts it as soon as it knows the run,
 ahead of all that it has to load for itself; the client then takes it over.
 """
 
 import os
+import socket
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from engine.errors import UserError
+from engine.runs.engines import forget_address, log_path
+from engine.runs.private import make_place
 
 ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
@@ -23,26 +29,58 @@ ENVIRONMENT = {
 back to the system after each training step, which clears every page of them anew for the next. And
 has NumPy's products wake no threads of their own, which would compete with torch's."""
 
-_ahead: "dict[Path, subprocess.Popen[bytes]]" = {}
+Process = subprocess.Popen[bytes]
+_ahead: dict[Path, Process] = {}
 """Started, and not taken over yet."""
 
 
-def start(folder: Path) -> "subprocess.Popen[bytes]":
-    """Start the engine of a run that has none. Raises UserError where that can't be done."""
+def start(folder: Path) -> Process:
+    """Start the engine of a run that has none, to train it. Its log begins anew; the one before is
+    kept beside it. Raises UserError where that can't be done."""
+    make_place(folder)
+    log = log_path(folder)
     try:
-        (folder / "engine.json").unlink(missing_ok=True)
-        with (folder / "engine.log").open("ab") as log:
-            return subprocess.Popen(
-                # -P: a file named like a module in the working folder must not be imported.
-                [sys.executable, "-P", "-m", "engine.service.worker", str(folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=ENVIRONMENT | os.environ,
-            )
+        forget_address(folder)
+        with suppress(FileNotFoundError):
+            log.replace(log.with_suffix(".log.before"))
+        with log.open("wb") as file:
+            return _start([str(folder)], file)
     except OSError as error:
-        raise UserError(f"Can't start an engine in {folder}: {error.strerror}.") from None
+        raise UserError(f"Can't start an engine for {folder}: {error.strerror}.") from None
+
+
+def start_asking(folder: Path, *, corpus: bool) -> tuple[Process, socket.socket, IO[bytes] | None]:
+    """Start an engine that answers questions about a saved run to this process alone, over the
+    socket returned, and never writes. It reads the run's corpus only where `corpus` says so.
+
+    The file returned is its log, None where there is no room for one. Raises UserError.
+    """
+    ours, theirs = socket.socketpair()
+    try:
+        log: IO[bytes] | None = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    except OSError:
+        log = None
+    with theirs:
+        arguments = [str(folder), "--ask", str(theirs.fileno()), *(["--corpus"] if corpus else [])]
+        try:
+            process = _start(arguments, log or subprocess.DEVNULL, passed=theirs.fileno())
+        except OSError as error:
+            ours.close()
+            raise UserError(f"Can't start an engine for {folder}: {error.strerror}.") from None
+    return process, ours, log
+
+
+def _start(arguments: list[str], log: IO[bytes] | int, passed: int | None = None) -> Process:
+    return subprocess.Popen(
+        # -P: a file named like a module in the working folder must not be imported.
+        [sys.executable, "-P", "-m", "engine.service.worker", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        env=ENVIRONMENT | os.environ,
+        pass_fds=() if passed is None else (passed,),
+    )
 
 
 def start_ahead(folder: Path) -> None:
@@ -50,6 +88,6 @@ def start_ahead(folder: Path) -> None:
     _ahead[folder] = start(folder)
 
 
-def taken_over(folder: Path) -> "subprocess.Popen[bytes] | None":
+def taken_over(folder: Path) -> Process | None:
     """The engine that was started ahead for this run; None where there is none, or no longer."""
     return _ahead.pop(folder, None)

@@ -14,10 +14,16 @@ import msgspec
 from msgspec import Struct
 
 from engine.config import RunConfig
+from engine.errors import Advice
 from engine.events import AnyEvent, CorpusSummary, Progress, State
 
 MAX_MESSAGE = 64 * 1024 * 1024
-"""Longer messages are refused, in bytes."""
+"""Longer messages from an engine are refused, in bytes."""
+SILENCE = 5.0
+"""Seconds without a word after which something is wrong with an engine: it gives a sign of life
+every second."""
+MAX_CALL = 1024 * 1024
+"""Longer messages to an engine are refused, in bytes."""
 
 Knob = Literal["learning_rate", "clip_mode", "clip_threshold"]
 
@@ -62,8 +68,18 @@ class Save(Message, frozen=True, kw_only=True):
     """Write a checkpoint now. Answered when it is on the disk, or with a Refusal."""
 
 
+class GoBack(Message, frozen=True, kw_only=True):
+    """Put the run back to a checkpoint, with its knobs as they were: told by RolledBack.
+
+    `to` is `last-good` (the newest with which the model computes finite numbers), `best` (by
+    validation) or the step of one. Refused while training runs."""
+
+    to: str = "last-good"
+
+
 class Detach(Message, frozen=True, kw_only=True):
-    """This client leaves and training goes on without it until its limit or another client."""
+    """This client leaves. Training goes on without it until its limit or another client, and a
+    paused run stays as it is."""
 
 
 class Shutdown(Message, frozen=True, kw_only=True):
@@ -150,21 +166,14 @@ class Cancel(Message, frozen=True, kw_only=True):
     call: int
 
 
-AnyCommand = Start | Pause | Step | Stop | SetKnob | Evaluate | Save | Detach | Shutdown
+AnyCommand = Start | Pause | Step | Stop | SetKnob | Evaluate | Save | GoBack | Detach | Shutdown
 AnyStreamed = Generate | EvaluateCorpus | FindRate | Replay
 """Queries that are answered more than once."""
-AnyQuery = (
-    AskStatus
-    | Neighbours
-    | Represent
-    | Generate
-    | Score
-    | EvaluateCorpus
-    | FindRate
-    | GradientFlow
-    | Replay
-    | Cancel
+AnyQuestion = (
+    Neighbours | Represent | Generate | Score | EvaluateCorpus | FindRate | GradientFlow | Replay
 )
+"""Queries that take time: they wait for their turn, and nothing else waits for them."""
+AnyQuery = AskStatus | AnyQuestion | Cancel
 
 
 # --- answers ----------------------------------------------------------------------------------
@@ -182,6 +191,7 @@ class Refusal(Message, frozen=True, kw_only=True):
 
     reason: str
     suggestions: list[str] = []
+    advice: Advice = ""
 
 
 class Status(Message, frozen=True, kw_only=True):
@@ -193,6 +203,7 @@ class Status(Message, frozen=True, kw_only=True):
     pid: int
     state: State
     reason: str
+    advice: Advice
     config: RunConfig
     step: int
     epoch: float
@@ -210,6 +221,10 @@ class Status(Message, frozen=True, kw_only=True):
     corpus: CorpusSummary | None
     progress: Progress | None
     """What is under way, if it takes a while."""
+    asking: bool = False
+    """Whether this engine only answers questions, and neither trains nor writes."""
+    others: int = 0
+    """Programs connected to the engine besides the one that asks."""
 
 
 class Neighbour(Struct, frozen=True):
@@ -378,13 +393,20 @@ class Events(Message, frozen=True, kw_only=True):
     events: list[AnyEvent]
 
 
+class Alive(Message, frozen=True, kw_only=True):
+    """A sign of life, once a second whatever else is told."""
+
+    idle: float
+    """Seconds since training last let commands and questions in."""
+
+
 class Goodbye(Message, frozen=True, kw_only=True):
     """The engine ends; `reason` is a sentence."""
 
     reason: str
 
 
-FromEngine = Welcome | Answer | Events | Goodbye
+FromEngine = Welcome | Answer | Events | Alive | Goodbye
 
 _encoder = msgspec.msgpack.Encoder()
 decode_call = msgspec.msgpack.Decoder(Call).decode

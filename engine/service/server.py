@@ -1,52 +1,96 @@
 """The engine's side of the socket, in a thread of its own, so that no client holds up a step.
 
-Calls come into `inbox`, in order, for the trainer's thread to take between two steps; what it has
-to say goes out through `Client.send`, which only hands it to this thread's loop.
+Calls come into the inbox for the trainer's thread to take between two steps: those that steer at
+once, in order, and questions client by client, as many as there is time for. What it has to say
+goes out through `Client.send`, which only hands it to this thread's loop. Everything is bounded:
+the questions of a client that wait, the calls it may make in a second, what it may leave unread.
 """
 
 import asyncio
 import contextlib
-import hashlib
+import logging
 import os
 import queue
 import socket
-import stat
-import tempfile
 import threading
+import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from engine.errors import UserError
+from engine.runs.private import socket_path
 from engine.service import protocol as p
 
-MAX_BACKLOG = 64 * 1024 * 1024
-"""Bytes a client may leave unread before it is dropped."""
-_LONGEST_PATH = 100
-"""Of a Unix socket, in bytes; some systems allow no more."""
+MAX_CLIENTS = 32
+MAX_QUESTIONS = 64
+"""Of a client that wait to be answered; more are refused."""
+CALLS_A_SECOND = 1000
+"""Of a client, on average; more wait in its socket."""
+_CALLS_AT_ONCE = 200
+MAX_UNREAD = 16 * 1024 * 1024
+"""Bytes a client may leave unread before it is let go."""
+PATIENT_UNREAD = 1024 * 1024
+"""Bytes a client may leave unread before its questions wait."""
+ALIVE_EVERY = 1.0
+"""Seconds between two signs of life."""
 
 
 class Client:
-    """A connection. Its methods may be called from any thread."""
+    """A connection. `send` may be called from any thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, writer: asyncio.StreamWriter) -> None:
+        self.questions: deque[p.Call] = deque()
+        """Those that wait, in order. The server adds at the end, the trainer's thread takes."""
+        self.gone = False
         self._loop = loop
         self._writer = writer
+        self._outgoing: deque[bytes] = deque()
+        self._unread = 0
+        self._counting = threading.Lock()
+        self._news = asyncio.Event()
 
     def send(self, message: p.Message) -> None:
-        """Hand a message to the socket; a client that is gone or does not read is dropped."""
-        data = p.frame(message)
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._write, data)
+        """Hand a message to the socket; a client that is gone or does not read is let go."""
+        self.send_frame(p.frame(message))
 
-    def _write(self, data: bytes) -> None:
-        if self._writer.is_closing():
+    def send_frame(self, data: bytes) -> None:
+        """As `send`, of a message that is framed already."""
+        if self.gone:
             return
-        if self._writer.transport.get_write_buffer_size() > MAX_BACKLOG:
-            self._writer.transport.abort()
-            return
-        self._writer.write(data)
+        with self._counting:
+            self._unread += len(data)
+        self.gone = self._unread > MAX_UNREAD
+        self._outgoing.append(data)
+        wake = self._writer.transport.abort if self.gone else self._news.set
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(wake)
+
+    @property
+    def reads(self) -> bool:
+        """Whether it keeps up with what it is told."""
+        return self._unread <= PATIENT_UNREAD
+
+    async def deliver(self) -> None:
+        """Write what is sent, as fast as it is read, until the connection ends."""
+        with contextlib.suppress(OSError):
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                while self._outgoing:
+                    data = self._outgoing[0]
+                    self._writer.write(data)
+                    await self._writer.drain()
+                    self._outgoing.popleft()
+                    with self._counting:
+                        self._unread -= len(data)
+
+    @property
+    def told(self) -> bool:
+        """Whether all that was sent is written."""
+        return not self._outgoing or self.gone
 
 
 @dataclass(frozen=True)
@@ -74,81 +118,115 @@ Item = Connected | Gone | Received | Terminated
 
 
 class Server:
-    """Listens on a Unix socket of mode 0600 in a folder of mode 0700."""
+    """Listens on a Unix socket of mode 0600 in a folder of mode 0700, or serves one connection."""
 
-    def __init__(self, folder: Path) -> None:
-        """Bind the socket of the run in `folder`. Raises UserError where none can be made."""
+    def __init__(self, folder: Path, connection: socket.socket | None = None) -> None:
+        """Bind the socket of the run in `folder`, if no connection is given that is to be served
+        alone. Raises UserError where none can be made."""
         self.inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
-        self.path = _socket_path(folder)
-        self.path.unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX)
-        previous = os.umask(0o177)
-        try:
-            self._socket.bind(str(self.path))
-        except OSError as error:
-            raise UserError(f"Can't listen on {self.path}: {error.strerror}.") from None
-        finally:
-            os.umask(previous)
+        """All but questions, which wait at their client."""
+        self.turn = time.monotonic()
+        """When the trainer's thread last took a turn; it says so."""
+        self._connection = connection
+        self.path = None if connection else socket_path(folder)
+        self._socket = self._bind(self.path) if self.path else None
+        self._clients: dict[Client, asyncio.StreamWriter] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
         self._thread.start()
+
+    @staticmethod
+    def _bind(path: Path) -> socket.socket:
+        path.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX)
+        previous = os.umask(0o177)
+        try:
+            listening.bind(str(path))
+        except OSError as error:
+            raise UserError(f"Can't listen on {path}: {error.strerror}.") from None
+        finally:
+            os.umask(previous)
+        return listening
 
     def close(self) -> None:
         """Let what was sent go out, for a second at most, then close."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join(2)
-        self.path.unlink(missing_ok=True)
+        if self.path is not None:
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._ending = asyncio.Event()
-        self._writers: set[asyncio.StreamWriter] = set()
         self._loop.run_until_complete(self._serve())
 
     async def _serve(self) -> None:
-        server = await asyncio.start_unix_server(self._converse, sock=self._socket)
-        await self._ending.wait()
-        server.close()
-        for writer in list(self._writers):
-            with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.wait_for(writer.drain(), 1)
+        server = None
+        if self._socket is not None:
+            server = await asyncio.start_unix_server(self._converse, sock=self._socket)
+        else:
+            streams = await asyncio.open_unix_connection(sock=self._connection)
+            self._conversation = asyncio.create_task(self._converse(*streams))
+        while not self._ending.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), ALIVE_EVERY)
+            sign = p.Alive(idle=time.monotonic() - self.turn)
+            for client in self._clients:
+                client.send(sign)
+        if server is not None:
+            server.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                while not all(client.told for client in self._clients):  # noqa: ASYNC110 - of many
+                    await asyncio.sleep(0.01)
+        for writer in list(self._clients.values()):
             writer.close()
             with contextlib.suppress(OSError, TimeoutError):
                 await asyncio.wait_for(writer.wait_closed(), 1)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._clients) >= MAX_CLIENTS:
+            writer.write(p.frame(p.Goodbye(reason=f"{MAX_CLIENTS} others are connected already.")))
+            writer.close()
+            return
         client = Client(self._loop, writer)
-        self._writers.add(writer)
+        self._clients[client] = writer
         self.inbox.put(Connected(client))
+        delivering = asyncio.create_task(client.deliver())
         try:
-            while True:
-                length = int.from_bytes(await reader.readexactly(4), "big")
-                if length > p.MAX_MESSAGE:
-                    break
-                call = p.decode_call(await reader.readexactly(length))
-                self.inbox.put(Received(client, call))
-        except (EOFError, OSError, msgspec.DecodeError):
+            await self._listen(client, reader)
+        except (EOFError, OSError):
             pass
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            logging.warning("A client was let go, for it sent no message: %s", error)
         finally:
-            self._writers.discard(writer)
+            client.gone = True
+            del self._clients[client]
+            delivering.cancel()
             self.inbox.put(Gone(client))
             writer.close()
 
+    async def _listen(self, client: Client, reader: asyncio.StreamReader) -> None:
+        """Take the client's calls, at most so many a second. Raises EOFError at their end."""
+        allowed, asked = float(_CALLS_AT_ONCE), time.monotonic()
+        while not client.gone:
+            length = int.from_bytes(await reader.readexactly(4), "big")
+            if length > p.MAX_CALL:
+                raise ValueError(f"a message of {length:,} bytes")
+            self._take(client, p.decode_call(await reader.readexactly(length)))
+            now = time.monotonic()
+            allowed = min(_CALLS_AT_ONCE, allowed + (now - asked) * CALLS_A_SECOND) - 1
+            asked = now
+            if allowed < 0:
+                await asyncio.sleep(-allowed / CALLS_A_SECOND)
 
-def _socket_path(folder: Path) -> Path:
-    """A short path: those of Unix sockets are limited to about 100 bytes."""
-    name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16] + ".sock"
-    for base in (Path(tempfile.gettempdir()), Path("/tmp")):
-        path = base / f"lstm-tui-{os.getuid()}" / name
-        if len(os.fsencode(path)) <= _LONGEST_PATH:
-            break
-    try:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        status = path.parent.lstat()
-    except OSError as error:
-        raise UserError(f"Can't make {path.parent} for sockets: {error.strerror}.") from None
-    private = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077
-    if not private or status.st_uid != os.getuid():
-        raise UserError(f"{path.parent} must be a folder of yours with mode 700: remove it.")
-    return path
+    def _take(self, client: Client, call: p.Call) -> None:
+        if not isinstance(call.body, p.AnyQuestion):
+            self.inbox.put(Received(client, call))
+        elif len(client.questions) < MAX_QUESTIONS:
+            client.questions.append(call)
+        else:
+            reason = f"{MAX_QUESTIONS} questions wait to be answered already: ask later."
+            client.send(p.Answer(id=call.id, body=p.Refusal(reason=reason)))

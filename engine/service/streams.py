@@ -1,92 +1,155 @@
-"""Answers that come piece by piece, a little between every two steps."""
+"""Answers under way, a little between every two steps.
+
+A question's answer is a generator, whether it comes at once or piece by piece: it is advanced while
+there is time for it, and may yield None to say that it goes on later.
+"""
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.errors import UserError
 from engine.service import protocol as p
+from engine.service.conductor import Answers, describe
 from engine.service.server import Client
 
-SHARE = 0.08
-"""Share of the time that streams may take from training."""
+SHARE = 0.04
+"""Share of the time that answers may take from training."""
 BURST = 0.05
-"""Seconds that streams may take at once."""
+"""Seconds that answers may take at once."""
 BACKLOG = 1.0
 """Seconds that a stream may be late and still catch up: steps may take longer than its interval."""
+MAX_STREAMS = 8
+"""Of a client, at once."""
 
 
 @dataclass(eq=False)
 class Stream:
-    """A call under way."""
+    """A question that is being answered."""
 
     client: Client
     call: int
-    answers: Iterator[p.AnyAnswer]
+    answers: Answers
+    streamed: bool
+    """Whether it is answered piece by piece, else by the one answer."""
     interval: float
     """Seconds between two answers, on average at least."""
     due: float
 
 
 class Streams:
-    """All calls under way."""
+    """The questions of all clients: those that wait, and those under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Callable[[p.AnyQuestion], Answers]) -> None:
+        """`answer` begins to answer a question; what it raises is a refusal."""
+        self._answer = answer
+        self._clients: list[Client] = []
+        """Those connected; the one whose turn it is stands first."""
         self._streams: list[Stream] = []
         self._credit = 0.0
         self._advanced = time.monotonic()
 
-    def add(
-        self, client: Client, call: int, answers: Iterator[p.AnyAnswer], interval: float = 0.0
-    ) -> None:
-        self._streams.append(Stream(client, call, answers, interval, time.monotonic()))
+    def welcome(self, client: Client) -> None:
+        """Answer this client's questions from now on."""
+        self._clients.append(client)
 
     def cancel(self, client: Client, call: int) -> None:
-        """End a stream: its answer marked last follows at once."""
+        """End a question early: its answer marked last follows at once."""
+        for waiting in client.questions:
+            if waiting.id == call:
+                client.questions.remove(waiting)
+                client.send(p.Answer(id=call, body=p.Done(step=0, note="cancelled")))
+                return
         for stream in self._streams:
             if (stream.client, stream.call) == (client, call):
                 self._end(stream, p.Done(step=0, note="cancelled"))
                 return
 
     def drop(self, client: Client) -> None:
-        """Forget the streams of a client that is gone."""
+        """Forget the questions of a client that is gone."""
+        client.questions.clear()
+        if client in self._clients:
+            self._clients.remove(client)
         self._streams = [stream for stream in self._streams if stream.client is not client]
 
     @property
     def patience(self) -> float:
         """Seconds until the next answer is due, 0.25 at most."""
-        due = min((stream.due for stream in self._streams), default=float("inf"))
+        if any(self._may_begin(client) for client in self._clients):
+            return 0.001
+        due = min((s.due for s in self._streams if s.client.reads), default=float("inf"))
         return min(0.25, max(0.001, due - time.monotonic()))
 
     def advance(self, training: bool) -> None:
-        """Give streams their share of the time since the last call, or all while nothing trains."""
+        """Give answers their share of the time since the last call, or all while nothing trains."""
         now = time.monotonic()
         earned = SHARE * (now - self._advanced) if training else BURST
         self._credit = min(BURST, self._credit + earned)
         self._advanced = now
         while self._credit > 0:
-            due = [stream for stream in self._streams if stream.due <= now]
-            if not due:
+            self._begin_next(now)
+            stream = next((s for s in self._streams if s.due <= now and s.client.reads), None)
+            if stream is None:
                 return
-            for stream in due:
-                self._advance(stream, now)
+            self._streams.remove(stream)
+            self._streams.append(stream)
+            self._try(stream, lambda: self._take(stream, now))  # noqa: B023 - called at once
             self._credit -= time.monotonic() - now
             now = time.monotonic()
 
-    def _advance(self, stream: Stream, now: float) -> None:
+    def _begin_next(self, now: float) -> None:
+        """Begin the next question that waits, of one client after the other."""
+        for client in self._clients:
+            if self._may_begin(client):
+                self._clients.remove(client)
+                self._clients.append(client)
+                self._begin(client, client.questions.popleft(), now)
+                return
+
+    def _may_begin(self, client: Client) -> bool:
+        """Whether a client's next question may be taken up now."""
+        if not client.questions or not client.reads:
+            return False
+        return sum(stream.client is client for stream in self._streams) < MAX_STREAMS
+
+    def _begin(self, client: Client, call: p.Call, now: float) -> None:
+        question = call.body
+        assert isinstance(question, p.AnyQuestion)
+        per_second = question.per_second if isinstance(question, p.Generate) else 0.0
+        interval = 1 / per_second if per_second > 0 else 0.0
+        streamed = isinstance(question, p.AnyStreamed)
+        stream = Stream(client, call.id, iter(()), streamed, interval, now)
+        self._streams.append(stream)
+        self._try(stream, lambda: setattr(stream, "answers", self._answer(question)))
+
+    def _take(self, stream: Stream, now: float) -> None:
+        """Send the next piece of an answer, if there is one by now."""
         try:
             answer = next(stream.answers)
         except StopIteration:
             self._end(stream, p.Done(step=0))
+            return
+        if answer is None:
+            return
+        if not stream.streamed:
+            self._end(stream, answer)
+            return
+        stream.client.send(p.Answer(id=stream.call, body=answer, last=False))
+        stream.due = max(stream.due + stream.interval, now - BACKLOG)
+
+    def _try(self, stream: Stream, action: Callable[[], None]) -> None:
+        try:
+            action()
         except UserError as error:
-            self._end(stream, p.Refusal(reason=str(error)))
+            suggestions = getattr(error, "suggestions", [])
+            self._end(
+                stream,
+                p.Refusal(reason=str(error), suggestions=suggestions, advice=error.advice),
+            )
         except Exception as error:
-            logging.exception("a stream failed")
-            self._end(stream, p.Refusal(reason=f"The engine failed: {error}; see engine.log."))
-        else:
-            stream.client.send(p.Answer(id=stream.call, body=answer, last=False))
-            stream.due = max(stream.due + stream.interval, now - BACKLOG)
+            logging.exception("a question failed")
+            self._end(stream, p.Refusal(reason=describe(error)))
 
     def _end(self, stream: Stream, answer: p.AnyAnswer) -> None:
         stream.client.send(p.Answer(id=stream.call, body=answer))

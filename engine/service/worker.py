@@ -4,31 +4,37 @@ The main thread trains. Between two events of the trainer it takes commands, ans
 sends what happened; a thread of its own moves the bytes (see server). Torch is imported in the
 background while the corpus is read, so the door is open at once.
 
-The process ends when it is told to, when nobody ever comes, or when its last client vanished
-without a word; then it saves first. After Detach it trains on alone until its limit.
+The process ends when it is told to, when nobody ever comes, when its last client vanished without a
+word (then it saves first), or when the run's folder is gone. After Detach it trains on alone until
+its limit.
+
+With `--ask DESCRIPTOR` it answers the questions of the one client behind that socket, from the
+saved model, and writes nothing; it reads the run's text only with `--corpus`.
 """
 
-import fcntl
+import argparse
 import gc
 import importlib
 import logging
 import os
 import queue
 import signal
+import socket
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import BinaryIO, assert_never
+from typing import assert_never
 
 import msgspec
 
 from engine.errors import UserError
 from engine.events import AnyEvent, Progress
-from engine.files import replace_file
-from engine.runs import EngineAddress, remove_unbegun
+from engine.runs import remove_unbegun
+from engine.runs.engines import EngineAddress, hold, tell_address
 from engine.service import protocol as p
-from engine.service.conductor import Conductor, describe
+from engine.service.conductor import Conductor, TrainingCommand, describe
+from engine.service.log import log_to_stderr
 from engine.service.record import Record
 from engine.service.server import Client, Connected, Gone, Item, Received, Server, Terminated
 from engine.service.streams import Streams
@@ -39,27 +45,38 @@ GRACE_SECONDS = 10.0
 """How long an engine goes on after its last client vanished without Detach."""
 SAVE_AGAIN_SECONDS = 60.0
 """How long an engine that nobody is left for waits after a save that failed."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks whether the run's folder is still there."""
+MOST_AT_ONCE = 64
+"""Calls taken between two steps."""
 
 
 class Worker:
     """Serves one run until it ends."""
 
-    def __init__(self, folder: Path, server: Server) -> None:
-        """Raises UserError where the folder holds no run."""
+    def __init__(self, folder: Path, server: Server, *, asking: bool, corpus: bool) -> None:
+        """`asking` says that questions about a saved model are all there is to do; `corpus`, that
+        the run's text may be read. Raises UserError where the folder holds no run."""
         self.folder = folder
         self.server = server
         self.record = Record(folder, self._broadcast)
-        self.conductor = Conductor(folder, self.record)
-        self.streams = Streams()
+        self.conductor = Conductor(folder, self.record, asking=asking)
+        self.streams = Streams(self.conductor.answer)
         self.saves: list[Received] = []
         """Saves asked for while an evaluation was half done."""
         self.clients: set[Client] = set()
         self.detached = False
+        self.left_paused = False
+        """Whether the last one to leave wants the run to stay as it is."""
         self.deadline = time.monotonic() + FIRST_CLIENT_SECONDS
         """When it ends if nobody is there."""
         self.ending = ""
         """Why it ends, once it does."""
+        self.ended_by: Client | None = None
         self.exit_code = 0
+        self._reads_corpus = corpus
+        self._identity = _identity(folder)
+        self._looked = time.monotonic()
 
     def run(self) -> int:
         """Prepare, then train and serve until the end. Returns the exit code."""
@@ -68,7 +85,7 @@ class Worker:
         except UserError as error:
             if not self.ending:
                 self.exit_code = 2
-                self.conductor.fail(str(error))
+                self.conductor.fail(str(error), error.advice)
         except Exception as error:
             logging.exception("preparing failed")
             self.exit_code = 1
@@ -85,7 +102,7 @@ class Worker:
     def _prepare(self) -> None:
         """Read the corpus while torch is imported, then build the model."""
         torch_import = _BackgroundImport("torch")
-        problem = self.conductor.open_corpus(self._on_corpus_progress)
+        problem = self._open_corpus() if self._reads_corpus else ""
         if torch_import.running:
             self.conductor.tell_progress("loading torch")
         while torch_import.running and not self.ending:
@@ -96,6 +113,16 @@ class Worker:
             _flush_denormals()
             self.conductor.build(problem)
 
+    def _open_corpus(self) -> str:
+        """Read the run's text. Returns why that can't be done, if it can't."""
+        try:
+            self.conductor.open_corpus(self._on_corpus_progress)
+        except UserError as error:
+            if self.ending:
+                raise
+            return str(error)
+        return ""
+
     def _on_corpus_progress(self, progress: Progress) -> None:
         self.conductor.progress = progress
         self.conductor.publish(progress)
@@ -104,16 +131,17 @@ class Worker:
             raise UserError("The engine was asked to end while it read the corpus.")
 
     def _close(self) -> None:
-        """Close the record; remove a run that never began."""
+        """Close the record."""
         self.record.close()
         logging.info("ended: %s", self.ending)
-        if self.conductor.step == 0 and self.exit_code != 1:
-            remove_unbegun(self.folder)
 
     def say_goodbye(self) -> None:
         """Tell every client why, and close the door."""
+        kept = self.conductor.kept_step
+        told = self.ending if kept is None else f"{self.ending[:-1]}, saved at step {kept:,}."
         for client in self.clients:
-            client.send(p.Goodbye(reason=self.ending))
+            mine = client is self.ended_by
+            client.send(p.Goodbye(reason="The engine was told to end." if mine else told))
         self.server.close()
 
     def end(self, reason: str, save: bool = True) -> bool:
@@ -124,8 +152,9 @@ class Worker:
         return True
 
     def _broadcast(self, events: list[AnyEvent]) -> None:
+        frame = p.frame(p.Events(events=events))
         for client in self.clients:
-            client.send(p.Events(events=events))
+            client.send_frame(frame)
 
     # --- serving ------------------------------------------------------------------------------
 
@@ -133,24 +162,39 @@ class Worker:
         """Take what came in, go on with streams, send what happened. Waits only for the first."""
         if wait:
             self.record.flush()
+        self.server.turn = time.monotonic()
         try:
             inbox = self.server.inbox
             self._take(inbox.get(timeout=wait) if wait else inbox.get_nowait())
-            while True:
+            for _ in range(MOST_AT_ONCE):
                 self._take(inbox.get_nowait())
         except queue.Empty:
             pass
+        self.server.turn = time.monotonic()
         if self.conductor.between_steps:
             waiting, self.saves = self.saves, []
             for received in waiting:
                 self._answer(received)
         self.streams.advance(training=self.conductor.busy)
         self.record.flush_if_due()
-        if not self.clients and not self.ending:
+        if self.ending:
+            return
+        if not self.clients:
             self._leave_if_due()
+        self._look_for_folder()
+
+    def _look_for_folder(self) -> None:
+        """End where the run's folder is gone: nobody could reach this engine any more."""
+        if self.conductor.asking or time.monotonic() - self._looked < LOOK_EVERY:
+            return
+        self._looked = time.monotonic()
+        if _identity(self.folder) != self._identity:
+            self.exit_code = 1
+            self.end("The run's folder is gone, so its engine has ended.", save=False)
 
     def _leave_if_due(self) -> None:
-        if self.detached and (self.conductor.busy or self.conductor.state == "preparing"):
+        under_way = self.conductor.busy or self.conductor.state == "preparing"
+        if self.detached and (under_way or self.left_paused):
             return
         if time.monotonic() > self.deadline and not self.end("Nobody was left to train for."):
             self.deadline = time.monotonic() + SAVE_AGAIN_SECONDS
@@ -160,12 +204,15 @@ class Worker:
             case Connected(client):
                 self.record.flush()
                 self.clients.add(client)
-                welcome = p.Welcome(status=self.conductor.status(), recorded=self.record.size)
-                client.send(welcome)
+                self.streams.welcome(client)
+                self.left_paused = False
+                client.send(p.Welcome(status=self._status(), recorded=self.record.size))
             case Gone(client):
                 self.clients.discard(client)
                 self.streams.drop(client)
-                if not self.detached:
+                if self.conductor.asking and self.server.path is None:
+                    self.end("Nobody asks any more.", save=False)
+                elif not self.detached:
                     self.deadline = time.monotonic() + GRACE_SECONDS
             case Received(call=p.Call(body=p.Save())) if not self.conductor.between_steps:
                 self.saves.append(item)
@@ -178,59 +225,52 @@ class Worker:
             case _:
                 assert_never(item)
 
+    def _status(self) -> p.Status:
+        others = max(0, len(self.clients) - 1)
+        return msgspec.structs.replace(self.conductor.status(), others=others)
+
     def _answer(self, received: Received) -> None:
         """Carry a call out and answer it, after the events it caused."""
         try:
             answer = self._carry_out(received)
         except UserError as error:
-            answer = p.Refusal(reason=str(error), suggestions=getattr(error, "suggestions", []))
+            answer = p.Refusal(reason=str(error), advice=error.advice)
         except Exception as error:
             logging.exception("a call failed")
             answer = p.Refusal(reason=describe(error))
-        if answer is not None:
-            self.record.flush()
-            received.client.send(p.Answer(id=received.call.id, body=answer))
+        self.record.flush()
+        received.client.send(p.Answer(id=received.call.id, body=answer))
 
-    def _carry_out(self, received: Received) -> p.AnyAnswer | None:
-        """The answer, or None where a stream gives it. Raises UserError."""
-        conductor, client, call = self.conductor, received.client, received.call
-        match call.body:
+    def _carry_out(self, received: Received) -> p.AnyAnswer:
+        """Do at once what a client wants. Raises UserError."""
+        conductor, client, body = self.conductor, received.client, received.call.body
+        if isinstance(body, TrainingCommand):
+            return conductor.command(body)
+        match body:
             case p.AskStatus():
-                return conductor.status()
+                return self._status()
             case p.Detach():
                 self.detached = True
+                self.left_paused = conductor.state == "paused"
                 self.deadline = time.monotonic()
             case p.Shutdown(save=save):
-                if not self.end("The engine was told to end.", save):
+                if not self.end("Ended from another screen.", save):
                     raise UserError("The run could not be saved, so the engine goes on.")
+                self.ended_by = client
             case p.Cancel(call=number):
                 self.streams.cancel(client, number)
             case p.Save():
                 return conductor.save_asked()
-            case p.Represent() as query:
-                return conductor.represent(query)
-            case p.Neighbours() as query:
-                return conductor.neighbours(query)
-            case p.Score() as query:
-                return conductor.score(query)
-            case p.Generate() as query:
-                interval = 1 / query.per_second if query.per_second > 0 else 0.0
-                self.streams.add(client, call.id, conductor.generate(query), interval)
-                return None
-            case p.EvaluateCorpus() as query:
-                self.streams.add(client, call.id, conductor.evaluate_corpus(query))
-                return None
-            case p.FindRate():
-                self.streams.add(client, call.id, conductor.find_rate())
-                return None
-            case p.Replay():
-                self.streams.add(client, call.id, conductor.replay())
-                return None
-            case p.GradientFlow():
-                return conductor.gradient_flow()
-            case command:
-                return conductor.command(command)
         return p.Done(step=conductor.step)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another that takes its name; None where there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _flush_denormals() -> None:
@@ -266,48 +306,54 @@ class _BackgroundImport:
         return self._thread.is_alive()
 
 
-def _lock(folder: Path) -> BinaryIO:
-    """Hold the run for this process alone. Raises UserError where another has it."""
-    try:
-        file = (folder / "engine.lock").open("ab")
-    except OSError as error:
-        raise UserError(f"Can't write to {error.filename}: {error.strerror}.") from None
-    for _ in range(20):  # somebody may just be looking whether the run is live
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return file
-    raise UserError(f"Another engine serves {folder.name}: `lstm-tui attach {folder.name}`.")
-
-
-def _tell_address(folder: Path, server: Server) -> None:
-    address = EngineAddress(os.getpid(), str(server.path))
-    try:
-        replace_file(folder / "engine.json", [msgspec.json.encode(address)])
-    except OSError as error:
-        raise UserError(f"Can't write to {folder}: {error.strerror}.") from None
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--ask", type=int, metavar="DESCRIPTOR")
+    parser.add_argument("--corpus", action="store_true")
+    return parser.parse_args()
 
 
 def main() -> int:
-    """Serve the run in the folder given as the only argument."""
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    """Serve the run in the folder given."""
+    log_to_stderr()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    folder = Path(sys.argv[1]).absolute()
+    options = _options()
+    folder = options.folder.absolute()
     try:
-        with _lock(folder):
-            server = Server(folder)
-            worker = Worker(folder, server)
-            signal.signal(signal.SIGTERM, lambda *_: server.inbox.put(Terminated()))
-            _tell_address(folder, server)
-            exit_code = worker.run()
+        if options.ask is None:
+            return _train(folder)
+        return _ask(folder, socket.socket(fileno=options.ask), options.corpus)
     except UserError as error:
         logging.error("%s", error)
         return 2
+
+
+def _train(folder: Path) -> int:
+    with hold(folder):
+        server = Server(folder)
+        worker = Worker(folder, server, asking=False, corpus=True)
+        _on_term(server)
+        tell_address(folder, EngineAddress(os.getpid(), str(server.path)))
+        exit_code = worker.run()
+    if exit_code != 1:
+        remove_unbegun(folder)
     worker.say_goodbye()  # the run is free again: whoever hears it may open it at once
     return exit_code
+
+
+def _ask(folder: Path, connection: socket.socket, corpus: bool) -> int:
+    server = Server(folder, connection)
+    worker = Worker(folder, server, asking=True, corpus=corpus)
+    _on_term(server)
+    exit_code = worker.run()
+    worker.say_goodbye()
+    return exit_code
+
+
+def _on_term(server: Server) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: server.inbox.put(Terminated()))
 
 
 if __name__ == "__main__":

@@ -129,13 +129,10 @@ def save(folder: Path, trainer: Trainer, *, best: bool = False) -> str:
     """Write a checkpoint of the run in `folder` and return its name.
 
     When it returns, the checkpoint is on the disk; until then the one before stays in force.
-    Raises OSError, and UserError where the weights are not finite.
+    Raises OSError, and UserError where the model no longer computes finite numbers.
     """
-    if broken := trainer.broken_weight:
-        raise UserError(
-            f"Not saved: {broken} holds numbers that are not finite. The checkpoint before is "
-            "untouched."
-        )
+    if fault := trainer.fault():
+        raise UserError(f"Not saved: {fault}. The checkpoint before is untouched.")
     checkpoints = folder / "checkpoints"
     if checkpoints.is_symlink():
         raise UserError(f"Not saved: {checkpoints} is a symbolic link; put a folder in its place.")
@@ -443,6 +440,28 @@ def load_latest(folder: Path) -> tuple[Checkpoint | None, str]:
     if problem:
         raise UserError(problem)
     return None, ""
+
+
+def to_go_back_to(folder: Path, to: str) -> list[Path]:
+    """The checkpoints that `to` stands for, the first to be tried first: `last-good` (all), `best`
+    by validation, or the step of one. Raises UserError where it stands for none."""
+    try:
+        if to == "last-good":
+            return checkpoints_to_try(folder)
+        if to == "best":
+            best = named_checkpoint(folder / "best")
+            return [] if best is None else [best]
+        saved = saved_checkpoints(folder)
+    except OSError as error:
+        raise UserError(f"Can't list the checkpoints of {folder}: {error.strerror}.") from None
+    found = [path for path in saved if str(place(path.name)[0]) == to]
+    if not found:
+        steps = ", ".join(sorted({str(place(path.name)[0]) for path in saved}, key=int))
+        there = f"there are checkpoints of steps {steps}" if steps else "there is none yet"
+        raise UserError(
+            f"There is no checkpoint {to[:40]!r}: {there}; `best` and `last-good` work too."
+        )
+    return found
 
 
 def _named_latest(folder: Path) -> Path | None:

@@ -358,11 +358,13 @@ class Trainer:
         self.data_random.set_state(random)
         return window
 
-    def rehearse(self) -> None:
-        """Compute a loss and its gradient as a step does, and leave everything as it was."""
+    def rehearse(self) -> tuple[float, float]:
+        """Compute a loss and the norm of its gradient as the next step would, and leave everything
+        as it was."""
         dropout = self.dropout_random.get_state()
         data = self.data_random.get_state()
         self.model.train()
+        self.optimiser.zero_grad()  # of a step that was skipped
         inputs, targets = self.next_window()
         loss, _, _ = self.model.loss(
             inputs.to(self.device),
@@ -371,9 +373,22 @@ class Trainer:
             None if self.candidates is None else self.candidates.draw(),
         )
         torch.autograd.backward(loss)
+        measured = clip(loss, self.groups, "off", 1.0)
         self.optimiser.zero_grad()
         self.dropout_random.set_state(dropout)
         self.data_random.set_state(data)
+        return measured.loss, measured.norm_before
+
+    def fault(self) -> str:
+        """Why the model as it stands is not worth keeping, as a clause; empty where it computes
+        finite numbers on a window of text."""
+        if name := self.broken_weight:
+            return f"{name} holds numbers that are not finite"
+        loss, norm = self.rehearse()
+        if math.isfinite(loss) and math.isfinite(norm):
+            return ""
+        what = "gradient" if math.isfinite(loss) else "loss"
+        return f"the weights are finite numbers, but the {what} computed with them is not"
 
     def rest(self) -> None:
         """To be called when something else than training comes: the rate shown leaves it out."""

@@ -123,15 +123,6 @@ def test_a_record_cut_short_goes_on_after_its_last_whole_line(tmp_path: Path) ->
     assert list(runs.read_metrics(tmp_path)) == [sampled, Sampled(step=2, text="y")]
 
 
-def test_only_a_run_that_was_never_opened_is_discarded(tmp_path: Path) -> None:
-    fresh = runs.create_run(tmp_path, "fresh", CONFIG)
-    opened = runs.create_run(tmp_path, "opened", CONFIG)
-    (opened / "engine.lock").touch()
-    for folder in (fresh, opened):
-        runs.discard_unopened(folder)
-    assert [path.name for path in tmp_path.iterdir()] == ["opened"]
-
-
 def test_a_folder_that_holds_anything_else_is_never_removed(tmp_path: Path) -> None:
     mine = runs.create_run(tmp_path, "mine", CONFIG)
     (mine / "novel.txt").write_text("years of work")

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import re
 import signal
 import socket
 import stat
@@ -18,6 +19,7 @@ from engine import runs
 from engine.config import RunConfig, replace
 from engine.errors import UserError
 from engine.events import AnyEvent, Evaluated, Intervened, Saved, StateChanged, Stepped
+from engine.runs.engines import log_path
 from engine.service import protocol as p
 from engine.service.client import Engine, EngineEnded, attach, launch
 from engine.service.process import start_ahead
@@ -230,13 +232,17 @@ async def test_a_dead_engine_is_noticed_within_two_seconds_and_explained(folder:
         await run.until(lambda: run.ended)
         assert time.monotonic() - began < 2
         assert "was killed by SIGKILL" in run.ended
-        assert "running after step" in run.ended  # from the log
+        assert run.ended.count("\n") == 1
+        assert re.search(r"\n(It had saved nothing|Kept: step 10)\. Its log: /", run.ended)
         with pytest.raises(EngineEnded):
             await call(run, p.AskStatus())
 
 
 async def test_an_engine_that_cannot_start_says_why(folder: Path) -> None:
-    (folder / "engine.log").mkdir()
+    log_path(folder).mkdir()
+    (log_path(folder) / "in the way").touch()
+    log_path(folder).with_suffix(".log.before").mkdir()
+    (log_path(folder).with_suffix(".log.before") / "too").touch()
     with pytest.raises(UserError, match="Can't start an engine"):
         await launch(folder)
 
@@ -294,7 +300,7 @@ async def test_sigterm_saves(folder: Path) -> None:
         await run.until(lambda: len(run.steps) > 5)
         os.kill(run.engine.welcome.status.pid, signal.SIGTERM)
         await run.until(lambda: run.ended)
-        assert run.ended == "The engine was terminated."
+        assert re.fullmatch(r"The engine was terminated, saved at step \d+\.", run.ended)
     assert runs.list_runs(folder.parent)[0].step > 5
 
 

@@ -1,7 +1,7 @@
 """How streams share the time between two steps."""
 
+from collections import deque
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +28,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
+class FakeClient:
+    """A connection that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.questions: deque[p.Call] = deque()
+        self.sent: list[Any] = []
+        self.reads = True
+
+    def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+
 def pieces(clock: Clock, cost: float) -> Iterator[p.TextPiece]:
     """Text without end."""
     while True:
@@ -37,15 +49,15 @@ def pieces(clock: Clock, cost: float) -> Iterator[p.TextPiece]:
 
 def pieces_while_training(clock: Clock, step: float, seconds: float, cost: float = 0.001) -> int:
     """How many a stream of 20 a second gets beside steps of so many seconds."""
-    sent: list[Any] = []
-    client: Any = SimpleNamespace(send=sent.append)
-    shared = Streams()
-    shared.add(client, 1, pieces(clock, cost), interval=1 / 20)
+    client = FakeClient()
+    client.questions.append(p.Call(id=1, body=p.Generate(per_second=20)))
+    shared = Streams(lambda _: pieces(clock, cost))
+    shared.welcome(client)
     ends = clock.now + seconds
     while clock.now < ends:
         clock.now += step
         shared.advance(training=True)
-    return len(sent)
+    return len(client.sent)
 
 
 @pytest.mark.parametrize("step", [0.01, 0.137, 0.6])

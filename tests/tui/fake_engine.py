@@ -61,6 +61,7 @@ def status(folder: Path, config: RunConfig | None = None, **changes: object) -> 
         pid=4711,
         state="preparing",
         reason="",
+        advice="",
         config=config or preset("toy"),
         step=0,
         epoch=0.0,
@@ -171,6 +172,9 @@ class FakeEngine:
         self.note = ""
         """What comes with the answer to a command."""
         self.closed = False
+        self.silence = 0.0
+        self.patience: float | None = None
+        self.others = 0
         self.cancelled = 0
         """Streams closed before their end."""
         self.passage: tuple[str, ...] = tuple(f"{word} " for word in WORDS)
@@ -196,7 +200,7 @@ class FakeEngine:
                 case RolledBack():
                     self._now(step=event.step, learning_rate=event.learning_rate)
                 case StateChanged():
-                    self._now(state=event.state, reason=event.reason)
+                    self._now(state=event.state, reason=event.reason, advice=event.advice)
                 case CorpusReady():
                     self._now(corpus=event.corpus)
                 case ModelReady():
@@ -211,9 +215,9 @@ class FakeEngine:
         """Whether the screen has taken in all that was pushed."""
         return self._events.empty()
 
-    def die(self, reason: str) -> None:
-        """End as a process does."""
-        self._ended = EngineEnded(reason)
+    def die(self, reason: str, *, orderly: bool = False) -> None:
+        """End as a process does: by a fault, or with a goodbye."""
+        self._ended = EngineEnded(reason, orderly=orderly)
         self._gone.set()
         self._events.put_nowait(None)
 
@@ -239,7 +243,9 @@ class FakeEngine:
                     step=self.status.step, norms=self.gradients, ratio=self.gradient_ratio
                 )
             case p.Shutdown():
-                self.die("shut down")
+                self.die("shut down", orderly=True)
+            case p.AskStatus():
+                return msgspec.structs.replace(self.status, others=self.others)
         return p.Done(step=self.status.step, note=self.note)
 
     async def stream(self, body: p.AnyQuery) -> AsyncIterator[p.AnyAnswer]:

@@ -27,6 +27,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         "PYTHONPATH": str(ROOT),
         "LSTM_TUI_MODELS": str(tmp_path / "models"),
         "LSTM_TUI_CACHE": str(tmp_path / "cache"),
+        "LSTM_TUI_STATE": os.environ["LSTM_TUI_STATE"],
     }
     for folder in (tmp_path / "models").glob("*"):
         if is_live(folder) and (address := read_address(folder)) is not None:

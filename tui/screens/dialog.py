@@ -9,10 +9,11 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
+from textual.widgets.option_list import Option
 
 from tui.session import Session
 from tui.widgets.chart import Chart
-from tui.widgets.pane import Block
+from tui.widgets.pane import MUTED, Block
 
 Result = TypeVar("Result")
 
@@ -54,3 +55,9 @@ def line(name: str, control: Widget, effect: str) -> Horizontal:
         Static(Content(effect), classes="effect", id=f"{control.id}-effect", markup=False),
         classes="field",
     )
+
+
+def option(id: str, key: str, label: str, sentence: str) -> Option:  # noqa: A002
+    """A line of a dialog that has to be answered: its key, its name, and what comes of it."""
+    line = Content.assemble((f" {key} ", "bold"), f" {label:<20}", (sentence, MUTED))
+    return Option(line, id=id)

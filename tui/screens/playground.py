@@ -29,6 +29,7 @@ from engine.service.client import EngineEnded
 from engine.service.protocol import (
     AnyAnswer,
     Evaluate,
+    GoBack,
     Knob,
     Pause,
     Save,
@@ -132,6 +133,8 @@ class Playground(Screen[None]):
 
     def tick(self) -> None:
         """Draw now, if there is anything to draw."""
+        if self.session is not None and self.session.silence:
+            self.stale = True  # it grows
         if self.stale and self.is_current:
             self.draw()
 
@@ -165,7 +168,7 @@ class Playground(Screen[None]):
         trouble = self.query_one("#trouble", Block)
         reason = self.playground_app.problem
         trouble.display = bool(reason)
-        trouble.show(_trouble(reason, failed=session is None or session.status.state == "failed"))
+        trouble.show(_trouble(reason, session))
 
     def on_resize(self) -> None:
         self.stale = True
@@ -313,8 +316,33 @@ class Playground(Screen[None]):
             app.start_when_ready = not app.start_when_ready
             self.stale = True
             self.tick()
+        elif session.status.asking:
+            self._allow_text(session)
         else:
             app.send(Pause() if session.running else Start())
+
+    @work(exclusive=True, group="dialog")
+    async def _allow_text(self, session: Session) -> None:
+        """Ask whether a run that came from elsewhere may read the text it names; then train it."""
+        from tui.screens.allow_text import AllowText, may_read
+
+        app, folder = self.playground_app, session.engine.folder
+        source = session.status.config.corpus.source
+        if may_read(folder, source):
+            reason = session.status.reason or "Its folder can't be written to."
+            app.say(f"{session.name} can be asked, not trained. {reason}", warning=True)
+        elif await self.app.push_screen_wait(AllowText(folder, source)):
+            app.start_when_ready = True
+            app.open_run(folder)
+
+    @work(exclusive=True, group="dialog")
+    async def action_go_back(self) -> None:
+        from tui.screens.go_back import BackTo
+
+        if (session := self.session) is not None:
+            to = await self.app.push_screen_wait(BackTo(session))
+            if to is not None:
+                self.playground_app.send(GoBack(to=to))
 
     def action_single_step(self) -> None:
         self.playground_app.send(Step())
@@ -431,7 +459,7 @@ class Playground(Screen[None]):
         """Open the run a dialog has made; it goes again where the user would rather stay."""
         folder = await self.app.push_screen_wait(dialog)
         if folder is not None and not await self.playground_app.switch_to(folder):
-            runs.discard_unopened(folder)
+            runs.remove_unbegun(folder)
 
     def action_help(self) -> None:
         from tui.screens.help import Help
@@ -443,11 +471,14 @@ def _next_of(modes: tuple[str, ...], mode: str) -> str:
     return modes[(modes.index(mode) + 1) % len(modes)]
 
 
-def _trouble(reason: str, *, failed: bool) -> Content:
+def _trouble(reason: str, session: Session | None) -> Content:
     """A few lines: what happened, and where it can't go on the keys that help."""
     if not reason:
         return Content("")
+    failed = session is None or session.ended or session.status.state == "failed"
     glyph, style = ("✗", "$text-error") if failed else ("!", "$text-warning")
+    if session is not None and session.orderly:
+        glyph, style = "■", MUTED
     lines = reason.strip().split("\n")[:_TROUBLE_LINES]
     return Content("\n").join(
         [

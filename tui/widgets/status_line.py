@@ -38,12 +38,16 @@ class StatusLine(Block):
             return
         status, width = session.status, self.size.width
         glyph, style = GLYPHS[status.state]
+        state = f"{glyph} {'asked only' if status.asking and status.step else status.state}"
+        if session.silence:
+            state, style = f"! no word for {session.silence:.0f} s", "$text-warning"
         parts = [
             content(f" {status.run}", "bold"),
             Content.styled(fit(_short(status.config.corpus.source), 24).rstrip(), MUTED),
-            Content.assemble((f"{glyph} {status.state}", style)),
+            Content.assemble((state, style)),
         ]
-        if status.reason and status.state not in ("failed", "paused"):
+        told = bool(session.ended or status.advice or status.state in ("failed", "paused"))
+        if status.reason and not told:
             parts.append(content(status.reason, MUTED))
         if note:
             parts.append(Content.styled(note, "$text-warning"))
@@ -51,7 +55,8 @@ class StatusLine(Block):
             parts.append(Content.styled(self._under_way.told(status.progress), MUTED))
         if status.step:
             parts.append(Content(f"step {status.step:,}"))
-        if session.running and session.history.last is not None and status.progress is None:
+        going = session.running and not session.silence and status.progress is None
+        if going and session.history.last is not None:
             parts.append(Content(f"{session.history.last.tokens_per_second:,.0f} tokens/s"))
         if session.unsaved and not session.running:
             parts.append(Content.styled("not saved", "$text-warning"))

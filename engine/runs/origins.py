@@ -1,0 +1,79 @@
+"""Which runs this program made, and which texts the user has agreed that a run may read.
+
+A run's configuration names its text, and may come from a stranger: the text is read only where this
+program made the run for it, or where the user was shown its path and asked for that.
+"""
+
+import fcntl
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+import msgspec
+from msgspec import Struct
+
+from engine.files import read_plain, replace_file
+from engine.runs.private import make_place, place_of, places
+
+_MAX_ORIGIN = 1 << 20
+"""Bytes."""
+
+
+class _Origin(Struct, frozen=True):
+    folder: str
+    """Percent-encoded: the names of files need not be text."""
+    source: str
+    """The text that may be read, as the run's configuration names it."""
+    made: bool
+    """Whether this program made the run."""
+
+
+def note_made(run: Path, source: str) -> None:
+    """This program has just made the run, for this text. Raises OSError and UserError."""
+    _tidy()
+    _write(run, _Origin(_name(run), source, made=True))
+
+
+def allow(run: Path, source: str) -> None:
+    """The user wants the run to read this text. Raises OSError and UserError."""
+    _write(run, _Origin(_name(run), source, made=is_made_here(run)))
+
+
+def is_allowed(run: Path, source: str) -> bool:
+    """Whether the run may read this text."""
+    origin = _read(place_of(run))
+    return origin is not None and origin.source == source
+
+
+def is_made_here(run: Path) -> bool:
+    """Whether this program made the run."""
+    origin = _read(place_of(run))
+    return origin is not None and origin.made
+
+
+def _name(run: Path) -> str:
+    return quote_from_bytes(os.fsencode(os.path.realpath(run)))
+
+
+def _write(run: Path, origin: _Origin) -> None:
+    replace_file(make_place(run) / "origin.json", [msgspec.json.encode(origin)])
+
+
+def _read(place: Path) -> _Origin | None:
+    try:
+        return msgspec.json.decode(read_plain(place / "origin.json", _MAX_ORIGIN), type=_Origin)
+    except (OSError, ValueError):
+        return None
+
+
+def _tidy() -> None:
+    """Remove the places of runs that are gone."""
+    for place in places():
+        origin = _read(place)
+        if origin is not None and Path(os.fsdecode(unquote_to_bytes(origin.folder))).is_dir():
+            continue
+        with suppress(OSError), (place / "lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held while an engine still ends
+            shutil.rmtree(place)

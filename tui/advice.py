@@ -1,0 +1,40 @@
+"""What would help, in the words of whoever reads it: keys on the screen, options on the command
+line. The engine says only what kind of help there is (`engine.errors.Advice`)."""
+
+from engine.errors import Advice
+from tui.actions import BY_ID
+
+_ON_SCREEN: dict[Advice, str] = {
+    "calm": (
+        "{go_back} goes back to a good checkpoint. A lower learning rate ({rate_down}), clipping "
+        "by norm ({clip_mode}) or a lower threshold ({threshold_down}) keeps steps small; "
+        "{start_pause} goes on."
+    ),
+    "raise-limit": (
+        "`lstm-tui train` with --resume and a later --steps, --epochs or --minutes goes on; "
+        "{new_run} begins a new run."
+    ),
+    "pause-first": "{start_pause} pauses.",
+    "train-first": "{new_run} begins a new run, {open_model} opens another model.",
+}
+_ON_COMMAND_LINE: dict[Advice, str] = {
+    "calm": (
+        "`lstm-tui train {corpus} --name {name} --resume --from last-good "
+        "--set optimiser.learning_rate=RATE` goes on from the last good checkpoint at another "
+        "rate; clipping.mode=norm and a lower clipping.threshold hold steps small too."
+    ),
+    "raise-limit": "A later --steps, --epochs or --minutes goes on.",
+    "pause-first": "Pause it in the playground first: `lstm-tui attach {name}`.",
+    "train-first": "`lstm-tui train {corpus}` makes one.",
+}
+
+
+def on_screen(advice: Advice) -> str:
+    """A sentence with the keys that help; empty where none would."""
+    keys = {name: action.shown for name, action in BY_ID.items()}
+    return _ON_SCREEN[advice].format_map(keys) if advice else ""
+
+
+def on_command_line(advice: Advice, *, corpus: str = "CORPUS", name: str = "NAME") -> str:
+    """A sentence with the command that helps; empty where none would."""
+    return _ON_COMMAND_LINE[advice].format(corpus=corpus, name=name) if advice else ""
