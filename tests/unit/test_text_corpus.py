@@ -3,6 +3,7 @@
 import gzip
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,9 @@ from engine.config import CorpusConfig, preset
 from engine.errors import UserError
 from engine.events import Progress
 from engine.text import corpus as corpus_module
-from engine.text import scans
+from engine.text import scans, store
 from engine.text.corpus import Corpus, encode_source, open_corpus
+from engine.text.reading import TextFile
 from engine.text.splitting import divide
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -419,6 +421,100 @@ def test_a_file_that_changes_while_it_is_read(
 
     monkeypatch.setattr(corpus_module, "_encode", change_and_encode)
     assert "changed while it was being read" in problem(path, tokenizer=tokenizer)
+
+
+SWAPPED = {
+    "at the beginning": LINES.replace("says", "said", 100),
+    "at the end": LINES[::-1].replace("syas", "dias", 20)[::-1],
+}
+"""As long as LINES."""
+READERS: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
+    "word": ({"tokenizer": "word"}, {}),
+    "whitespace": ({"tokenizer": "whitespace"}, {}),
+    "many words": ({"tokenizer": "word"}, {"engine.text.numbered.MAX_PIECES": 5}),
+    "character": ({"tokenizer": "character"}, {}),
+    "subword": ({"tokenizer": "subword", "max_vocabulary": 300}, {}),
+    "subword of a huge text": (
+        {"tokenizer": "subword", "max_vocabulary": 300},
+        {"engine.text.subwords.LEARN_FROM": 2000},
+    ),
+}
+"""Settings of a corpus and bounds to lower."""
+KINDS = {
+    "file": ("a.txt", "a.txt", {}),
+    "gzip": ("a.txt.gz", "a.txt.gz", {}),
+    "folder": ("", "b.txt", {"a.txt": "first\n"}),
+    "glob": ("*.log", "1.log", {"2.log": "last\n"}),
+    "given train": ("", "train.txt", {"valid.txt": LINES, "test.txt": LINES}),
+    "given train alone": ("", "train.txt", {}),
+    "given valid": ("", "valid.txt", {"train.txt": LINES}),
+}
+"""The source, which of its files is swapped, and the others."""
+
+
+def contents(corpus: Corpus | store.Stored) -> object:
+    ids = {split: ids.tolist() for split, ids in corpus.splits.items()}
+    return ids, corpus.tokenizer.vocabulary.tokens, corpus.tokenizer.vocabulary.counts
+
+
+@pytest.mark.parametrize("where", SWAPPED)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("reader", READERS)
+def test_a_text_swapped_for_one_as_long_is_never_taken_for_it(
+    reader: str, kind: str, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before every reading, for good and for that reading alone."""
+    settings, bounds = READERS[reader]
+    monkeypatch.setattr(store, "sync", lambda _: None)  # it takes most of the time
+    for name, value in bounds.items():
+        monkeypatch.setattr(name, value)
+    folder = tmp_path / "text"
+    folder.mkdir()
+    source, swapped_file, others = KINDS[kind]
+    for name, text in others.items():
+        write(folder / name, text)
+    texts = LINES, SWAPPED[where]
+    path, cache = folder / swapped_file, tmp_path / "cache"
+    config = msgspec.convert({"source": str(folder / source), **settings}, CorpusConfig)
+
+    def put(text: str) -> None:
+        data = text.encode()
+        path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+    sound = {}
+    for text in texts:
+        put(text)
+        corpus = open_corpus(config, cache=tmp_path / "sound")
+        sound[corpus.fingerprint] = contents(corpus)
+    assert len(sound) == 2
+
+    read, readings, swapped = TextFile.read, 0, range(0)
+
+    def reading(file: TextFile, tell: Any) -> Any:
+        nonlocal readings
+        if file.path == path:
+            readings += 1
+            put(texts[readings in swapped])
+        return read(file, tell)
+
+    monkeypatch.setattr(TextFile, "read", reading)
+    open_corpus(config, cache=tmp_path / "counted")
+    count, refused = readings, 0
+    for number in range(1, count + 1):
+        for end in (count + 1, number + 1):
+            readings, swapped = 0, range(number, end)
+            try:
+                corpus = open_corpus(config, cache=cache)
+                assert contents(corpus) == sound[corpus.fingerprint]
+            except UserError as error:
+                assert "changed while it was being read" in str(error)
+                refused += 1
+            for stored in (cache / "corpora").iterdir():
+                found = store.find(stored)
+                assert found is not None
+                assert contents(found) == sound[stored.name]
+            shutil.rmtree(cache)
+    assert refused >= 2
 
 
 # --- progress and memory ----------------------------------------------------------------------
