@@ -460,19 +460,22 @@ class Conductor:
 
         return neighbours(query, *self._require_model(), self.step)
 
-    def score(self, query: p.Score) -> p.TextScore:
-        """Raises UserError where there is nothing to score, or before the model is built."""
+    def score(self, query: p.Score) -> Iterator[p.TextScore | None]:
+        """The score, last. Raises UserError where there is nothing to score, or before the model is
+        built."""
         from engine.service.queries import score
 
         return score(query, *self._require_model())
 
-    def generate(self, query: p.Generate) -> Iterator[p.TextPiece]:
+    def generate(self, query: p.Generate) -> Iterator[p.TextPiece | None]:
         """Pieces of text, each from the weights of its moment. Raises UserError."""
         tokenizer, model = self._require_model()
         from engine.service.queries import text_stream
 
         pieces = text_stream(query, tokenizer, model)
-        return (p.TextPiece(text=piece, step=self.step) for piece in pieces)
+        return (
+            None if piece is None else p.TextPiece(text=piece, step=self.step) for piece in pieces
+        )
 
     def evaluate_corpus(self, query: p.EvaluateCorpus) -> Iterator[Progress | p.CorpusScore]:
         """Progress, then the score. Raises UserError."""
@@ -480,7 +483,7 @@ class Conductor:
 
         tokenizer, model = self._require_model()
         corpus = self.trainer.corpus if self.trainer else None
-        return evaluate_corpus(query, tokenizer, model, corpus, self.step)
+        yield from evaluate_corpus(query, tokenizer, model, corpus, self.step)
 
     def _resting_trainer(self) -> "Trainer":
         """The trainer, for what can't go on beside training. Raises UserError."""

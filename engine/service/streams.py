@@ -23,7 +23,8 @@ class Stream:
 
     client: Client
     call: int
-    answers: Iterator[p.AnyAnswer]
+    answers: Iterator[p.AnyAnswer | None]
+    """None stands for "not yet"."""
     interval: float
     """Seconds between two answers, on average at least."""
     due: float
@@ -38,7 +39,11 @@ class Streams:
         self._advanced = time.monotonic()
 
     def add(
-        self, client: Client, call: int, answers: Iterator[p.AnyAnswer], interval: float = 0.0
+        self,
+        client: Client,
+        call: int,
+        answers: Iterator[p.AnyAnswer | None],
+        interval: float = 0.0,
     ) -> None:
         self._streams.append(Stream(client, call, answers, interval, time.monotonic()))
 
@@ -85,6 +90,8 @@ class Streams:
             logging.exception("a stream failed")
             self._end(stream, p.Refusal(reason=f"The engine failed: {error}; see engine.log."))
         else:
+            if answer is None:
+                return
             stream.client.send(p.Answer(id=stream.call, body=answer, last=False))
             stream.due = max(stream.due + stream.interval, now - BACKLOG)
 

@@ -212,7 +212,8 @@ class Worker:
             case p.Neighbours() as query:
                 return conductor.neighbours(query)
             case p.Score() as query:
-                return conductor.score(query)
+                self.streams.add(client, call.id, conductor.score(query))
+                return None
             case p.Generate() as query:
                 interval = 1 / query.per_second if query.per_second > 0 else 0.0
                 self.streams.add(client, call.id, conductor.generate(query), interval)

@@ -11,7 +11,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,10 +121,10 @@ def open_corpus(
 
 
 def encode_source(
-    name: str, tokenizer: Tokenizer, *, split: str = "", progress: Report = lambda _: None
-) -> EncodedText:
-    """The text of a source, or of one split of a folder that names its splits, as `tokenizer`
-    reads it. The ids lie in a temporary file that goes when they do.
+    name: str, tokenizer: Tokenizer, *, split: str = ""
+) -> Generator[Progress, None, EncodedText]:
+    """Tell of progress, then return the text of a source, or of one split of a folder that names
+    its splits, as `tokenizer` reads it. The ids lie in a temporary file that goes when they do.
 
     Raises UserError where the source can't be read, isn't text, is too little or lacks the split.
     """
@@ -136,18 +136,24 @@ def encode_source(
     chosen = [source.splits[split]] if split else source.splits.values()
     parts = [part for parts in chosen for part in parts]
 
-    ticker = _Ticker(progress, "encoding", sum(part.size for part in parts), "bytes")
-    length = tokens = unknown = 0
+    size = sum(part.size for part in parts)
+    read = length = tokens = unknown = 0
+
+    def tell(used: int) -> None:
+        nonlocal read
+        read = used
+
     dtype = store.smallest_type(len(tokenizer.vocabulary))
     try:
         with tempfile.TemporaryFile() as file:
-            for chunk in read_chunks(parts, ticker.at):
+            for chunk in read_chunks(parts, tell):
                 text = chunk.decode()
                 ids = tokenizer.encode(text)
                 file.write(ids.astype(dtype).tobytes())
                 length += len(text)
                 tokens += len(ids)
                 unknown += int((ids == tokenizer.vocabulary.unknown).sum())
+                yield Progress(task="encoding", done=min(read, size), total=size, unit="bytes")
             file.flush()
             if tokens < store.LEAST_TOKENS:
                 raise UserError(f"{name} is too little text: there must be at least two tokens.")
@@ -156,7 +162,6 @@ def encode_source(
         raise UserError(
             f"Can't write to the temporary folder {tempfile.gettempdir()} ({error.strerror})."
         ) from None
-    ticker.end()
     return EncodedText(mapped, length, unknown)
 
 

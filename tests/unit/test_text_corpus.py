@@ -18,9 +18,10 @@ from engine.errors import UserError
 from engine.events import Progress
 from engine.text import corpus as corpus_module
 from engine.text import scans, store
-from engine.text.corpus import Corpus, encode_source, open_corpus
-from engine.text.reading import TextFile
+from engine.text.corpus import Corpus, EncodedText, encode_source, open_corpus
+from engine.text.reading import CHUNK, TextFile
 from engine.text.splitting import divide
+from engine.text.tokenizer import Tokenizer
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 LINES = "".join(f"line {number} says w{number % 7} and w{number % 11}\n" for number in range(400))
@@ -45,6 +46,16 @@ def problem(source: Path | str, **settings: object) -> str:
 def write(path: Path, text: str) -> Path:
     path.write_bytes(text.encode())
     return path
+
+
+def encoded(source: Path, tokenizer: Tokenizer, **which: str) -> EncodedText:
+    work = encode_source(str(source), tokenizer, **which)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            text: EncodedText = end.value
+            return text
 
 
 def text_of(corpus: Corpus, split: str) -> str:
@@ -196,7 +207,7 @@ def test_tiny_shakespeare_by_characters() -> None:
 
 def test_another_text_under_the_same_tokenizer(tmp_path: Path) -> None:
     corpus = opened(write(tmp_path / "a.txt", "the cat sat\nthe dog sat\n"), valid_fraction=0)
-    other = encode_source(str(write(tmp_path / "b.txt", "the bird sat\n")), corpus.tokenizer)
+    other = encoded(write(tmp_path / "b.txt", "the bird sat\n"), corpus.tokenizer)
     assert corpus.tokenizer.decode(other.ids.tolist()) == "the <unk> sat\n"
     assert (other.characters, other.unknown, other.ids.dtype) == (13, 1, np.uint16)
 
@@ -207,14 +218,37 @@ def test_one_split_of_another_corpus(tmp_path: Path) -> None:
     folder.mkdir()
     write(folder / "train.txt", "line 1 says\n")
     write(folder / "valid.txt", "w1\n")
-    assert tokenizer.decode(encode_source(str(folder), tokenizer, split="valid").ids) == "w1\n"
-    assert tokenizer.decode(encode_source(str(folder), tokenizer).ids) == "line 1 says\nw1\n"
+    assert tokenizer.decode(encoded(folder, tokenizer, split="valid").ids) == "w1\n"
+    assert tokenizer.decode(encoded(folder, tokenizer).ids) == "line 1 says\nw1\n"
     for source, split in ((folder, "test"), (tmp_path / "a.txt", "valid")):
         with pytest.raises(UserError, match=r"has no (test\.txt|splits of its own)"):
-            encode_source(str(source), tokenizer, split=split)
+            encoded(source, tokenizer, split=split)
     write(folder / "valid.txt", "w")
     with pytest.raises(UserError, match="too little text"):
-        encode_source(str(folder), tokenizer, split="valid")
+        encoded(folder, tokenizer, split="valid")
+
+
+def test_another_text_is_encoded_a_chunk_at_a_time(tmp_path: Path) -> None:
+    tokenizer = opened(write(tmp_path / "a.txt", LINES), tokenizer="character").tokenizer
+    path = write(tmp_path / "b.txt", LINES * 100)
+    encode, lengths = tokenizer.encode, []
+
+    class Counting:
+        vocabulary = tokenizer.vocabulary
+
+        def encode(self, text: str) -> np.ndarray:
+            lengths.append(len(text))
+            return encode(text)
+
+    told = []
+    for progress in encode_source(str(path), Counting()):  # type: ignore[arg-type]
+        told.append(progress.done)
+        assert len(lengths) == len(told)
+        assert progress.total == path.stat().st_size
+    assert max(lengths) <= CHUNK
+    assert len(told) > path.stat().st_size // CHUNK
+    assert told == sorted(told)
+    assert told[-1] == path.stat().st_size
 
 
 # --- fingerprint and cache --------------------------------------------------------------------
