@@ -27,6 +27,7 @@ from engine.service import protocol as p
 from engine.text.corpus import Corpus, EncodedText, encode_source
 from engine.text.reading import resolve, same_source
 from engine.text.tokenizer import Tokenizer
+from engine.text.vocabulary import MAX_TOKEN
 from engine.training.evaluation import COLUMNS, total_loss, window_loss
 
 EMBEDDING_SHOWN = 8
@@ -45,7 +46,8 @@ class UnknownWord(UserError):
 
     def __init__(self, word: str, suggestions: list[str]) -> None:
         near = f": did you mean {', '.join(suggestions)}?" if suggestions else "."
-        super().__init__(f"{word!r} isn't in the vocabulary{near}")
+        shown = word if len(word) <= MAX_TOKEN else f"{word[:MAX_TOKEN]}…"
+        super().__init__(f"{shown!r} isn't in the vocabulary{near}")
         self.suggestions = suggestions
 
 
