@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from engine.visible import visible
+
 Advice = Literal["", "calm", "raise-limit", "pause-first", "train-first"]
 """What would help, for whoever shows it to say in words of its own: keys, or options.
 
@@ -10,8 +12,12 @@ of the run. pause-first: it can't go on beside training. train-first: there is n
 
 
 class UserError(Exception):
-    """Something the user can mend. The message is one sentence: what, where, what to do."""
+    """Something the user can mend. The message is one sentence: what, where, what to do.
+
+    It may hold names and words that are not ours: what a terminal would obey, and what can't be
+    encoded, is made visible, line ends too.
+    """
 
     def __init__(self, message: str, advice: Advice = "") -> None:
-        super().__init__(message)
+        super().__init__(visible(message))
         self.advice: Advice = advice

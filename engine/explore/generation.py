@@ -1,13 +1,14 @@
 """Text from a language model, one token at a time, from the weights as they are at each token."""
 
 from collections.abc import Iterator, Sequence
+from typing import TypedDict, Unpack
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from engine.errors import UserError
-from engine.explore.stepping import stepper
+from engine.explore.stepping import reading
 from engine.model.lstm import LSTMLanguageModel
 from engine.text.tokenizer import Tokenizer
 
@@ -21,33 +22,35 @@ def start_token(tokenizer: Tokenizer) -> int:
     return int(line_end[0]) if len(line_end) == 1 else 0
 
 
+class Sampling(TypedDict, total=False):
+    """How a token is drawn: see `choose`."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    random: torch.Generator | None
+    banned: int | None
+
+
 def generate(
-    model: LSTMLanguageModel,
-    prompt: Sequence[int],
-    *,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    random: torch.Generator | None = None,
-    banned: int | None = None,
+    model: LSTMLanguageModel, prompt: Sequence[int], **sampling: Unpack[Sampling]
 ) -> Iterator[int]:
     """Token ids after a prompt of at least one token, without end.
 
-    Temperature 0 takes the most probable token. `top_k` keeps that many (0: all), `top_p` the
-    fewest whose probabilities reach it (nucleus; Holtzman et al. 2020). `banned` is never chosen.
     Raises UserError where the model has exploded.
     """
+    tokens = generate_in_turns(model, prompt, **sampling)
+    return (token for token in tokens if token is not None)
+
+
+def generate_in_turns(
+    model: LSTMLanguageModel, prompt: Sequence[int], **sampling: Unpack[Sampling]
+) -> Iterator[int | None]:
+    """As `generate`; None says that a stretch of a long prompt was read and more is to come."""
     *read, token = prompt
-    step = stepper(model, read)
+    step = yield from reading(model, read)
     while True:
-        token = choose(
-            step(token),
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            random=random,
-            banned=banned,
-        )
+        token = choose(step(token), **sampling)
         yield token
 
 
@@ -60,7 +63,12 @@ def choose(
     random: torch.Generator | None = None,
     banned: int | None = None,
 ) -> int:
-    """A token drawn by its logits (vocabulary,), which are changed. See `generate`."""
+    """A token drawn by its logits (vocabulary,), which are changed.
+
+    Temperature 0 takes the most probable token. `top_k` keeps that many (0: all), `top_p` the
+    fewest whose probabilities reach it (nucleus; Holtzman et al. 2020). `banned` is never chosen.
+    Raises UserError where the model has exploded.
+    """
     if banned is not None:
         logits[banned] = -np.inf
     largest = logits.max()

@@ -5,7 +5,7 @@ reading the weights from memory. So on a CPU a step is written out in NumPy, ove
 model's own weights: nothing is copied or prepared, and a step reads the weights as they then are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -19,22 +19,55 @@ Step = Callable[[int], Floats]
 """Reads a token; returns logits (vocabulary,) of the one after it, the caller's to change."""
 
 
+WORK = 1 << 28
+"""Multiplications in a stretch of text: some hundredths of a second on a CPU."""
+SHORTEST, LONGEST = 16, 1024
+"""Tokens of a stretch, at least and at most. Calls of a single token are rounded differently."""
+
+
 def stepper(model: LSTMLanguageModel, text: Sequence[int]) -> Step:
     """Steps of a model that has read a text, perhaps of no tokens, with its dropouts off."""
-    state = _state_after(model, text)
+    work = reading(model, text)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            step: Step = end.value
+            return step
+
+
+def reading(model: LSTMLanguageModel, text: Sequence[int]) -> Generator[None, None, Step]:
+    """As `stepper`, with a pause between the stretches of a long text. What is returned is the
+    same to the last bit, if the weights are."""
+    state = model.initial_state(1)
+    for number, (begin, end) in enumerate(stretches(len(text), model.lstm)):
+        if number:
+            yield
+        state = _state_after(model, text[begin:end], state)
     weight = model.embedding.weight
     if weight.device.type == "cpu" and weight.dtype == torch.float32:
         return _WrittenOut(model, state).step
     return _Called(model, state).step
 
 
+def stretches(length: int, module: nn.Module) -> Iterator[tuple[int, int]]:
+    """(begin, end) of stretches of so many tokens, each read by these weights in a short time."""
+    weights = sum(parameter.numel() for parameter in module.parameters())
+    size = min(LONGEST, max(SHORTEST, WORK // weights))
+    begin = 0
+    while begin < length:
+        end = begin + size if length - begin >= size + SHORTEST else length
+        yield begin, end
+        begin = end
+
+
 @torch.inference_mode()
-def _state_after(model: LSTMLanguageModel, text: Sequence[int]) -> CarriedState:
-    state = model.initial_state(1)
-    if text:
-        model.eval()
-        column = torch.tensor(text, device=model.embedding.weight.device)[:, None]
-        _, state = model.features(column, state)
+def _state_after(
+    model: LSTMLanguageModel, text: Sequence[int], state: CarriedState
+) -> CarriedState:
+    model.eval()
+    column = torch.tensor(text, device=model.embedding.weight.device)[:, None]
+    _, state = model.features(column, state)
     return state
 
 

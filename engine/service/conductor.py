@@ -500,7 +500,7 @@ class Conductor:
             case p.Neighbours():
                 yield self._neighbours(question)
             case p.Score():
-                yield self._score(question)
+                yield from self._score(question)
             case p.GradientFlow():
                 from engine.explore.gradient_flow import gradient_by_time
 
@@ -540,26 +540,26 @@ class Conductor:
 
         return neighbours(query, *self._require_model(), self.step)
 
-    def _score(self, query: p.Score) -> p.TextScore:
+    def _score(self, query: p.Score) -> Iterator[p.TextScore | None]:
         from engine.service.queries import score
 
         return score(query, *self._require_model())
 
-    def _generate(self, query: p.Generate) -> Iterator[p.TextPiece]:
+    def _generate(self, query: p.Generate) -> Iterator[p.TextPiece | None]:
         """Pieces of text, each from the weights of its moment."""
         tokenizer, model = self._require_model()
         from engine.service.queries import text_stream
 
         for piece in text_stream(query, tokenizer, model):
-            yield p.TextPiece(text=piece, step=self.step)
+            yield None if piece is None else p.TextPiece(text=piece, step=self.step)
 
-    def _evaluate_corpus(self, query: p.EvaluateCorpus) -> Iterator[Progress | p.CorpusScore]:
+    def _evaluate_corpus(self, query: p.EvaluateCorpus) -> Answers:
         """Progress, then the score."""
         from engine.service.queries import evaluate_corpus
 
         tokenizer, model = self._require_model()
         corpus = self.trainer.corpus if self.trainer else None
-        yield from evaluate_corpus(query, tokenizer, model, corpus, self.step)
+        yield from evaluate_corpus(query, tokenizer, model, corpus, self.config.corpus, self.step)
 
     def _resting_trainer(self) -> "Trainer":
         """The trainer, for what can't go on beside training. Raises UserError."""

@@ -99,19 +99,23 @@ class Neighbours(Message, frozen=True, kw_only=True):
     """The words whose embeddings have the largest cosine with this word's: NeighbourList."""
 
     word: str
+    """At most 2,000 characters."""
     top: int = 10
+    """At most 1,000."""
 
 
 class Represent(Message, frozen=True, kw_only=True):
     """A sentence as one-hot rows, ids and embeddings: Representation."""
 
     text: str
+    """At most 2,000 characters."""
 
 
 class Generate(Message, frozen=True, kw_only=True):
     """Text from the live weights: a stream of TextPiece. Cancel it by `Cancel`."""
 
     prompt: str = ""
+    """At most 100,000 characters."""
     tokens: int = 100
     temperature: float = 1.0
     """0 takes the most probable token always."""
@@ -127,11 +131,12 @@ class Score(Message, frozen=True, kw_only=True):
     """The perplexity of a text, each line by itself: TextScore."""
 
     text: str
+    """At most 100,000 characters."""
 
 
 class EvaluateCorpus(Message, frozen=True, kw_only=True):
     """The perplexity of a text under this model's tokenizer: a stream of Progress, then
-    CorpusScore. The weights are those of the moment it is asked, and stay as they are.
+    CorpusScore. The weights are those of the moment it begins, and stay as they are.
 
     `split` names a split of the run's own text, as training has it, or of a folder with given
     splits; empty takes the first there is of test, valid and train, and of any other source all

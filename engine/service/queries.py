@@ -1,36 +1,45 @@
 """Answers to questions about a model, from its weights as they stand between two steps.
 
-What takes long is a generator: each item is an answer, and the weights may change between two.
+What takes long is a generator that does a little each time it is advanced, so that training goes on
+in between. Each item is an answer, or None where there is none yet; the weights may change between
+two.
 """
 
 import copy
 import math
 import time
-from collections.abc import Container, Iterator
-from itertools import islice
+from collections.abc import Container, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import torch
 
-from engine.config import RunConfig
+from engine.config import CorpusConfig, RunConfig
 from engine.errors import UserError
 from engine.events import Progress
 from engine.explore.dynamic_evaluation import SEGMENT, FollowingWeights, gradient_scale
-from engine.explore.generation import generate, start_token
+from engine.explore.generation import generate_in_turns, start_token
 from engine.explore.neighbours import nearest
 from engine.explore.neural_cache import SHARE, THETA, WINDOW, NeuralCache
 from engine.explore.online_evaluation import online_loss
+from engine.explore.stepping import stretches
 from engine.measures import bits_per_character, perplexity
 from engine.model.lstm import LSTMLanguageModel
 from engine.service import protocol as p
-from engine.text.corpus import Corpus, EncodedText, encode_source
+from engine.text.corpus import Corpus, EncodedText, encode_source, open_corpus
 from engine.text.reading import resolve, same_source
 from engine.text.tokenizer import Tokenizer
+from engine.text.vocabulary import MAX_TOKEN
 from engine.training.evaluation import COLUMNS, total_loss, window_loss
 
 EMBEDDING_SHOWN = 8
 """Numbers of a word's vector that a Representation holds."""
 MAX_TEXT = 100_000
-"""Characters of a prompt or text in a query."""
+"""Characters of a prompt, or of a text to score."""
+MAX_SENTENCE = 2_000
+"""Characters of a sentence or a word."""
+MAX_NEIGHBOURS = 1_000
+PIECES = 4096
+"""Of a prompt, that are passed over at once."""
 
 
 class UnknownWord(UserError):
@@ -38,7 +47,8 @@ class UnknownWord(UserError):
 
     def __init__(self, word: str, suggestions: list[str]) -> None:
         near = f": did you mean {', '.join(suggestions)}?" if suggestions else "."
-        super().__init__(f"{word!r} isn't in the vocabulary{near}")
+        shown = word if len(word) <= MAX_TOKEN else f"{word[:MAX_TOKEN]}…"
+        super().__init__(f"{shown!r} isn't in the vocabulary{near}")
         self.suggestions = suggestions
 
 
@@ -46,7 +56,7 @@ def represent(
     query: p.Represent, config: RunConfig, tokenizer: Tokenizer, model: LSTMLanguageModel | None
 ) -> p.Representation:
     """One-hot rows and embedding rows of a sentence. Needs no model: its vectors are then empty."""
-    _check_length(query.text)
+    _check_length(query.text, MAX_SENTENCE)
     texts = tokenizer.tokens(query.text)
     vocabulary, size = len(tokenizer.vocabulary), config.model.embedding_size
     return p.Representation(
@@ -72,9 +82,11 @@ def neighbours(
 ) -> p.NeighbourList:
     """From the model as it stands after `step` steps.
 
-    Raises UnknownWord, or UserError where the query is not one token.
+    Raises UnknownWord, or UserError where the query is not one token or asks for too many.
     """
-    _check_length(query.word)
+    _check_length(query.word, MAX_SENTENCE)
+    if query.top > MAX_NEIGHBOURS:
+        raise UserError(f"Ask for at most {MAX_NEIGHBOURS:,} neighbours.")
     words = [token for token in tokenizer.tokens(query.word) if token.strip()]
     if len(words) != 1:
         raise UserError("Neighbours are of one word: type one.")
@@ -93,47 +105,61 @@ def neighbours(
     )
 
 
-def text_stream(query: p.Generate, tokenizer: Tokenizer, model: LSTMLanguageModel) -> Iterator[str]:
+def text_stream(
+    query: p.Generate, tokenizer: Tokenizer, model: LSTMLanguageModel
+) -> Iterator[str | None]:
     """Pieces of generated text, after the prompt. Raises UserError for settings out of range."""
-    _check_length(query.prompt)
+    _check_length(query.prompt, MAX_TEXT)
     if not (0 <= query.temperature <= 100 and 0 < query.top_p <= 1 and query.top_k >= 0):
         raise UserError("Temperature goes from 0 to 100, top-p from above 0 to 1, top-k from 0.")
     if query.tokens < 1:
         raise UserError("Ask for at least one token.")
+    prompt = tokenizer.encode(query.prompt).tolist()
+    decode = tokenizer.streaming_decoder()
+    for number, token in enumerate(prompt, start=1):
+        decode(token)
+        if number % PIECES == 0:
+            yield None
     random = torch.Generator()
     random.manual_seed(time.time_ns() if query.seed is None else query.seed)
-    ids = generate(
+    ids = generate_in_turns(
         model,
-        [start_token(tokenizer), *tokenizer.encode(query.prompt).tolist()],
+        [start_token(tokenizer), *prompt],
         temperature=query.temperature,
         top_k=query.top_k,
         top_p=query.top_p,
         random=random,
         banned=tokenizer.vocabulary.unknown,
     )
-    decode = tokenizer.streaming_decoder()
-    for token in tokenizer.encode(query.prompt).tolist():
-        decode(token)
-    for token in islice(ids, query.tokens):
-        yield decode(token)
+    left = query.tokens
+    while left:
+        token = next(ids)
+        yield None if token is None else decode(token)
+        left -= token is not None
 
 
-def score(query: p.Score, tokenizer: Tokenizer, model: LSTMLanguageModel) -> p.TextScore:
-    """Each line from an empty state. Raises UserError where there is nothing to score."""
-    _check_length(query.text)
+def score(
+    query: p.Score, tokenizer: Tokenizer, model: LSTMLanguageModel
+) -> Iterator[p.TextScore | None]:
+    """The score comes last; each line is read from an empty state. Raises UserError where there is
+    nothing to score."""
+    _check_length(query.text, MAX_TEXT)
     total, count, unknown = 0.0, 0, 0
     for line in query.text.split("\n"):
         if not line.strip():
             continue
         ids = [start_token(tokenizer), *tokenizer.encode(line + "\n").tolist()]
-        column = torch.tensor(ids)[:, None]
-        loss, _ = window_loss(model, column[:-1], column[1:], model.initial_state(1))
-        total, count = total + loss, count + len(ids) - 1
+        column, state = torch.tensor(ids)[:, None], model.initial_state(1)
+        for begin, end in stretches(len(ids) - 1, model):
+            targets = column[begin + 1 : end + 1]
+            loss, state = window_loss(model, column[begin:end], targets, state)
+            total, count = total + loss, count + len(targets)
+            yield None
         unknown += ids.count(tokenizer.vocabulary.unknown)
     if count == 0:
         raise UserError("There is no text to score.")
     loss = total / count
-    return p.TextScore(loss=loss, perplexity=perplexity(loss), tokens=count, unknown=unknown)
+    yield p.TextScore(loss=loss, perplexity=perplexity(loss), tokens=count, unknown=unknown)
 
 
 def evaluate_corpus(
@@ -141,31 +167,25 @@ def evaluate_corpus(
     tokenizer: Tokenizer,
     model: LSTMLanguageModel,
     corpus: Corpus | None,
+    config: CorpusConfig,
     step: int,
-) -> Iterator[Progress | p.CorpusScore]:
-    """Progress, then the score of a whole text under the weights as they are now, after `step`
-    steps. `corpus` is the one the model trains on, None where it can't be read.
+) -> Iterator[Progress | p.CorpusScore | None]:
+    """Progress, then the score of a whole text under the weights as they are when it begins, after
+    `step` steps. `corpus` is the one the model trains on, None where it isn't open; `config` says
+    which that is.
 
     Raises UserError, on the way, where the text can't be read or the training text is missed.
     """
-    return _evaluation(query, tokenizer, copy.deepcopy(model), corpus, step)
-
-
-def _evaluation(
-    query: p.EvaluateCorpus,
-    tokenizer: Tokenizer,
-    model: LSTMLanguageModel,
-    corpus: Corpus | None,
-    step: int,
-) -> Iterator[Progress | p.CorpusScore]:
-    """With a model of its own, which dynamic evaluation changes."""
-    split, text = _split_and_text(query, tokenizer, corpus)
+    model = copy.deepcopy(model)  # which dynamic evaluation changes
+    if corpus is None and same_source(query.source, config.source):
+        corpus = yield from _opened(config, tokenizer)
+    split, text = yield from _split_and_text(query, tokenizer, corpus)
     following = None
     if query.dynamic:
         if corpus is None:
             raise UserError(
                 "Dynamic evaluation scales its steps by the gradients on the run's training text, "
-                "which can't be used now: put the text back, or leave out --dynamic."
+                "which can't be used now: put the text back, or measure without it."
             )
         scale = yield from gradient_scale(model, corpus.splits["train"])
         following = FollowingWeights(model, scale)
@@ -193,16 +213,33 @@ def _evaluation(
     )
 
 
+def _opened(config: CorpusConfig, tokenizer: Tokenizer) -> Generator[Progress | None, None, Corpus]:
+    """The text the model was trained on, told of while it is opened. Raises UserError, also where
+    it is no longer what it was."""
+    told: list[Progress] = []
+    with ThreadPoolExecutor(1, "opening") as opener:
+        opening = opener.submit(open_corpus, config, progress=told.append)
+        while not opening.done():
+            wait([opening], 0.02)
+            yield told.pop() if told else None
+            told.clear()
+    corpus = opening.result()
+    if corpus.tokenizer.vocabulary.tokens != tokenizer.vocabulary.tokens:
+        raise UserError(f"The vocabulary of {config.source} has changed since the model was saved.")
+    return corpus
+
+
 def _split_and_text(
     query: p.EvaluateCorpus, tokenizer: Tokenizer, corpus: Corpus | None
-) -> tuple[str, EncodedText]:
-    """What is asked for, with the name of its split, empty where it has none."""
+) -> Generator[Progress, None, tuple[str, EncodedText]]:
+    """Tell of progress, then return what is asked for, with the name of its split, empty where it
+    has none."""
     if corpus is not None and same_source(query.source, corpus.summary.source):
         split = query.split or _held_out(corpus.splits)
         return split, corpus.text(split)
     source = resolve(query.source)
     split = query.split or (_held_out(source.splits) if source.given_splits else "")
-    return split, encode_source(query.source, tokenizer, split=split)
+    return split, (yield from encode_source(query.source, tokenizer, split=split))
 
 
 def _held_out(splits: Container[str]) -> str:
@@ -242,6 +279,6 @@ def _convention(query: p.EvaluateCorpus, tokenizer: Tokenizer) -> str:
     return "; ".join(parts)
 
 
-def _check_length(text: str) -> None:
-    if len(text) > MAX_TEXT:
-        raise UserError(f"The text is longer than {MAX_TEXT:,} characters: give less.")
+def _check_length(text: str, most: int) -> None:
+    if len(text) > most:
+        raise UserError(f"The text is longer than {most:,} characters: give less.")

@@ -3,14 +3,15 @@
 The first reading checks the text and takes its fingerprint; of files untouched since, it is
 remembered. Where the same text was encoded in the same way before, its ids are found in the cache.
 Else a second reading learns and encodes words: see `numbered`. Characters, sub-words, and words too
-many to hold in memory are learnt in a reading of their own, and then encoded in another.
+many to hold in memory are learnt in a reading of their own, and then encoded in another. Every
+reading has to give what the first gave.
 """
 
 import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,10 +121,10 @@ def open_corpus(
 
 
 def encode_source(
-    name: str, tokenizer: Tokenizer, *, split: str = "", progress: Report = lambda _: None
-) -> EncodedText:
-    """The text of a source, or of one split of a folder that names its splits, as `tokenizer`
-    reads it. The ids lie in a temporary file that goes when they do.
+    name: str, tokenizer: Tokenizer, *, split: str = ""
+) -> Generator[Progress, None, EncodedText]:
+    """Tell of progress, then return the text of a source, or of one split of a folder that names
+    its splits, as `tokenizer` reads it. The ids lie in a temporary file that goes when they do.
 
     Raises UserError where the source can't be read, isn't text, is too little or lacks the split.
     """
@@ -135,18 +136,24 @@ def encode_source(
     chosen = [source.splits[split]] if split else source.splits.values()
     parts = [part for parts in chosen for part in parts]
 
-    ticker = _Ticker(progress, "encoding", sum(part.size for part in parts), "bytes")
-    length = tokens = unknown = 0
+    size = sum(part.size for part in parts)
+    read = length = tokens = unknown = 0
+
+    def tell(used: int) -> None:
+        nonlocal read
+        read = used
+
     dtype = store.smallest_type(len(tokenizer.vocabulary))
     try:
         with tempfile.TemporaryFile() as file:
-            for chunk in read_chunks(parts, ticker.at):
+            for chunk in read_chunks(parts, tell):
                 text = chunk.decode()
                 ids = tokenizer.encode(text)
                 file.write(ids.astype(dtype).tobytes())
                 length += len(text)
                 tokens += len(ids)
                 unknown += int((ids == tokenizer.vocabulary.unknown).sum())
+                yield Progress(task="encoding", done=min(read, size), total=size, unit="bytes")
             file.flush()
             if tokens < store.LEAST_TOKENS:
                 raise UserError(f"{name} is too little text: there must be at least two tokens.")
@@ -155,7 +162,6 @@ def encode_source(
         raise UserError(
             f"Can't write to the temporary folder {tempfile.gettempdir()} ({error.strerror})."
         ) from None
-    ticker.end()
     return EncodedText(mapped, length, unknown)
 
 
@@ -181,7 +187,7 @@ def _read(source: Source, progress: Report) -> dict[str, Scan]:
     scans: dict[str, Scan] = {}
     for split, parts in source.splits.items():
         read = size = length = lines = 0
-        digest = hashlib.blake2b(digest_size=16)
+        digest = _new_digest()
         blank = ended = True
 
         def tell(used: int) -> None:
@@ -202,6 +208,11 @@ def _read(source: Source, progress: Report) -> dict[str, Scan]:
         ticker.begin_at(sizes[split])
     ticker.end()
     return scans
+
+
+def _new_digest() -> "hashlib.blake2b":
+    """Of a text: see `Scan`."""
+    return hashlib.blake2b(digest_size=16)
 
 
 def _fingerprint(config: CorpusConfig, scans: dict[str, Scan]) -> str:
@@ -229,8 +240,8 @@ def _encode(
     counting = _Ticker(progress, "counting", everything, "characters")
     encoding = _Ticker(progress, "encoding", everything, "characters")
 
-    def texts() -> Iterator[tuple[str, bytes]]:
-        return _texts(source, scans, shares)
+    def texts(given: Iterable[str] = source.splits) -> Iterator[tuple[str, bytes]]:
+        return _texts(source, scans, shares, given)
 
     with tempfile.TemporaryFile(dir=folder) as scratch:
         tokenizer, encoded = _learn(config, texts, scratch, counting.at)
@@ -244,27 +255,27 @@ def _encode(
 
 def _learn(
     config: CorpusConfig,
-    texts: Callable[[], Iterator[tuple[str, bytes]]],
+    texts: Callable[..., Iterator[tuple[str, bytes]]],
     scratch: BinaryIO,
     tell: Callable[[int], None],
 ) -> tuple[Tokenizer, Iterator[Encoded]]:
-    """The tokenizer of the training text, and all of the text in its ids. `texts` reads it anew,
-    `scratch` is an empty file, `tell` is given the characters learnt from."""
+    """The tokenizer of the training text, and all of the text in its ids. `texts` reads it anew, or
+    only the splits it is given; it is read to its end each time, since only there it shows that it
+    is still the same. `scratch` is an empty file, `tell` is given the characters learnt from."""
     if rules := word_rules(config):
         with suppress(TooMany):
             return NumberedText(rules, texts(), scratch, tell).learn(config)
 
     def training_text() -> Iterator[str]:
         done = 0
-        for split, chunk in texts():
-            if split != "train":
-                break
-            yield (text := chunk.decode())
-            done += len(text)
-            tell(done)
+        for split, chunk in ahead(texts(["train"])):
+            if split == "train":
+                yield (text := chunk.decode())
+                done += len(text)
+                tell(done)
 
     def encoded() -> Iterator[Encoded]:
-        for split, chunk in texts():
+        for split, chunk in ahead(texts()):
             text = chunk.decode()
             yield Encoded(split, tokenizer.encode(text), len(text))
 
@@ -289,19 +300,25 @@ def _shares(config: CorpusConfig, source: Source) -> dict[str, float]:
 
 
 def _texts(
-    source: Source, scans: dict[str, Scan], shares: dict[str, float]
+    source: Source, scans: dict[str, Scan], shares: dict[str, float], given: Iterable[str]
 ) -> Iterator[tuple[str, bytes]]:
-    """(split, chunk) of the whole corpus in UTF-8, first all of "train". Raises UserError where a
-    file isn't what it was at the first reading."""
-    for given, parts in source.splits.items():
-        length = 0
-        for split, chunk in divide(
-            given, read_chunks(parts), scans[given].characters, shares if given == "train" else {}
-        ):
-            yield split, chunk
-            length += characters(chunk)
-        if length != scans[given].characters:
+    """(split, chunk) in UTF-8 of the text of these splits as they are given, and of what is cut off
+    from them; first all of "train". Raises UserError, at the end of each, where the text isn't that
+    of the first reading."""
+    for name in given:
+        digest = _new_digest()
+        text = _digested(read_chunks(source.splits[name]), digest)
+        cut = shares if name == "train" else {}
+        yield from divide(name, text, scans[name].characters, cut)
+        if digest.hexdigest() != scans[name].digest:
             raise UserError(f"{source.name} changed while it was being read: open it again.")
+
+
+def _digested(chunks: Iterable[bytes], digest: "hashlib.blake2b") -> Iterator[bytes]:
+    """The same; `digest` is that of all so far."""
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
 
 
 def _summary(

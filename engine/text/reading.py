@@ -100,8 +100,22 @@ def resolve(source: str) -> Source:
         return _joined(source, [BuiltIn(BUILT_IN[source])])
     if "\0" in source:
         raise UserError(f"{source!r} can't be the name of a file.")
+    if not _is_unicode(source):
+        raise UserError(
+            f"The name {source} isn't UTF-8, so a run can't keep it: rename it, or give it a link "
+            f"with another name."
+        )
     path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path's own raises for ~nobody
     return _tried(path, lambda: _on_disk(source, path))
+
+
+def _is_unicode(name: str) -> bool:
+    """Whether a file's name, as Python has it, holds no bytes that aren't UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def same_source(first: str, second: str) -> bool:

@@ -36,7 +36,8 @@ class Scan(msgspec.Struct, frozen=True):
 class FileState(msgspec.Struct, frozen=True, array_like=True):
     """A file as it lies on the disk; times in nanoseconds."""
 
-    path: str
+    path: bytes
+    """Behind the name of its split; a name may hold any bytes."""
     device: int
     inode: int
     size: int
@@ -59,7 +60,7 @@ def file_states(source: Source) -> list[FileState] | None:
         for part in parts:
             if not isinstance(part, TextFile):
                 return None
-            path, found = f"{split}:{part.path.absolute()}", part.stat()
+            path, found = os.fsencode(f"{split}:{part.path.absolute()}"), part.stat()
             if max(found.st_mtime_ns, found.st_ctime_ns) > settled:
                 return None
             numbers = (found.st_dev, found.st_ino, found.st_size)
@@ -87,5 +88,5 @@ def remember(cache: Path, files: list[FileState], scans: dict[str, Scan]) -> Non
 
 
 def _place(cache: Path, files: list[FileState]) -> Path:
-    paths = os.fsencode("\0".join(state.path for state in files))
+    paths = b"\0".join(state.path for state in files)
     return cache / "scans" / hashlib.blake2b(paths, digest_size=16).hexdigest()

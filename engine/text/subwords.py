@@ -162,13 +162,13 @@ class _Learnt(msgspec.Struct):
 
 
 def _beginning(texts: Iterator[str]) -> Iterator[str]:
-    """The first LEARN_FROM characters, without huge words and gaps, so that learning is bounded."""
+    """The first LEARN_FROM characters, without huge words and gaps, so that learning is bounded.
+    The rest is read too: a text may only show at its end that it isn't the one meant."""
     left = LEARN_FROM
     for text in texts:
-        yield _HUGE.sub(" ", text[:left])
+        if left > 0:
+            yield _HUGE.sub(" ", text[:left])
         left -= len(text)
-        if left <= 0:
-            return
 
 
 def _pieces(merges: Sequence[Merge]) -> Iterator[str]:

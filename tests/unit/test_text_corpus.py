@@ -3,6 +3,7 @@
 import gzip
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,11 @@ from engine.config import CorpusConfig, preset
 from engine.errors import UserError
 from engine.events import Progress
 from engine.text import corpus as corpus_module
-from engine.text import scans
-from engine.text.corpus import Corpus, encode_source, open_corpus
+from engine.text import scans, store
+from engine.text.corpus import Corpus, EncodedText, encode_source, open_corpus
+from engine.text.reading import CHUNK, TextFile
 from engine.text.splitting import divide
+from engine.text.tokenizer import Tokenizer
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 LINES = "".join(f"line {number} says w{number % 7} and w{number % 11}\n" for number in range(400))
@@ -43,6 +46,16 @@ def problem(source: Path | str, **settings: object) -> str:
 def write(path: Path, text: str) -> Path:
     path.write_bytes(text.encode())
     return path
+
+
+def encoded(source: Path, tokenizer: Tokenizer, **which: str) -> EncodedText:
+    work = encode_source(str(source), tokenizer, **which)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            text: EncodedText = end.value
+            return text
 
 
 def text_of(corpus: Corpus, split: str) -> str:
@@ -194,7 +207,7 @@ def test_tiny_shakespeare_by_characters() -> None:
 
 def test_another_text_under_the_same_tokenizer(tmp_path: Path) -> None:
     corpus = opened(write(tmp_path / "a.txt", "the cat sat\nthe dog sat\n"), valid_fraction=0)
-    other = encode_source(str(write(tmp_path / "b.txt", "the bird sat\n")), corpus.tokenizer)
+    other = encoded(write(tmp_path / "b.txt", "the bird sat\n"), corpus.tokenizer)
     assert corpus.tokenizer.decode(other.ids.tolist()) == "the <unk> sat\n"
     assert (other.characters, other.unknown, other.ids.dtype) == (13, 1, np.uint16)
 
@@ -205,14 +218,37 @@ def test_one_split_of_another_corpus(tmp_path: Path) -> None:
     folder.mkdir()
     write(folder / "train.txt", "line 1 says\n")
     write(folder / "valid.txt", "w1\n")
-    assert tokenizer.decode(encode_source(str(folder), tokenizer, split="valid").ids) == "w1\n"
-    assert tokenizer.decode(encode_source(str(folder), tokenizer).ids) == "line 1 says\nw1\n"
+    assert tokenizer.decode(encoded(folder, tokenizer, split="valid").ids) == "w1\n"
+    assert tokenizer.decode(encoded(folder, tokenizer).ids) == "line 1 says\nw1\n"
     for source, split in ((folder, "test"), (tmp_path / "a.txt", "valid")):
         with pytest.raises(UserError, match=r"has no (test\.txt|splits of its own)"):
-            encode_source(str(source), tokenizer, split=split)
+            encoded(source, tokenizer, split=split)
     write(folder / "valid.txt", "w")
     with pytest.raises(UserError, match="too little text"):
-        encode_source(str(folder), tokenizer, split="valid")
+        encoded(folder, tokenizer, split="valid")
+
+
+def test_another_text_is_encoded_a_chunk_at_a_time(tmp_path: Path) -> None:
+    tokenizer = opened(write(tmp_path / "a.txt", LINES), tokenizer="character").tokenizer
+    path = write(tmp_path / "b.txt", LINES * 100)
+    encode, lengths = tokenizer.encode, []
+
+    class Counting:
+        vocabulary = tokenizer.vocabulary
+
+        def encode(self, text: str) -> np.ndarray:
+            lengths.append(len(text))
+            return encode(text)
+
+    told = []
+    for progress in encode_source(str(path), Counting()):  # type: ignore[arg-type]
+        told.append(progress.done)
+        assert len(lengths) == len(told)
+        assert progress.total == path.stat().st_size
+    assert max(lengths) <= CHUNK
+    assert len(told) > path.stat().st_size // CHUNK
+    assert told == sorted(told)
+    assert told[-1] == path.stat().st_size
 
 
 # --- fingerprint and cache --------------------------------------------------------------------
@@ -419,6 +455,100 @@ def test_a_file_that_changes_while_it_is_read(
 
     monkeypatch.setattr(corpus_module, "_encode", change_and_encode)
     assert "changed while it was being read" in problem(path, tokenizer=tokenizer)
+
+
+SWAPPED = {
+    "at the beginning": LINES.replace("says", "said", 100),
+    "at the end": LINES[::-1].replace("syas", "dias", 20)[::-1],
+}
+"""As long as LINES."""
+READERS: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
+    "word": ({"tokenizer": "word"}, {}),
+    "whitespace": ({"tokenizer": "whitespace"}, {}),
+    "many words": ({"tokenizer": "word"}, {"engine.text.numbered.MAX_PIECES": 5}),
+    "character": ({"tokenizer": "character"}, {}),
+    "subword": ({"tokenizer": "subword", "max_vocabulary": 300}, {}),
+    "subword of a huge text": (
+        {"tokenizer": "subword", "max_vocabulary": 300},
+        {"engine.text.subwords.LEARN_FROM": 2000},
+    ),
+}
+"""Settings of a corpus and bounds to lower."""
+KINDS = {
+    "file": ("a.txt", "a.txt", {}),
+    "gzip": ("a.txt.gz", "a.txt.gz", {}),
+    "folder": ("", "b.txt", {"a.txt": "first\n"}),
+    "glob": ("*.log", "1.log", {"2.log": "last\n"}),
+    "given train": ("", "train.txt", {"valid.txt": LINES, "test.txt": LINES}),
+    "given train alone": ("", "train.txt", {}),
+    "given valid": ("", "valid.txt", {"train.txt": LINES}),
+}
+"""The source, which of its files is swapped, and the others."""
+
+
+def contents(corpus: Corpus | store.Stored) -> object:
+    ids = {split: ids.tolist() for split, ids in corpus.splits.items()}
+    return ids, corpus.tokenizer.vocabulary.tokens, corpus.tokenizer.vocabulary.counts
+
+
+@pytest.mark.parametrize("where", SWAPPED)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("reader", READERS)
+def test_a_text_swapped_for_one_as_long_is_never_taken_for_it(
+    reader: str, kind: str, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before every reading, for good and for that reading alone."""
+    settings, bounds = READERS[reader]
+    monkeypatch.setattr(store, "sync", lambda _: None)  # it takes most of the time
+    for name, value in bounds.items():
+        monkeypatch.setattr(name, value)
+    folder = tmp_path / "text"
+    folder.mkdir()
+    source, swapped_file, others = KINDS[kind]
+    for name, text in others.items():
+        write(folder / name, text)
+    texts = LINES, SWAPPED[where]
+    path, cache = folder / swapped_file, tmp_path / "cache"
+    config = msgspec.convert({"source": str(folder / source), **settings}, CorpusConfig)
+
+    def put(text: str) -> None:
+        data = text.encode()
+        path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+    sound = {}
+    for text in texts:
+        put(text)
+        corpus = open_corpus(config, cache=tmp_path / "sound")
+        sound[corpus.fingerprint] = contents(corpus)
+    assert len(sound) == 2
+
+    read, readings, swapped = TextFile.read, 0, range(0)
+
+    def reading(file: TextFile, tell: Any) -> Any:
+        nonlocal readings
+        if file.path == path:
+            readings += 1
+            put(texts[readings in swapped])
+        return read(file, tell)
+
+    monkeypatch.setattr(TextFile, "read", reading)
+    open_corpus(config, cache=tmp_path / "counted")
+    count, refused = readings, 0
+    for number in range(1, count + 1):
+        for end in (count + 1, number + 1):
+            readings, swapped = 0, range(number, end)
+            try:
+                corpus = open_corpus(config, cache=cache)
+                assert contents(corpus) == sound[corpus.fingerprint]
+            except UserError as error:
+                assert "changed while it was being read" in str(error)
+                refused += 1
+            for stored in (cache / "corpora").iterdir():
+                found = store.find(stored)
+                assert found is not None
+                assert contents(found) == sound[stored.name]
+            shutil.rmtree(cache)
+    assert refused >= 2
 
 
 # --- progress and memory ----------------------------------------------------------------------

@@ -1,0 +1,174 @@
+"""Answers to questions: each takes little at a time, however much is asked."""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from engine.config import CorpusConfig, ModelConfig
+from engine.errors import UserError
+from engine.events import Progress
+from engine.explore import stepping
+from engine.explore.stepping import SHORTEST, stretches
+from engine.model.lstm import LSTMLanguageModel
+from engine.service import protocol as p
+from engine.service import queries
+from engine.service.queries import evaluate_corpus, neighbours, represent, score, text_stream
+from engine.text.corpus import Corpus, open_corpus
+from engine.training.trainer import Trainer
+
+MakeTrainer = Callable[..., Trainer]
+SENTENCE = "the owl sat 6 times, line 3 of the dog\n"
+SHAPES: list[dict[str, Any]] = [
+    {"embedding_size": 8, "hidden_size": 8, "layers": 1},
+    {"embedding_size": 24, "hidden_size": 40, "layers": 2},
+    {"embedding_size": 200, "hidden_size": 200, "layers": 2},
+]
+
+
+@pytest.fixture(params=["word", "character", "subword"])
+def corpus(request: pytest.FixtureRequest, text_file: Any) -> Corpus:
+    return open_corpus(
+        CorpusConfig(source=str(text_file), tokenizer=request.param, max_vocabulary=300)
+    )
+
+
+def made(corpus: Corpus, shape: dict[str, Any]) -> LSTMLanguageModel:
+    torch.set_num_threads(1)
+    torch.manual_seed(7)
+    return LSTMLanguageModel(len(corpus.tokenizer.vocabulary), ModelConfig(**shape, init_range=0.5))
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that grows by the tokens of each call of a model."""
+    features, lengths = LSTMLanguageModel.features, []
+
+    def counted(self: LSTMLanguageModel, tokens: torch.Tensor, state: Any) -> Any:
+        lengths.append(len(tokens))
+        return features(self, tokens, state)
+
+    monkeypatch.setattr(LSTMLanguageModel, "features", counted)
+    return lengths
+
+
+def in_turns(answers: Iterator[Any], calls: list[int], most: int) -> list[Any]:
+    """The answers; between any two the model was called once at most, with at most so much."""
+    found = []
+    for answer in answers:
+        assert len(calls) <= 1
+        assert all(length <= most for length in calls)
+        calls.clear()
+        if answer is not None:
+            found.append(answer)
+    return found
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 115, 116, 117, 1000])
+def test_stretches_are_all_there_is_and_none_is_short_but_an_only_one(
+    length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stepping, "LONGEST", 100)
+    cut = list(stretches(length, torch.nn.Linear(2, 2)))
+    assert [index for begin, end in cut for index in range(begin, end)] == list(range(length))
+    assert all(SHORTEST <= end - begin < 100 + SHORTEST for begin, end in cut) or len(cut) == 1
+
+
+def test_the_larger_the_model_the_shorter_are_stretches() -> None:
+    weights = [torch.nn.Linear(units, units, bias=False) for units in (10, 1000, 4000, 8000)]
+    ends = [next(stretches(10_000, module))[1] for module in weights]
+    assert ends == [stepping.LONGEST, stepping.WORK // 1_000_000, SHORTEST, SHORTEST]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_long_prompt_is_read_in_turns_and_the_text_is_as_if_it_were_not(
+    corpus: Corpus, shape: dict[str, Any], calls: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit by bit: the steps after it give the same logits."""
+    model = made(corpus, shape)
+    monkeypatch.setattr(stepping, "WORK", 1 << 40)
+    monkeypatch.setattr(stepping, "LONGEST", 10_000)
+    query = p.Generate(prompt=SENTENCE * 50, tokens=30, seed=3)
+    ids = [0, *corpus.tokenizer.encode(query.prompt).tolist()]
+    whole = stepping.stepper(model, ids)(1)
+    expected = list(text_stream(query, corpus.tokenizer, model))
+    assert None not in expected
+    assert calls == [len(ids), len(ids) - 1]
+    calls.clear()
+
+    monkeypatch.setattr(stepping, "LONGEST", 50)
+    monkeypatch.setattr(queries, "PIECES", 40)
+    assert (stepping.stepper(model, ids)(1) == whole).all()
+    assert len(calls) > 3
+    calls.clear()
+    found = in_turns(text_stream(query, corpus.tokenizer, model), calls, 50 + SHORTEST)
+    assert found == expected
+    assert len(found) == 30
+
+
+@pytest.mark.parametrize("text", [SENTENCE * 30, SENTENCE.replace("\n", " ") * 30])
+def test_a_text_is_scored_in_turns(
+    corpus: Corpus, text: str, calls: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, query = made(corpus, SHAPES[1]), p.Score(text=text)
+    *_, expected = score(query, corpus.tokenizer, model)
+    calls.clear()
+    monkeypatch.setattr(stepping, "LONGEST", 50)
+    (found,) = in_turns(score(query, corpus.tokenizer, model), calls, 50 + SHORTEST)
+    assert expected is not None
+    assert (found.tokens, found.unknown) == (expected.tokens, expected.unknown)
+    assert found.loss == pytest.approx(expected.loss, rel=1e-6)
+
+
+def test_what_is_too_much_is_refused_in_a_sentence(
+    make_trainer: MakeTrainer, corpus: Corpus
+) -> None:
+    config, tokenizer, model = make_trainer().config, corpus.tokenizer, made(corpus, SHAPES[0])
+    most, word = "a" * 2_000, tokenizer.vocabulary.tokens[5]
+    assert represent(p.Represent(text=most), config, tokenizer, model).tokens
+    with pytest.raises(UserError, match="longer than 2,000 characters"):
+        represent(p.Represent(text=most + "a"), config, tokenizer, model)
+    with pytest.raises(UserError, match="longer than 2,000 characters"):
+        neighbours(p.Neighbours(word=most + "a"), tokenizer, model, 0)
+    found = neighbours(p.Neighbours(word=word, top=1_000), tokenizer, model, 0)
+    assert len(found.neighbours) == len(tokenizer.vocabulary) - 1
+    with pytest.raises(UserError, match="at most 1,000 neighbours"):
+        neighbours(p.Neighbours(word=word, top=1_001), tokenizer, model, 0)
+    too_long = "a" * 100_001
+    for answers in (
+        score(p.Score(text=too_long), tokenizer, model),
+        text_stream(p.Generate(prompt=too_long), tokenizer, model),
+    ):
+        with pytest.raises(UserError, match="longer than 100,000 characters"):
+            next(answers)
+
+
+def test_an_evaluation_takes_nothing_until_its_turn_comes(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer()
+    copies: list[object] = []
+    monkeypatch.setattr(
+        queries.copy, "deepcopy", lambda model: copies.append(model) or copy.copy(model)
+    )
+    query = p.EvaluateCorpus(source=trainer.config.corpus.source)
+    corpus = trainer.corpus
+    answers = evaluate_corpus(query, corpus.tokenizer, trainer.judged, corpus, 0)
+    assert not copies
+    assert isinstance(next(answers), Progress)
+    assert len(copies) == 1
+
+
+def test_another_text_is_encoded_in_turns(make_trainer: MakeTrainer, tmp_path: Any) -> None:
+    trainer = make_trainer()
+    path = tmp_path / "other.txt"
+    path.write_text(SENTENCE * 10_000, encoding="utf-8")
+    query = p.EvaluateCorpus(source=str(path))
+    answers = evaluate_corpus(query, trainer.corpus.tokenizer, trainer.judged, None, 0)
+    told = [next(answers) for _ in range(4)]
+    assert [event.task for event in told if isinstance(event, Progress)] == [
+        *["encoding"] * 3,
+        "evaluating",
+    ]
