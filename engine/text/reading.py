@@ -29,6 +29,9 @@ BLOCK = 1 << 17
 CHUNK = 1 << 17
 """Bytes in a chunk, at most: its words should fit into the processor's cache."""
 
+BEGINNING = 1 << 20
+"""Bytes of a text that are looked at before a run is made of it."""
+
 Result = TypeVar("Result")
 
 
@@ -102,6 +105,21 @@ def resolve(source: str) -> Source:
         raise UserError(f"{source!r} can't be the name of a file.")
     path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path's own raises for ~nobody
     return _tried(path, lambda: _on_disk(source, path))
+
+
+def check_beginning(source: Source) -> None:
+    """Raises UserError where the beginning of the text, or of one of its splits, shows that nothing
+    can be learnt from it: it can't be read, isn't text, or there is nothing in it."""
+    for split, parts in source.splits.items():
+        seen, something = 0, False
+        for piece in read_text(parts, lambda _: None):
+            seen += len(piece)
+            something = something or not piece.isspace()
+            if seen >= BEGINNING:
+                break
+        else:
+            if split == "train" and not (something and seen > 1):
+                raise UserError(f"{source.name} is empty: there is no text in it to learn from.")
 
 
 def same_source(first: str, second: str) -> bool:
