@@ -5,6 +5,7 @@ of showing. Here they become visible ones.
 """
 
 import re
+import struct
 import unicodedata
 
 _HIDDEN = re.compile(
@@ -34,6 +35,19 @@ def visible(text: str, *, keep_newlines: bool = False) -> str:
         return text
     shown = _HIDDEN.sub(_picture, text)
     return shown if keep_newlines else shown.replace("\n", "⏎")
+
+
+def escaped(json: str) -> str:
+    """JSON with every such character in its strings as an escape: it means the same."""
+    return _HIDDEN.sub(_escape, json)
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    if character == "\n":  # between two values: in a string it is an escape already
+        return character
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{unit:04x}" for unit in struct.unpack(f">{len(units) // 2}H", units))
 
 
 def is_unicode(text: str) -> bool:

@@ -13,7 +13,6 @@ from engine.runs import is_live, load_standing, read_metrics
 from engine.service import protocol as p
 from engine.service.client import Engine, EngineEnded, launch
 from tui.progress_line import Report, number
-from tui.sanitize import visible
 
 GONE_SECONDS = 10.0
 """How long a process may take to end once it has said goodbye."""
@@ -22,7 +21,8 @@ GONE_SECONDS = 10.0
 class Training:
     """Trains a run until its limit or a signal, and tells a report what happens.
 
-    SIGINT and SIGTERM save and end the run; SIGHUP leaves it training, for `lstm-tui attach`.
+    SIGINT and SIGTERM save and end the run; SIGHUP leaves it training, for `lstm-tui attach`. A
+    report that nobody hears any more ends it as SIGPIPE would.
     """
 
     def __init__(self, folder: Path, report: Report, writes_with: str) -> None:
@@ -44,6 +44,8 @@ class Training:
     async def run(self) -> int:
         """The exit code. Raises UserError where the run can't go on, EngineEnded if it died."""
         self._catch_signals()
+        if self._report.unheard:
+            self._on_signal(signal.SIGPIPE)
         self._engine = engine = await launch(self._folder)
         try:
             if self._signal not in (None, signal.SIGHUP):
@@ -111,6 +113,8 @@ class Training:
                             await self._enter(state, reason)
                 if self._signal is not signal.SIGHUP:
                     self._report.apply(events)
+                if self._report.unheard:
+                    self._on_signal(signal.SIGPIPE)
         except EngineEnded:
             if self._signal is None and not self._finished and not self._problem:
                 raise
@@ -137,7 +141,7 @@ class Training:
         assert self._engine is not None
         self._started = True
         if note:
-            self._report.say(visible(note))
+            self._report.say(note)
         try:
             await self._engine.call(p.Start())
         except UserError as refusal:
