@@ -18,7 +18,7 @@ from tui.commands.shared import models_dir_option
 from tui.output import OutputFailed, prepare_streams, silence
 
 DEBUG_VARIABLE = "LSTM_TUI_DEBUG"
-_LONGEST, _LONGEST_WORD = 2000, 300
+_LONGEST, _LONGEST_WORD = 2000, 200
 """Characters of an error, and of a word in it."""
 
 
