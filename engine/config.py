@@ -4,8 +4,10 @@ Every field carries its range and its effect in a sentence (`msgspec.Meta`); the
 file, `--set`, and the new-run form are all generated from them by `fields()`.
 """
 
+import errno
+import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
@@ -13,6 +15,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from engine.errors import UserError
+from engine.files import read_plain
+from engine.numerals import real_number, whole_number
+from engine.visible import is_unicode, quoted, shortened, visible
 
 TokenizerName = Literal["word", "whitespace", "character", "subword"]
 Punctuation = Literal["separate", "drop"]
@@ -27,6 +32,12 @@ BUILT_IN = ("toy-world", "python-docs")
 
 _ENDING = ("linear", "cosine", "one-cycle")
 """Schedules that have to know where the run ends."""
+
+_MANY = 10**12
+"""The most of what has no natural end: a JSON number holds it exactly."""
+MAX_FILE, _MAX_LINE = 1 << 16, 1000
+"""Bytes of a file of settings, and of a line in it: the time to read a key of many parts grows with
+its square."""
 
 # Ranges never say gt=0: msgspec compares with the smallest denormal then, and the engine, which
 # flushes denormals to zero, would let a zero through.
@@ -317,7 +328,9 @@ class TrainingConfig(Section, frozen=True):
         ]
         | None
     ) = None
-    steps: Annotated[int, Meta(ge=1, description="Finish after this many steps.")] | None = None
+    steps: (
+        Annotated[int, Meta(ge=1, le=_MANY, description="Finish after this many steps.")] | None
+    ) = None
     epochs: (
         Annotated[
             float,
@@ -337,6 +350,7 @@ class TrainingConfig(Section, frozen=True):
             int,
             Meta(
                 ge=1,
+                le=_MANY,
                 description="Early stopping: finish after this many validations without a better "
                 "one.",
             ),
@@ -345,14 +359,23 @@ class TrainingConfig(Section, frozen=True):
     ) = None
     evaluate_every: Annotated[
         int,
-        Meta(ge=0, description="Steps between validations; 0 validates at the end of each epoch."),
+        Meta(
+            ge=0,
+            le=_MANY,
+            description="Steps between validations; 0 validates at the end of each epoch.",
+        ),
     ] = 0
     sample_every: Annotated[
-        int, Meta(ge=0, description="Steps between samples of text; 0 means at each validation.")
+        int,
+        Meta(
+            ge=0,
+            le=_MANY,
+            description="Steps between samples of text; 0 means at each validation.",
+        ),
     ] = 0
     save_every: Annotated[
         int,
-        Meta(ge=0, description="Steps between checkpoints; 0 saves about once a minute."),
+        Meta(ge=0, le=_MANY, description="Steps between checkpoints; 0 saves about once a minute."),
     ] = 0
     keep: Annotated[
         int,
@@ -550,7 +573,7 @@ class Field(Struct, frozen=True):
 def preset(name: str) -> RunConfig:
     """The configuration of a preset. Raises UserError for an unknown name."""
     if name not in PRESETS:
-        raise UserError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
+        raise UserError(f"There is no preset {quoted(name)}: choose one of {', '.join(PRESETS)}.")
     return PRESETS[name].config
 
 
@@ -564,15 +587,18 @@ def fields() -> Iterator[Field]:
 
 
 def _field(path: str, annotation: Any) -> Field:
+    kind, meta, optional = _kind(annotation)
+    choices: tuple[str, ...] = ("true", "false") if kind is bool else get_args(kind)
+    return Field(path, meta.description or "", _values(kind, meta, choices), choices, optional)
+
+
+def _kind(annotation: Any) -> tuple[type, Meta, bool]:
+    """A field's type, its range and effect, and whether it may be none."""
     optional = type(None) in get_args(annotation)
     if optional:
         annotation = next(part for part in get_args(annotation) if part is not type(None))
     kind, meta = get_args(annotation)
-    if kind is bool:
-        choices: tuple[str, ...] = ("true", "false")
-    else:
-        choices = get_args(kind)
-    return Field(path, meta.description, _values(kind, meta, choices), choices, optional)
+    return kind, meta, optional
 
 
 def _values(kind: type, meta: Meta, choices: tuple[str, ...]) -> str:
@@ -583,12 +609,9 @@ def _values(kind: type, meta: Meta, choices: tuple[str, ...]) -> str:
     if kind is str:
         return "text"
     write = "{:,}".format if kind is int else "{:g}".format
-    low = write(meta.ge)
     if meta.le is not None:
-        return f"{low} to {write(meta.le)}"
-    if meta.lt is not None:
-        return f"{low} to below {write(meta.lt)}"
-    return f"{low} or more"
+        return f"{write(meta.ge)} to {write(meta.le)}"
+    return f"{write(meta.ge)} to below {write(meta.lt)}"
 
 
 def get(config: RunConfig, path: str) -> Any:
@@ -606,23 +629,46 @@ def replace(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     table = msgspec.to_builtins(config)
     for path, value in changes.items():
         if path not in known:
-            raise UserError(f"There is no setting {path!r}: `lstm-tui settings` lists them all.")
+            raise UserError(
+                f"There is no setting {quoted(path)}: `lstm-tui settings` lists them all."
+            )
         section, _, name = path.partition(".")
         table[section][name] = _parse(known[path], value)
-    return from_table(table)
+    return _converted(table, changes)
 
 
 def _parse(field: Field, value: Any) -> Any:
+    """The value, where it is a string as the field's type. Raises UserError where it isn't one."""
     if not isinstance(value, str):
         return value
     text = value.strip()
     if field.optional and text.lower() in ("", "none", "null", "off"):
         return None
-    if field.choices == ("true", "false"):
-        words = {"true": True, "yes": True, "on": True, "1": True}
-        words |= {"false": False, "no": False, "off": False, "0": False}
-        return words.get(text.lower(), text)
-    return text
+    section, _, name = field.path.partition(".")
+    section_type = get_type_hints(RunConfig)[section]
+    kind, _, _ = _kind(get_type_hints(section_type, include_extras=True)[name])
+    read: dict[type, Callable[[str], Any]] = {
+        bool: lambda text: _SWITCH.get(text.lower()),
+        int: whole_number,
+        float: real_number,
+    }
+    parsed = read[kind](text) if kind in read else text
+    if parsed is None or not is_unicode(text):
+        raise UserError(_refusal(field, value))
+    return parsed
+
+
+_SWITCH = {"true": True, "yes": True, "on": True, "1": True} | {
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+
+
+def _refusal(field: Field, given: Any) -> str:
+    hint = "; decimals are written with a point" if isinstance(given, str) and "," in given else ""
+    return f"{field.path} can't be {quoted(given)}: it takes {field.values}{hint}."
 
 
 def from_table(table: Mapping[str, Any]) -> RunConfig:
@@ -630,23 +676,28 @@ def from_table(table: Mapping[str, Any]) -> RunConfig:
 
     Raises UserError naming the field and what is allowed.
     """
+    return _converted(table, {})
+
+
+def _converted(table: Mapping[str, Any], written: Mapping[str, Any]) -> RunConfig:
+    """The same; `written` holds, by dotted path, the values whose user wrote them otherwise."""
     try:
         config = msgspec.convert(table, RunConfig, strict=False)
-    except msgspec.ValidationError as error:
-        raise UserError(_explain(str(error), table)) from None
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise UserError(_explain(str(error), table, written)) from None
     _check_together(config)
     return config
 
 
-def _explain(message: str, table: Mapping[str, Any]) -> str:
+def _explain(message: str, table: Mapping[str, Any], written: Mapping[str, Any]) -> str:
     """A sentence from msgspec's "Expected ... - at `$.model.layers`"."""
     problem, _, where = message.partition(" - at `$.")
     path = where.rstrip("`")
     for field in fields():
         if field.path == path:
             section, _, name = path.partition(".")
-            given = table.get(section, {}).get(name)
-            return f"{path} can't be {given!r}: it takes {field.values}."
+            return _refusal(field, written.get(path, table.get(section, {}).get(name)))
+    problem, path = shortened(visible(problem)), shortened(visible(path))
     return f"The configuration can't be used: {problem}{f' in {path}' if path else ''}."
 
 
@@ -668,16 +719,35 @@ def read_toml(path: Path) -> tuple[str | None, dict[str, Any]]:
 
     Raises UserError where the file can't be read, isn't TOML, or holds anything but tables.
     """
+    name = shortened(visible(str(path)), 200)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(_settings_text(path).decode())
     except OSError as error:
-        raise UserError(f"Can't read {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} isn't TOML: {error}.") from None
-    name = table.pop("preset", None)
+        raise UserError(f"Can't read {name}: {error.strerror}.") from None
+    except RecursionError:
+        raise UserError(f"{name} can't be used: its values are nested too deeply.") from None
+    except ValueError as error:  # not TOML, not UTF-8, an integer of thousands of digits
+        raise UserError(f"{name} isn't TOML: {shortened(visible(str(error)), 200)}.") from None
+    chosen = table.pop("preset", None)
+    if chosen is not None and not isinstance(chosen, str):
+        raise UserError(
+            f"{name}: preset can't be {quoted(chosen)}: it takes a name in quotation marks."
+        )
     changes: dict[str, Any] = {}
     for section, values in table.items():
         if not isinstance(values, dict):
-            raise UserError(f"{path}: {section} stands outside a table such as [training].")
+            raise UserError(
+                f"{name}: {shortened(visible(section))} stands outside a table such as [training]."
+            )
         changes |= {f"{section}.{key}": value for key, value in values.items()}
-    return None if name is None else str(name), changes
+    return chosen, changes
+
+
+def _settings_text(path: Path) -> bytes:
+    """What a file of settings holds. Raises OSError, also where it is no plain file."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is not a plain file", str(path))
+    data = read_plain(path.resolve(), MAX_FILE)
+    if any(len(line) > _MAX_LINE for line in data.split(b"\n")):
+        raise OSError(errno.EFBIG, f"it has a line of more than {_MAX_LINE:,} bytes", str(path))
+    return data

@@ -5,6 +5,7 @@ of showing. Here they become visible ones.
 """
 
 import re
+import struct
 import unicodedata
 
 _HIDDEN = re.compile(
@@ -15,7 +16,10 @@ _HIDDEN = re.compile(
     "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"  # byte order mark, annotations, tags
     "]"
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TAB = "    "
+MOST_QUOTED = 80
+"""Characters of a value in a message."""
 
 
 def visible(text: str, *, keep_newlines: bool = False) -> str:
@@ -31,6 +35,40 @@ def visible(text: str, *, keep_newlines: bool = False) -> str:
         return text
     shown = _HIDDEN.sub(_picture, text)
     return shown if keep_newlines else shown.replace("\n", "⏎")
+
+
+def escaped(json: str) -> str:
+    """JSON with every such character in its strings as an escape: it means the same."""
+    return _HIDDEN.sub(_escape, json)
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    if character == "\n":  # between two values: in a string it is an escape already
+        return character
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{unit:04x}" for unit in struct.unpack(f">{len(units) // 2}H", units))
+
+
+def is_unicode(text: str) -> bool:
+    """Whether it can be written as UTF-8: a file's name that isn't text can't."""
+    return _SURROGATE.search(text) is None
+
+
+def quoted(value: object) -> str:
+    """A value for a message, as Python writes it, visible, and cut where it is long."""
+    try:
+        return shortened(visible(repr(value)))
+    except (ValueError, RecursionError):  # an integer of thousands of digits, a deep nest
+        return "a value too large to be shown"
+
+
+def shortened(text: str, most: int = MOST_QUOTED) -> str:
+    """The text with its middle left out where it has more than `most` characters."""
+    if len(text) <= most:
+        return text
+    end = most // 3
+    return f"{text[: most - end - 1]}…{text[-end:]}"
 
 
 def _picture(match: re.Match[str]) -> str:

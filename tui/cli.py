@@ -5,28 +5,42 @@ them, so that help and errors come at once.
 """
 
 import os
+import signal
 import sys
 import traceback
 
 import click
 
 from engine.errors import UserError
+from engine.visible import is_unicode, quoted, shortened, visible
 from tui.commands import bench, explore, find_rate, measure, runs, train
 from tui.commands.shared import models_dir_option
+from tui.output import OutputFailed, prepare_streams, silence
 
 DEBUG_VARIABLE = "LSTM_TUI_DEBUG"
+_LONGEST, _LONGEST_WORD = 2000, 200
+"""Characters of an error, and of a word in it."""
 
 
 def main() -> None:
     """The console script: every user error is one line on standard error."""
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    sys.exit(_exit_code())
+    prepare_streams()
+    code = 0
+    try:
+        code = _exit_code()
+        sys.stdout.flush()
+    except OutputFailed as failed:
+        silence(1)
+        code = code or _without_output(failed)
+    sys.exit(code)
 
 
 def _exit_code() -> int:
     try:
+        _require_unicode(sys.argv[1:])
         return int(cli.main(prog_name="lstm-tui", standalone_mode=False) or 0)
+    except OutputFailed:
+        raise
     except click.Abort:
         return 130
     except click.UsageError as error:
@@ -35,23 +49,51 @@ def _exit_code() -> int:
     except (click.ClickException, UserError) as error:
         return _complain(str(error))
     except Exception as error:
-        from engine.service.client import EngineEnded
-
-        if isinstance(error, EngineEnded):
-            return _complain(error.reason)
         if os.environ.get(DEBUG_VARIABLE):
             traceback.print_exc()
             return 1
-        return _complain(
-            f"{type(error).__name__}: {error}. This is a fault of lstm-tui; "
-            f"{DEBUG_VARIABLE}=1 shows where it is."
-        )
+        return _complain(_unforeseen(error))
+
+
+def _require_unicode(arguments: list[str]) -> None:
+    """Neither a message to an engine nor the file of a run can hold any other."""
+    for argument in arguments:
+        if not is_unicode(argument):
+            raise UserError(f"{quoted(argument)} isn't UTF-8: rename it, or write it otherwise.")
+
+
+def _unforeseen(error: Exception) -> str:
+    """A sentence for what no command answers itself."""
+    from engine.service.client import EngineEnded
+
+    match error:
+        case EngineEnded(reason=reason):
+            return reason
+        case OSError(filename=name, strerror=problem) if problem:
+            return f"Can't use {quoted(str(name))}: {problem}." if name else f"{problem}."
+        case MemoryError():
+            return "This machine has too little memory left for that."
+    return (
+        f"{type(error).__name__}: {error}. This is a fault of lstm-tui; "
+        f"{DEBUG_VARIABLE}=1 shows where it is."
+    )
+
+
+def _without_output(failed: OutputFailed) -> int:
+    """The exit code where standard output takes nothing more: like other tools, quietly by SIGPIPE
+    where its reader has left."""
+    if failed.reader_left:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
+    return _complain(str(failed))
 
 
 def _complain(text: str, exit_code: int = 1) -> int:
-    from tui.sanitize import visible
-
-    print(f"lstm-tui: {visible(' '.join(text.split()))}", file=sys.stderr)  # noqa: T201
+    words = [shortened(visible(word), _LONGEST_WORD) for word in text.split()]
+    try:
+        print(f"lstm-tui: {shortened(' '.join(words), _LONGEST)}", file=sys.stderr)  # noqa: T201
+    except OSError:  # nobody hears it; the exit code tells
+        silence(2)
     return exit_code
 
 

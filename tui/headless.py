@@ -25,7 +25,8 @@ START_SILENCE = 30.0
 class Training:
     """Trains a run until its limit or a signal, and tells a report what happens.
 
-    SIGINT and SIGTERM save and end the run; SIGHUP leaves it training, for `lstm-tui attach`.
+    SIGINT and SIGTERM save and end the run; SIGHUP leaves it training, for `lstm-tui attach`. A
+    report that nobody hears any more ends it as SIGPIPE would.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class Training:
     async def run(self) -> int:
         """The exit code. Raises UserError where the run can't go on, EngineEnded if it died."""
         self._catch_signals()
+        if self._report.unheard:
+            self._on_signal(signal.SIGPIPE)
         self._engine = engine = await launch(self._folder)
         engine.patience = START_SILENCE
         try:
@@ -140,6 +143,8 @@ class Training:
                             await self._enter(state, reason, advice)
                 if self._signal is not signal.SIGHUP:
                     self._report.apply(events)
+                if self._report.unheard:
+                    self._on_signal(signal.SIGPIPE)
         except EngineEnded:
             if self._signal is None and not self._finished and not self._problem:
                 raise
@@ -168,7 +173,7 @@ class Training:
         assert self._engine is not None
         self._started = True
         if note:
-            self._report.say(visible(note))
+            self._report.say(note)
         try:
             for command in (*self._first, p.Start()):
                 await self._engine.call(command)

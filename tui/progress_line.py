@@ -1,14 +1,12 @@
 """What `lstm-tui train` tells while it trains: on a terminal, in a file, or as JSON."""
 
-import errno
 import os
 import shutil
 import time
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, TextIO
-
-import msgspec
 
 from engine.config import TrainingConfig
 from engine.events import (
@@ -21,6 +19,7 @@ from engine.events import (
     SaveFailed,
     Stepped,
 )
+from tui.output import OutputFailed, json_text
 from tui.pace import Pace
 from tui.sanitize import visible
 from tui.validations import Validations
@@ -38,10 +37,19 @@ class Report:
         self._out = out
         self._tally = Tally(limits)
         self._told = time.monotonic()
+        self._ends = any((limits.steps, limits.epochs, limits.minutes, limits.patience))
+        self.failed: OutputFailed | None = None
+        """Why nothing more can be told, if so."""
+
+    @property
+    def unheard(self) -> bool:
+        """Whether the run had better be saved and ended: its reader has left, or nothing of it can
+        be told and it has no end of its own."""
+        return self.failed is not None and (self.failed.reader_left or not self._ends)
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._write(f"{text}\n")
+        self._write(f"{visible(text)}\n")
 
     def apply(self, events: Iterable[AnyEvent]) -> None:
         """What happened, in order."""
@@ -78,12 +86,14 @@ class Report:
         self.say(tally.line())
 
     def _write(self, text: str) -> None:
+        if self.failed is not None:
+            return
         try:
             self._out.write(text)
             self._out.flush()
-        except OSError as error:
-            if error.errno != errno.EIO:  # EIO: the terminal is gone, its SIGHUP on the way
-                raise
+        except OutputFailed as failed:
+            if not failed.terminal_gone:
+                self.failed = failed
 
 
 class TerminalReport(Report):
@@ -92,7 +102,7 @@ class TerminalReport(Report):
     progress_every = 0.2
 
     def say(self, text: str) -> None:
-        self._write(f"\r\x1b[K{text}\n")
+        self._write(f"\r\x1b[K{visible(text)}\n")
 
     def clear(self) -> None:
         self._write("\r\x1b[K")
@@ -100,7 +110,7 @@ class TerminalReport(Report):
     def _tell(self, tally: "Tally") -> None:
         # The last column stays free: a terminal that wraps there would begin a new line.
         width = shutil.get_terminal_size().columns - 1
-        self._write(f"\r\x1b[K{tally.line(width)}")
+        self._write(f"\r\x1b[K{visible(tally.line(width))}")
 
 
 class JsonReport(Report):
@@ -112,10 +122,10 @@ class JsonReport(Report):
     def apply(self, events: Iterable[AnyEvent]) -> None:
         for event in events:
             if isinstance(event, Evaluated):
-                self._write(f"{msgspec.json.encode(event).decode()}\n")
+                self._write(f"{json_text(event)}\n")
 
     def finish(self, summary: dict[str, Any], sentences: list[str]) -> None:  # noqa: ARG002
-        self._write(f"{msgspec.json.encode(summary).decode()}\n")
+        self._write(f"{json_text(summary)}\n")
 
 
 class Waiting:
@@ -139,8 +149,7 @@ class Waiting:
             return
         self._told = now
         width = shutil.get_terminal_size().columns - 1
-        self._out.write(f"\r\x1b[K{self._line(progress, now)[:width]}")
-        self._out.flush()
+        self._write(f"\r\x1b[K{visible(self._line(progress, now))[:width]}")
 
     def _line(self, progress: Progress, now: float) -> str:
         began, before = self._began
@@ -152,7 +161,11 @@ class Waiting:
     def clear(self) -> None:
         """Leave an empty line for whatever is printed next."""
         if self._told:
-            self._out.write("\r\x1b[K")
+            self._write("\r\x1b[K")
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):  # the terminal is gone, its SIGHUP on the way
+            self._out.write(text)
             self._out.flush()
 
 
@@ -238,7 +251,7 @@ def told(event: AnyEvent) -> str:
         case Averaging():
             return f"step {event.step:,}  validation stalls: averaging the weights from here on"
         case SaveFailed():
-            return f"step {event.step:,}  {visible(event.reason)}"
+            return f"step {event.step:,}  {event.reason}"
     return ""
 
 

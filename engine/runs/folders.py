@@ -6,6 +6,7 @@ NAME/config.json, metrics.jsonl, latest, best,
 """
 
 import difflib
+import errno
 import os
 import re
 import shutil
@@ -20,13 +21,16 @@ from engine.errors import UserError
 from engine.events import Stepped
 from engine.files import read_plain, replace_file, sync
 from engine.measures import perplexity
+from engine.paths import named_path
 from engine.runs.checkpoints import latest_checkpoint, load_standing
 from engine.runs.engines import is_live
 from engine.runs.origins import is_made_here, note_made
 from engine.runs.record import read_metrics
+from engine.visible import is_unicode, quoted, shortened, visible
 
 MODELS_VARIABLE = "LSTM_TUI_MODELS"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_LONGEST_NAME = 80
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
 MAX_CONFIG = 1 << 20
 """Bytes of config.json, at most."""
 _OWN = {
@@ -56,43 +60,77 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """Why it can't be opened, in a sentence."""
 
 
-def models_dir(option: Path | None) -> Path:
-    """The option, else $LSTM_TUI_MODELS, else ./saved_models; absolute."""
-    return Path(option or os.environ.get(MODELS_VARIABLE) or "saved_models").expanduser().absolute()
+def models_dir(option: str | Path | None) -> Path:
+    """The option, else $LSTM_TUI_MODELS, else ./saved_models; absolute. It may not be there yet.
+
+    Raises UserError where it can't be a folder of models.
+    """
+    named = os.environ.get(MODELS_VARIABLE) or "saved_models" if option is None else str(option)
+    folder = named_path(named, "The folder of models")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"The folder of models can't be {quoted(named)}: that is a file.")
+    if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
+        raise UserError(f"Can't read {quoted(named)}: {os.strerror(errno.EACCES)}.")
+    return folder
 
 
 def create_run(models: Path, name: str | None, config: RunConfig) -> Path:
     """A new folder with its config.json. Without a name one is made from the corpus: toy-world-1.
 
-    Raises UserError if the name is taken or unusable, or the folder can't be written.
+    Raises UserError if the name is taken or unusable, or the folder can't be written: then nothing
+    is left behind.
     """
+    if name is not None:
+        _check_name(name)
+    data = _encoded(config)
+    made: list[Path] = []
     try:
-        _make_synced(models)
+        _make_synced(models, made)
         folder = _fresh_folder(models, config) if name is None else _named_folder(models, name)
-        save_config(folder, config)
+        made.append(folder)
+        replace_file(folder / "config.json", data)
         sync(models)
         note_made(folder, config.corpus.source)
     except OSError as error:
+        _unmake(made)
+        place = shortened(visible(str(error.filename or models)), 200)
         raise UserError(
-            f"Can't write to {error.filename or models}: {error.strerror}; "
+            f"Can't write to {place}: {error.strerror}; "
             f"choose another place with --models-dir or {MODELS_VARIABLE}."
         ) from None
+    except UserError:
+        _unmake(made)
+        raise
     return folder
 
 
-def _make_synced(folder: Path) -> None:
-    """Make a folder and those above it, each to stay after a crash. Raises OSError."""
+def _make_synced(folder: Path, made: list[Path]) -> None:
+    """Make a folder and those above it, each to stay after a crash; `made` tells of which there
+    were none. Raises OSError."""
     if not folder.is_dir():
-        _make_synced(folder.parent)
+        _make_synced(folder.parent, made)
         folder.mkdir(exist_ok=True)
+        made.append(folder)
         sync(folder.parent)
 
 
-def _named_folder(models: Path, name: str) -> Path:
+def _unmake(made: list[Path]) -> None:
+    """Remove the folders that were made for a run, as far as nobody else uses them."""
+    with suppress(OSError):
+        for folder in reversed(made):
+            (folder / "config.json").unlink(missing_ok=True)
+            folder.rmdir()
+
+
+def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise UserError(
-            f"{name!r} can't be a run's name: use up to 80 letters, digits, '.', '_' or '-'."
+            f"{quoted(name)} can't be a run's name: use up to {_LONGEST_NAME} letters, digits, "
+            "'.', '_' or '-'."
         )
+
+
+def _named_folder(models: Path, name: str) -> Path:
     folder = models / name
     try:
         folder.mkdir()
@@ -135,9 +173,19 @@ def remove_unbegun(folder: Path) -> None:
 
 
 def save_config(folder: Path, config: RunConfig) -> None:
-    """Replace the run's config.json. Raises OSError."""
-    data = msgspec.json.format(msgspec.json.encode(config), indent=2)
-    replace_file(folder / "config.json", [data, b"\n"])
+    """Replace the run's config.json. Raises OSError, and UserError where it can't be written as
+    JSON."""
+    replace_file(folder / "config.json", _encoded(config))
+
+
+def _encoded(config: RunConfig) -> list[bytes]:
+    """The contents of config.json. Raises UserError where a name in it isn't UTF-8."""
+    try:
+        return [msgspec.json.format(msgspec.json.encode(config), indent=2), b"\n"]
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{quoted(error.object)} can't be kept in a run: it isn't UTF-8, so rename it first."
+        ) from None
 
 
 def load_config(folder: Path) -> RunConfig:
@@ -150,18 +198,27 @@ def load_config(folder: Path) -> RunConfig:
             f"{folder} holds no run: can't read {path.name}, {error.strerror}."
         ) from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: {error}.") from None
+        problem = shortened(visible(str(error)), 200)
+        raise UserError(f"{path} is damaged: {problem}.") from None
 
 
 def find_run(models: Path, name: str) -> Path:
     """The folder of a run, by its name or by a path to it. Raises UserError if there is none."""
-    for folder in (models / name, Path(name).expanduser().absolute()):
-        if (folder / "config.json").is_file():
+    for folder in (models / name, Path(os.path.abspath(os.path.expanduser(name)))):  # noqa: PTH100, PTH111
+        # os.path's answer is no where pathlib raises: for a NUL, and for a name that is too long.
+        if name and os.path.isfile(folder / "config.json"):  # noqa: PTH113
+            _require_unicode(folder)
             return folder
     names = [info.name for info in list_runs(models)]
-    near = difflib.get_close_matches(name, names, n=3) or names[:3]
+    near = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=3) or names[:3]
     advice = f"is it {' or '.join(near)}?" if near else "`lstm-tui train` makes one."
-    raise UserError(f"There is no run {name!r} in {models}: {advice}")
+    raise UserError(f"There is no run {quoted(name)} in {models}: {advice}")
+
+
+def _require_unicode(folder: Path) -> None:
+    """Raises UserError where the folder can't be named in a message to or from an engine."""
+    if not is_unicode(str(folder)):
+        raise UserError(f"The run in {quoted(str(folder))} has no UTF-8 name: rename its folder.")
 
 
 def list_runs(models: Path) -> list[RunInfo]:
@@ -175,6 +232,7 @@ def list_runs(models: Path) -> list[RunInfo]:
 def _inspect(folder: Path) -> RunInfo:
     config, standing, problem = None, None, ""
     try:
+        _require_unicode(folder)
         config = load_config(folder)
         standing = load_standing(folder)
     except UserError as error:

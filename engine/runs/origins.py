@@ -14,8 +14,9 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 import msgspec
 from msgspec import Struct
 
+from engine.errors import UserError
 from engine.files import read_plain, replace_file
-from engine.runs.private import make_place, place_of, places
+from engine.runs.private import STATE_VARIABLE, make_place, place_of, places
 
 _MAX_ORIGIN = 1 << 20
 """Bytes."""
@@ -31,13 +32,13 @@ class _Origin(Struct, frozen=True):
 
 
 def note_made(run: Path, source: str) -> None:
-    """This program has just made the run, for this text. Raises OSError and UserError."""
+    """This program has just made the run, for this text. Raises UserError."""
     _tidy()
     _write(run, _Origin(_name(run), source, made=True))
 
 
 def allow(run: Path, source: str) -> None:
-    """The user wants the run to read this text. Raises OSError and UserError."""
+    """The user wants the run to read this text. Raises UserError."""
     _write(run, _Origin(_name(run), source, made=is_made_here(run)))
 
 
@@ -58,7 +59,14 @@ def _name(run: Path) -> str:
 
 
 def _write(run: Path, origin: _Origin) -> None:
-    replace_file(make_place(run) / "origin.json", [msgspec.json.encode(origin)])
+    path = make_place(run) / "origin.json"
+    try:
+        replace_file(path, [msgspec.json.encode(origin)])
+    except OSError as error:
+        raise UserError(
+            f"Can't write to {path}: {error.strerror}; make room, or name another folder in "
+            f"{STATE_VARIABLE}."
+        ) from None
 
 
 def _read(place: Path) -> _Origin | None:

@@ -24,6 +24,7 @@ import platformdirs
 from engine.config import CorpusConfig
 from engine.errors import UserError
 from engine.events import CorpusSummary, Progress
+from engine.paths import named_path
 from engine.text import store
 from engine.text.ahead import ahead
 from engine.text.decoding import characters
@@ -224,8 +225,9 @@ def _fingerprint(config: CorpusConfig, scans: dict[str, Scan]) -> str:
 
 
 def _default_cache() -> Path:
-    named = os.environ.get("LSTM_TUI_CACHE")
-    return Path(named or platformdirs.user_cache_dir("lstm-tui", appauthor=False))
+    if named := os.environ.get("LSTM_TUI_CACHE"):
+        return named_path(named, "The folder LSTM_TUI_CACHE")
+    return Path(platformdirs.user_cache_dir("lstm-tui", appauthor=False))
 
 
 # --- the second ---------------------------------------------------------------------------------

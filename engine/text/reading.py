@@ -16,6 +16,7 @@ from typing import TypeVar
 from engine.errors import UserError
 from engine.text import python_docs, toy_world
 from engine.text.decoding import decode
+from engine.visible import is_unicode
 
 SUFFIXES = (".txt", ".text", ".md", ".tokens")
 """Of the files taken from a folder; `.gz` may follow."""
@@ -28,6 +29,9 @@ BLOCK = 1 << 17
 """Bytes read at once."""
 CHUNK = 1 << 17
 """Bytes in a chunk, at most: its words should fit into the processor's cache."""
+
+BEGINNING = 1 << 20
+"""Bytes of a text that are looked at before a run is made of it."""
 
 Result = TypeVar("Result")
 
@@ -100,7 +104,7 @@ def resolve(source: str) -> Source:
         return _joined(source, [BuiltIn(BUILT_IN[source])])
     if "\0" in source:
         raise UserError(f"{source!r} can't be the name of a file.")
-    if not _is_unicode(source):
+    if not is_unicode(source):
         raise UserError(
             f"The name {source} isn't UTF-8, so a run can't keep it: rename it, or give it a link "
             f"with another name."
@@ -109,13 +113,19 @@ def resolve(source: str) -> Source:
     return _tried(path, lambda: _on_disk(source, path))
 
 
-def _is_unicode(name: str) -> bool:
-    """Whether a file's name, as Python has it, holds no bytes that aren't UTF-8."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def check_beginning(source: Source) -> None:
+    """Raises UserError where the beginning of the text, or of one of its splits, shows that nothing
+    can be learnt from it: it can't be read, isn't text, or there is nothing in it."""
+    for split, parts in source.splits.items():
+        seen, something = 0, False
+        for piece in read_text(parts, lambda _: None):
+            seen += len(piece)
+            something = something or not piece.isspace()
+            if seen >= BEGINNING:
+                break
+        else:
+            if split == "train" and not (something and seen > 1):
+                raise UserError(f"{source.name} is empty: there is no text in it to learn from.")
 
 
 def same_source(first: str, second: str) -> bool:

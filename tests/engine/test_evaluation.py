@@ -30,6 +30,7 @@ from engine.text.reading import same_source
 from engine.training.trainer import Trainer
 
 VOCABULARY = 11
+CONFIG = CorpusConfig()
 MakeTrainer = Callable[..., Trainer]
 
 
@@ -63,7 +64,7 @@ def segment_losses(totals: Iterator[tuple[float, int]]) -> list[float]:
 def ask(trainer: Trainer, **request: Any) -> Iterator[Progress | p.CorpusScore]:
     query = p.EvaluateCorpus(**{"source": trainer.config.corpus.source, **request})
     corpus = trainer.corpus
-    return evaluate_corpus(query, corpus.tokenizer, trainer.judged, corpus, trainer.step)
+    return evaluate_corpus(query, corpus.tokenizer, trainer.judged, corpus, CONFIG, trainer.step)
 
 
 def score_of(answers: Iterator[Progress | p.CorpusScore]) -> p.CorpusScore:
@@ -344,7 +345,7 @@ def test_bits_per_character_of_characters_are_the_loss_in_bits(
     for corpus in (text, pieces):
         model = LSTMLanguageModel(len(corpus.tokenizer.vocabulary), trainer.config.model)
         query = p.EvaluateCorpus(source=str(text_file), split="valid")
-        score = score_of(evaluate_corpus(query, corpus.tokenizer, model, corpus, 0))
+        score = score_of(evaluate_corpus(query, corpus.tokenizer, model, corpus, CONFIG, 0))
         assert score.bits_per_character is not None
         bits = score.loss * score.tokens / math.log(2)
         decoded = corpus.tokenizer.decode(corpus.splits["valid"][1:].tolist())
@@ -398,7 +399,7 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence(
     corpus = trainer.corpus
     query = p.EvaluateCorpus(source=str(text_file), dynamic=True)
     with pytest.raises(UserError, match="training text, which can't be used now"):
-        list(evaluate_corpus(query, corpus.tokenizer, trainer.model, None, 0))
+        list(evaluate_corpus(query, corpus.tokenizer, trainer.model, None, CONFIG, 0))
     other = tmp_path / "other.txt"
     other.write_text("the owl sat\n" * 9)
     with pytest.raises(UserError, match="has no splits of its own"):

@@ -20,6 +20,7 @@ from engine.text.corpus import Corpus, open_corpus
 from engine.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
+CONFIG = CorpusConfig()
 SENTENCE = "the owl sat 6 times, line 3 of the dog\n"
 SHAPES: list[dict[str, Any]] = [
     {"embedding_size": 8, "hidden_size": 8, "layers": 1},
@@ -155,7 +156,7 @@ def test_an_evaluation_takes_nothing_until_its_turn_comes(
     )
     query = p.EvaluateCorpus(source=trainer.config.corpus.source)
     corpus = trainer.corpus
-    answers = evaluate_corpus(query, corpus.tokenizer, trainer.judged, corpus, 0)
+    answers = evaluate_corpus(query, corpus.tokenizer, trainer.judged, corpus, CONFIG, 0)
     assert not copies
     assert isinstance(next(answers), Progress)
     assert len(copies) == 1
@@ -166,7 +167,7 @@ def test_another_text_is_encoded_in_turns(make_trainer: MakeTrainer, tmp_path: A
     path = tmp_path / "other.txt"
     path.write_text(SENTENCE * 10_000, encoding="utf-8")
     query = p.EvaluateCorpus(source=str(path))
-    answers = evaluate_corpus(query, trainer.corpus.tokenizer, trainer.judged, None, 0)
+    answers = evaluate_corpus(query, trainer.corpus.tokenizer, trainer.judged, None, CONFIG, 0)
     told = [next(answers) for _ in range(4)]
     assert [event.task for event in told if isinstance(event, Progress)] == [
         *["encoding"] * 3,

@@ -1,5 +1,6 @@
 """Runs on disk: names, listing, the record."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from engine import runs
 from engine.config import preset, replace
 from engine.errors import UserError
 from engine.events import AnyEvent, Evaluated, Progress, Sampled, StateChanged
+from engine.runs import folders
 from engine.service.record import Record
+from engine.visible import visible
 
 CONFIG = preset("toy")
 
@@ -164,3 +167,81 @@ def test_events_that_find_no_room_wait_for_it(
     record.flush()
     assert told == events
     assert record.size == (tmp_path / "metrics.jsonl").stat().st_size
+
+
+NO_RUNS = [
+    "",
+    ".",
+    "..",
+    "/",
+    "~",
+    "~nosuch/x",
+    "a\0b",
+    "x" * 5000,
+    "y/" * 5000,
+    "\udcff",
+    "\x1b[2J",
+]
+
+
+@pytest.mark.parametrize("name", NO_RUNS)
+def test_what_names_no_run_is_one_short_sentence(tmp_path: Path, name: str) -> None:
+    runs.create_run(tmp_path, "mine", CONFIG)
+    with pytest.raises(UserError, match=r"There is no run .*: is it mine\?$") as caught:
+        runs.find_run(tmp_path, name)
+    assert len(str(caught.value)) < 300 + len(str(tmp_path))
+    assert visible(str(caught.value)) == str(caught.value)
+
+
+@pytest.mark.parametrize("name", [*NO_RUNS, "a/b", "a b", "é", "a\n", "\u202ea"])
+def test_what_can_be_no_run_s_name_leaves_nothing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="can't be a run's name") as caught:
+        runs.create_run(tmp_path / "models", name, CONFIG)
+    assert len(str(caught.value)) < 200 and visible(str(caught.value)) == str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_a_utf_8_name_is_listed_with_its_problem(tmp_path: Path) -> None:
+    folder = runs.create_run(tmp_path, "mine", CONFIG)
+    bad = folder.rename(tmp_path / os.fsdecode(b"bad\xff"))
+    good = runs.create_run(tmp_path, "good", CONFIG)
+    problems = {info.folder: info.problem for info in runs.list_runs(tmp_path)}
+    assert problems[good] == ""
+    assert "rename its folder" in problems[bad]
+    for name in (bad.name, str(bad)):
+        with pytest.raises(UserError, match="rename its folder"):
+            runs.find_run(tmp_path, name)
+    assert runs.find_run(tmp_path, "good") == good
+
+
+@pytest.mark.parametrize("name", [None, "mine"])
+@pytest.mark.parametrize(
+    ("failing", "place"), [("replace_file", "config.json"), ("sync", "models"), ("sync", "deep")]
+)
+def test_a_run_that_can_t_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, place: str, name: str | None
+) -> None:
+    def fail(path: Path, *_: object) -> None:
+        if path.name == place:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(folders, failing, fail)
+    with pytest.raises(UserError, match="No space left on device; choose another place"):
+        runs.create_run(tmp_path / "models" / "deep", name, CONFIG)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_that_json_can_t_hold_leaves_nothing(tmp_path: Path) -> None:
+    corpus = msgspec.structs.replace(CONFIG.corpus, source="/texts/\udcff")
+    config = msgspec.structs.replace(CONFIG, corpus=corpus)
+    with pytest.raises(UserError, match="isn't UTF-8"):
+        runs.create_run(tmp_path / "models", None, config)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("source", ["/" + "x" * 5000, "/a/\x1b[2J\u202e.txt", "/...", "/", "/ü/ü"])
+def test_a_name_can_be_made_from_any_source(tmp_path: Path, source: str) -> None:
+    corpus = msgspec.structs.replace(CONFIG.corpus, source=source)
+    folder = runs.create_run(tmp_path, None, msgspec.structs.replace(CONFIG, corpus=corpus))
+    assert visible(folder.name) == folder.name and folder.name.isascii()
+    assert runs.find_run(tmp_path, folder.name) == folder

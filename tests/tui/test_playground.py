@@ -21,13 +21,14 @@ from engine.events import (
     SaveFailed,
     StateChanged,
 )
+from engine.numerals import real_number
 from engine.runs import create_run, load_config
 from engine.service import protocol as p
 from engine.service.client import EngineEnded
 from tests.tui.fake_engine import CORPUS, READY, FakeEngine, Launch, built, status, step
 from tests.tui.screen_help import Room, playground
 from tui import ladder
-from tui.screens.new_run import NewRun
+from tui.screens.new_run import NewRun, as_text
 from tui.screens.open_corpus import OpenCorpus, complete
 from tui.screens.open_model import OpenModel
 from tui.screens.quit import Leave
@@ -665,6 +666,75 @@ async def test_a_text_file_is_opened(tmp_path: Path) -> None:
         assert config.preset == "laptop"
 
 
+HOPELESS = {
+    "binary": b"\x7fELF" + bytes(300),
+    "empty": b"",
+    "blank": b"\n" * 300,
+    "latin": b"Gr\xfc\xdfe",
+    "folder/notes.odt": b"text",
+}
+SOURCES = ["binary", "empty", "blank", "latin", "folder", "*.nothing", "~nosuch/x", "x" * 5000]
+
+
+@pytest.mark.parametrize("form", ["OpenCorpus", "NewRun"])
+async def test_a_hopeless_text_is_refused_in_the_form_and_nothing_is_closed(
+    tmp_path: Path, form: str
+) -> None:
+    for name, data in HOPELESS.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    async with playground(tmp_path / "models") as room:
+        before = room.engine
+        if form == "NewRun":
+            await open_form(room, "r", NewRun)
+            field, key = "#corpus-source", "ctrl+s"
+        else:
+            await open_form(room, "o", OpenCorpus)
+            field, key = "#path", "enter"
+        dialog = room.app.screen
+        told = set()
+        for source in SOURCES:
+            path = source if source[0] in "~x" else str(tmp_path / source)
+            dialog.query_one(field, Input).value = path
+            dialog.query_one("#error", Static).update("")
+            await room.press(key)
+            await room.until(lambda: str(dialog.query_one("#error").render()))
+            told.add(str(dialog.query_one("#error").render()))
+        assert len(told) == len(SOURCES)
+        assert room.app.screen is dialog and room.engine is before
+        assert len(room.launch.engines) == 1
+        assert [path.name for path in (tmp_path / "models").iterdir()] == [before.folder.name]
+
+
+async def test_numbers_in_the_form_are_read_as_people_write_them(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await open_form(room, "r", NewRun)
+        form = room.app.screen
+        written = {"#training-steps": "10,000", "#optimiser-learning_rate": ".0123456789"}
+        for field, text in written.items():
+            form.query_one(field, Input).value = text
+        form.query_one("#regularisation-input_dropout", Input).value = "0,5"
+        form.query_one("#name", Input).value = "x" * 5000
+        await room.press("ctrl+s")
+        error = form.query_one("#error")
+        await room.until(lambda: "'0,5'" in str(error.render()))
+        form.query_one("#regularisation-input_dropout", Input).value = "+0.5"
+        await room.press("ctrl+s")
+        await room.until(lambda: "can't be a run's name" in str(error.render()))
+        assert len(str(error.render())) < 200
+        form.query_one("#name", Input).value = "mine"
+        await room.press("ctrl+s")
+        await room.until(lambda: (tmp_path / "mine").exists())
+        config = load_config(tmp_path / "mine")
+        assert (config.training.steps, config.regularisation.input_dropout) == (10_000, 0.5)
+        assert config.optimiser.learning_rate == 0.0123456789
+
+
+@pytest.mark.parametrize("value", [0.1, 20.0, 1e-9, 0.0123456789, 1 / 3, 123456.789])
+def test_the_form_shows_a_number_as_it_is(value: float) -> None:
+    assert real_number(as_text(value)) == value
+
+
 async def test_a_built_in_text_is_chosen_by_keys(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
         await open_form(room, "o", OpenCorpus)
@@ -682,6 +752,14 @@ async def test_paths_are_completed(tmp_path: Path) -> None:
     assert complete(f"{tmp_path}/") == f"{tmp_path}/books/"
     assert complete(f"{tmp_path}/books/") == f"{tmp_path}/books/novel.txt"
     assert complete(f"{tmp_path}/books/x") is None
+    for typed in (
+        "~nosuch/x",
+        "x" * 5000 + "/",
+        "a\0/b",
+        f"{tmp_path}/books/novel.txt/x",
+        "\udcff/",
+    ):
+        assert complete(typed) is None
     assert complete(f"{tmp_path}/nowhere/x") is None
 
 

@@ -1,13 +1,17 @@
 """The configuration: presets, TOML, changes by path, and the sentences for what can't be."""
 
+import datetime
 import math
+import os
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from engine import runs
 from engine.config import PRESETS, RunConfig, fields, from_table, get, preset, read_toml, replace
 from engine.errors import UserError
+from engine.visible import quoted, shortened, visible
 
 
 def test_every_preset_is_valid_and_says_what_it_is_for() -> None:
@@ -205,3 +209,148 @@ def test_a_bad_file_is_one_sentence(tmp_path: Path, text: str, sentence: str) ->
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Can't read"):
         read_toml(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize("field", [field.path for field in fields()])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "9" * 5000,
+        "-" + "9" * 5000,
+        "1e999999999",
+        "0,5",
+        "1.000,5",
+        "\x1b[2Jx\x00\n\u202e",
+        "\udcff",
+        "",
+        " ",
+        10**5000,
+        -(10**5000),
+        2**64,
+        10**13,
+        math.nan,
+        -math.inf,
+        datetime.date(2026, 1, 1),
+        datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+        [[]] * 5000,
+        {"a": {}},
+        True,
+        None,
+        b"\xff" * 5000,
+        "x" * 100_000,
+    ],
+    ids=lambda value: shortened(quoted(value), 20),
+)
+def test_any_value_of_any_setting_works_or_is_one_short_sentence(field: str, value: object) -> None:
+    try:
+        config = replace(preset("toy"), {field: value})
+    except UserError as error:
+        sentence = str(error)
+        assert sentence.startswith(f"{field} can't be ") and sentence.endswith(".")
+        assert len(sentence) < 300 and visible(sentence) == sentence
+    else:
+        if field != "corpus.source":
+            written = msgspec.json.encode(config)
+            assert msgspec.json.decode(written, type=RunConfig) == config
+
+
+@pytest.mark.parametrize(
+    ("path", "written", "number"),
+    [
+        ("regularisation.input_dropout", ".2", 0.2),
+        ("regularisation.input_dropout", "+0.2", 0.2),
+        ("optimiser.learning_rate", "5.", 5.0),
+        ("optimiser.learning_rate", "1e-3", 1e-3),
+        ("training.steps", "1_000", 1000),
+        ("training.steps", "10,000", 10_000),
+        ("training.steps", "1e4", 10_000),
+        ("training.batch_size", "5.", 5),
+    ],
+)
+def test_numbers_as_people_write_them(path: str, written: str, number: float) -> None:
+    assert get(replace(preset("toy"), {path: written}), path) == number
+
+
+def test_a_decimal_comma_is_refused_with_advice() -> None:
+    with pytest.raises(UserError, match=r"'0,5': it takes 0 to 0\.5; decimals .* with a point"):
+        replace(preset("toy"), {"corpus.valid_fraction": "0,5"})
+
+
+HOSTILE_FILES = {
+    "not UTF-8": b"[model]\nlayers = 2 # \xff\n",
+    "UTF-16": "[model]\nlayers = 2\n".encode("utf-16"),
+    "5,000 digits": b"[training]\nsteps = " + b"9" * 900 + b"\n",
+    "a hexadecimal number without end": b"[training]\nsteps = 0x" + b"f" * 900 + b"\n",
+    "nested brackets": b"[model]\nlayers = " + b"[\n" * 5000,
+    "closed brackets": b"[model]\nlayers = " + b"[\n" * 150 + b"]\n" * 150,
+    "a long line": b"[model]\n" + b"a." * 20_000 + b"b = 1\n",
+    "many parts": b"[model]\n" + (b"a." * 400 + b"b = 1\n") * 70,
+    "huge": b"# nothing\n" * 100_000,
+    "a number as preset": b"preset = 3\n",
+    "a list as preset": b"preset = ['toy']\n",
+    "an unknown preset": b"preset = '" + b"x" * 900 + b"'\n",
+    "control characters in a key": b'"\\u001b[2J\\u202e" = 1\n',
+    "an unknown key": b'[model]\n"\\u001b[2J" = 1\n',
+    "NUL": b"[model]\nlayers = 2\0",
+    "inf": b"[optimiser]\nlearning_rate = inf\n",
+    "nan": b"[optimiser]\nlearning_rate = -nan\n",
+    "a date": b"[optimiser]\nlearning_rate = 1979-05-27\n",
+    "no date": b"[optimiser]\nlearning_rate = 1979-99-99\n",
+    "a table": b"[model.layers]\nx = 1\n",
+    "a list of tables": b"[[model]]\nlayers = 1\n",
+    "text": b"Call me Ishmael. Some years ago\n" * 3,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_FILES)
+def test_a_hostile_file_is_one_short_sentence(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "run.toml"
+    path.write_bytes(HOSTILE_FILES[name])
+    with pytest.raises(UserError) as caught:
+        chosen, changes = read_toml(path)
+        replace(preset(chosen or "toy"), changes)
+    sentence = str(caught.value)
+    assert len(sentence) < 400 + len(str(path)) and visible(sentence) == sentence
+    assert sentence.count(": ") <= 3 and sentence.endswith(".")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "gone", "device", "long", "link to nothing"])
+def test_a_file_of_settings_that_is_no_plain_file(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "run.toml"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "device":
+            path = Path("/dev/zero")
+        case "long":
+            path = tmp_path / ("x" * 5000)
+        case "link to nothing":
+            path.symlink_to(tmp_path / "nothing")
+    with pytest.raises(UserError, match=r"^Can't read ") as caught:
+        read_toml(path)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_link_to_a_file_of_settings_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "real.toml").write_text("[model]\nlayers = 3\n")
+    (tmp_path / "link.toml").symlink_to(tmp_path / "real.toml")
+    assert read_toml(tmp_path / "link.toml") == (None, {"model.layers": 3})
+
+
+@pytest.mark.parametrize("path", [None, *(field.path for field in fields())])
+@pytest.mark.parametrize(
+    "value", ["9" * 5000, "[" * 5000, "{}", f'"{"x" * 5000}\\ud800"', '"\\u001b\\ud800"', "1e400"]
+)
+def test_the_configuration_in_a_run_s_folder_works_or_is_one_short_sentence(
+    tmp_path: Path, path: str | None, value: str
+) -> None:
+    section, _, name = (path or "preset.").partition(".")
+    entry = f'"{section}": {{"{name}": {value}}}' if path else f'"preset": {value}'
+    (tmp_path / "config.json").write_text(f"{{{entry}}}")
+    with pytest.raises(UserError) as caught:
+        runs.load_config(tmp_path)
+    sentence = str(caught.value)
+    assert "is damaged" in sentence and visible(sentence) == sentence
+    assert len(sentence) < 300 + len(str(tmp_path))

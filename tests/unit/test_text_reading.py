@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.errors import UserError
 from engine.text import reading
-from engine.text.reading import cut_chunks, read_chunks, resolve
+from engine.text.reading import BEGINNING, check_beginning, cut_chunks, read_chunks, resolve
 
 
 def text_of(source: str, split: str = "train") -> str:
@@ -197,3 +197,54 @@ def test_chunks_are_the_text_cut_by_the_text_alone(text: str, size: int, cuts: l
 )
 def test_where_chunks_end(text: str, chunks: list[str]) -> None:
     assert [chunk.decode() for chunk in cut_chunks([text.encode()], 10)] == chunks
+
+
+HOPELESS = {
+    "empty": b"",
+    "white space": b" \n\t\r\n" * 300,
+    "one character": b"a",
+    "binary": b"\x7fELF\x02\x01\x01" + bytes(300),
+    "NUL late": b"text " * 20_000 + b"\0",
+    "Latin-1": "Gr\u00fc\u00dfe".encode("latin-1"),
+    "cut gzip": gzip.compress(b"text " * 1000)[:20],
+    "no gzip": b"text",
+}
+
+
+@pytest.mark.parametrize("kind", HOPELESS)
+@pytest.mark.parametrize("place", ["file", "folder", "split", "glob"])
+def test_a_hopeless_text_is_known_by_its_beginning(tmp_path: Path, kind: str, place: str) -> None:
+    ending = ".txt.gz" if "gzip" in kind else ".txt"
+    path = tmp_path / f"{'train' if place == 'split' else 'a'}{ending}"
+    path.write_bytes(HOPELESS[kind])
+    source = {"file": path, "glob": tmp_path / f"*{ending}"}.get(place, tmp_path)
+    with pytest.raises(UserError) as caught:
+        check_beginning(resolve(str(source)))
+    assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
+def test_only_the_beginning_of_a_text_is_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    path.write_bytes(b"word " * BEGINNING + b"\xff")
+    with path.open("ab") as file:
+        file.truncate(1 << 40)
+    check_beginning(resolve(str(path)))
+    path.write_bytes(b" " * 2 * BEGINNING + b"at last")
+    check_beginning(resolve(str(path)))
+    path.write_bytes(b"\xff" + b"word " * BEGINNING)
+    with pytest.raises(UserError, match="byte 0 is 0xFF"):
+        check_beginning(resolve(str(path)))
+
+
+def test_a_split_that_isn_t_text_is_known_and_an_empty_one_may_be(tmp_path: Path) -> None:
+    write(tmp_path / "train.txt", "some words")
+    write(tmp_path / "valid.txt", "")
+    check_beginning(resolve(str(tmp_path)))
+    (tmp_path / "test.txt").write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"test\.txt isn't UTF-8"):
+        check_beginning(resolve(str(tmp_path)))
+
+
+@pytest.mark.parametrize("name", reading.BUILT_IN)
+def test_the_built_in_texts_can_be_learnt_from(name: str) -> None:
+    check_beginning(resolve(name))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.errors import UserError
-from tui.commands.shared import json_option, print_json
+from tui.commands.shared import echo, json_option, print_json
 
 if TYPE_CHECKING:
     from engine.bench.results import Message, Result
@@ -34,12 +34,12 @@ def bench(as_json: bool) -> None:
 
     machine, results = this_machine(), []
     if not as_json:
-        click.echo(machine)
+        echo(str(machine))
     for section in SECTIONS:
         result = _measured(section, Waiting(sys.stderr))
         results.append(result)
         if not as_json:
-            click.echo(_sentence(result))
+            echo(_sentence(result))
     if as_json:
         print_json({"machine": machine, "results": results})
 

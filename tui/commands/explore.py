@@ -1,18 +1,20 @@
 """`lstm-tui generate` and `lstm-tui neighbours`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tui.commands.numbers import MOST, RealRange, WholeRange
 from tui.commands.shared import (
+    echo,
     find,
     json_option,
     models_dir_option,
     print_json,
     print_table,
     wait_for,
+    write_text,
 )
 
 if TYPE_CHECKING:
@@ -23,27 +25,25 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.option("--prompt", default="", help="The text to go on from.")
 @click.option(
-    "--tokens", type=click.IntRange(min=1), default=100, show_default=True, help="How many tokens."
+    "--tokens", type=WholeRange(1, MOST), default=100, show_default=True, help="How many tokens."
 )
 @click.option(
     "--temperature",
-    type=click.FloatRange(min=0),
+    type=RealRange(min=0),
     default=1.0,
     show_default=True,
     help="Below 1 is safer, above is wilder; 0 takes the most probable token always.",
 )
 @click.option(
-    "--top-k", type=click.IntRange(min=0), default=0, help="Draw from the K most probable tokens."
+    "--top-k", type=WholeRange(0, MOST), default=0, help="Draw from the K most probable tokens."
 )
 @click.option(
     "--top-p",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=RealRange(0, 1, min_open=True),
     default=1.0,
     help="Draw from the most probable tokens that make up this share.",
 )
-@click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed writes the same text."
-)
+@click.option("--seed", type=WholeRange(0, 2**63 - 1), help="The same seed writes the same text.")
 @json_option
 @models_dir_option
 def generate(model: str, as_json: bool, **request: Any) -> None:
@@ -57,34 +57,30 @@ def generate(model: str, as_json: bool, **request: Any) -> None:
 async def _generate(folder: Path, request: dict[str, Any], as_json: bool) -> None:
     from engine.service import protocol as p
     from tui.headless import opened
-    from tui.sanitize import visible
 
-    # Raw text goes to a pipe; a terminal gets no control characters from a model.
-    shown = (lambda text: visible(text, keep_newlines=True)) if sys.stdout.isatty() else str
     pieces: list[str] = []
     step = 0
     async with opened(folder) as engine:
         if not as_json:
-            sys.stdout.write(shown(request["prompt"]))
+            write_text(request["prompt"])
         async for piece in engine.stream(p.Generate(**request)):
             assert isinstance(piece, p.TextPiece)
             pieces.append(piece.text)
             step = piece.step
             if not as_json:
-                sys.stdout.write(shown(piece.text))
-                sys.stdout.flush()
+                write_text(piece.text)
     text = "".join(pieces)
     if as_json:
         print_json({"model": folder.name, "step": step, **request, "text": text})
     elif not text.endswith("\n"):
-        click.echo()
+        echo()
 
 
 @click.command()
 @click.argument("model")
 @click.argument("word")
 @click.option(
-    "--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many words."
+    "--top", type=WholeRange(1, MOST), default=10, show_default=True, help="How many words."
 )
 @json_option
 @models_dir_option

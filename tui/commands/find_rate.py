@@ -10,7 +10,7 @@ import click
 
 from engine.errors import UserError
 from tui.commands.new_run import configure, new_run
-from tui.commands.shared import answers, json_option, print_json, settings_options, wait_for
+from tui.commands.shared import answers, echo, json_option, print_json, settings_options, wait_for
 
 if TYPE_CHECKING:
     from tui.rate_curve import RateCurve
@@ -26,7 +26,7 @@ _PLOT_SIZE = (78, 18)
 def find_rate(
     corpus: str,
     preset: str | None,
-    config_file: Path | None,
+    config_file: str | None,
     settings: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -47,11 +47,12 @@ def find_rate(
         return
     from tui.plot import draw
 
-    click.echo(draw(curve.chart(), *_PLOT_SIZE))
-    click.echo(found.reason)
+    for line in str(draw(curve.chart(), *_PLOT_SIZE)).split("\n"):
+        echo(line)
+    echo(found.reason)
     if found.rate is not None:
-        click.echo(f"{found.rate:g} is a rate to begin with:")
-        click.echo(f"    --set optimiser.learning_rate={found.rate:g}")
+        echo(f"{found.rate:g} is a rate to begin with:")
+        echo(f"    --set optimiser.learning_rate={found.rate:g}")
 
 
 async def _find_rate(folder: Path) -> "RateCurve":

@@ -9,6 +9,7 @@ import click
 from tui.commands.new_run import source_of, spool
 from tui.commands.shared import (
     answer,
+    echo,
     find,
     json_option,
     models_dir_option,
@@ -67,16 +68,14 @@ def evaluate(
 
 def _print_score(run: str, score: "CorpusScore") -> None:
     """What the model is measured by first: bits for characters, perplexity for words."""
-    from tui.sanitize import visible
-
     part = "" if score.split == "all" else f", {score.split} split"
-    click.echo(visible(f"{run} after {score.step:,} steps, on {score.source}{part}"))
+    echo(f"{run} after {score.step:,} steps, on {score.source}{part}")
     measures = [f"perplexity {score.perplexity:,.2f}", f"loss {score.loss:.4f} nats"]
     if (bits := score.bits_per_character) is not None:
         measures.insert(0 if score.tokenizer == "character" else 2, f"{bits:.3f} bits/character")
     counts = f"{score.tokens:,} tokens, {score.unknown:,} unknown"
-    click.echo("  ".join([*measures, counts]))
-    click.echo(score.convention)
+    echo("  ".join([*measures, counts]))
+    echo(score.convention)
 
 
 @click.command()
@@ -96,9 +95,9 @@ def replay(run: str, as_json: bool) -> int:
     if as_json:
         print_json({"run": folder.name, "same": same, "result": result})
         return 0 if same else 1
-    click.echo(_verdict(result))
+    echo(_verdict(result))
     if result.note and not same:
-        click.echo(result.note)
+        echo(result.note)
     return 0 if same else 1
 
 

@@ -5,28 +5,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError
+from engine.visible import quoted
 
 if TYPE_CHECKING:
     from engine.config import RunConfig
+
+_BLOCK = 1 << 20
+"""Bytes read at once."""
 
 
 def configure(
     corpus: str,
     preset: str | None,
-    config_file: Path | None,
+    config_file: str | None,
     settings: tuple[str, ...],
     limits: dict[str, Any],
 ) -> "RunConfig":
     """The preset's settings, then the file's, then each --set, then the limits."""
     from engine import config as c
+    from engine.paths import named_path
 
-    named, changes = c.read_toml(config_file) if config_file else (None, {})
+    named: str | None = None
+    changes: dict[str, Any] = {}
+    if config_file is not None:
+        named, changes = c.read_toml(named_path(config_file, "The file of settings"))
     default = "toy" if corpus == "toy-world" else c.DEFAULT_PRESET
     config = c.preset(preset or named or default)
     for setting in settings:
         path, equals, value = setting.partition("=")
         if not equals:
-            raise UserError(f"--set takes key=value, such as model.layers=2; {setting!r} is not.")
+            raise UserError(
+                f"--set takes key=value, such as model.layers=2; {quoted(setting)} is not."
+            )
         changes[path.strip()] = value
     changes |= limit_changes(limits)
     changes["corpus.source"] = source_of(corpus)
@@ -48,6 +58,7 @@ def source_of(corpus: str) -> str:
 
 
 def new_run(models: Path, corpus: str, name: str | None, config: "RunConfig") -> Path:
+    """The folder of a new run; its text is in it where it came by standard input."""
     from engine.config import replace
     from engine.runs import create_run, save_config
 
@@ -56,19 +67,34 @@ def new_run(models: Path, corpus: str, name: str | None, config: "RunConfig") ->
         try:
             spool(folder / "corpus.txt")
             save_config(folder, replace(config, {"corpus.source": str(folder / "corpus.txt")}))
-        except BaseException:
+        except BaseException as error:
             import shutil
 
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise UserError(f"Can't write to {folder}: {error.strerror}.") from None
             raise
     return folder
 
 
 def spool(path: Path) -> None:
-    """Copy standard input to a file. Raises UserError where it is empty."""
-    import shutil
+    """Copy standard input to a file. Raises OSError where that can't be written, and UserError
+    where standard input can't be read or is nothing to learn from."""
+    from engine.text.reading import check_beginning, resolve
 
     with path.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
+        while block := _read_input():
+            file.write(block)
     if path.stat().st_size == 0:
         raise UserError("Standard input was empty: there is no text to read.")
+    try:
+        check_beginning(resolve(str(path)))
+    except UserError as error:
+        raise UserError(str(error).replace(str(path), "Standard input")) from None
+
+
+def _read_input() -> bytes:
+    try:
+        return sys.stdin.buffer.read(_BLOCK)
+    except OSError as error:
+        raise UserError(f"Can't read standard input: {error.strerror}.") from None

@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 
 from engine.errors import UserError
+from engine.visible import shortened
 from tui.commands.shared import (
+    echo,
     find,
     json_option,
     models_dir_option,
@@ -47,9 +49,7 @@ def models(as_json: bool) -> None:
             ]
         )
     elif not runs:
-        click.echo(
-            f"No run is saved in {models_folder()} yet: `lstm-tui train toy-world` makes one."
-        )
+        echo(f"No run is saved in {models_folder()} yet: `lstm-tui train toy-world` makes one.")
     else:
         print_table(
             [("name", "steps", "valid perplexity", "", "modified", "corpus")]
@@ -60,7 +60,7 @@ def models(as_json: bool) -> None:
                     "" if run.valid_perplexity is None else f"{run.valid_perplexity:,.2f}",
                     "live" if run.live else "",
                     datetime.fromtimestamp(run.modified).strftime("%Y-%m-%d %H:%M"),
-                    run.config.corpus.source if run.config else run.problem,
+                    shortened(run.config.corpus.source if run.config else run.problem, 200),
                 )
                 for run in runs
             ]
@@ -108,9 +108,10 @@ def settings(as_json: bool) -> None:
         print_json({"settings": list(fields()), "presets": presets})
         return
     for field in fields():
-        click.echo(f"{field.path}  ({field.values}{', or none' if field.optional else ''})")
-        click.echo(f"    {field.effect}")
-    click.echo("\nPresets, for --preset:")
+        echo(f"{field.path}  ({field.values}{', or none' if field.optional else ''})")
+        echo(f"    {field.effect}")
+    echo()
+    echo("Presets, for --preset:")
     print_table([(f"  {name}", preset.purpose) for name, preset in PRESETS.items()])
 
 
@@ -142,6 +143,6 @@ def play(folder: Path | None) -> None:
 
     app = PlaygroundApp(models=models, folder=folder)
     if farewell := app.run():
-        click.echo(farewell)
+        echo(farewell)
     if app.return_code:
         raise click.exceptions.Exit(app.return_code)

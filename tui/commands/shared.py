@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from engine.errors import UserError
+from engine.visible import visible
 
 if TYPE_CHECKING:
     from engine.service.protocol import AnyStreamed
@@ -19,7 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _remember_models_dir(
-    context: click.Context, _parameter: click.Parameter, value: Path | None
+    context: click.Context, _parameter: click.Parameter, value: str | None
 ) -> None:
     if value is not None:
         context.meta["models_dir"] = value
@@ -27,7 +28,7 @@ def _remember_models_dir(
 
 models_dir_option = click.option(
     "--models-dir",
-    type=click.Path(path_type=Path),
+    metavar="PATH",
     callback=_remember_models_dir,
     expose_value=False,
     help="Where models live: else LSTM_TUI_MODELS, else ./saved_models.",
@@ -38,7 +39,6 @@ _SETTINGS = (
         "--config",
         "config_file",
         metavar="FILE.toml",
-        type=click.Path(path_type=Path),
         help="Settings from a file, over the preset's.",
     ),
     click.option(
@@ -79,10 +79,21 @@ def wait_for(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-def print_json(value: Any) -> None:
-    import msgspec
+def echo(text: str = "") -> None:
+    """A line of standard output, made visible: nothing else prints, but `write_text`."""
+    click.echo(visible(text))
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+def write_text(text: str) -> None:
+    """Part of a model's text, at once: as it is to a pipe or a file, visible on a terminal."""
+    sys.stdout.write(visible(text, keep_newlines=True) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
+def print_json(value: Any) -> None:
+    from tui.output import json_text
+
+    click.echo(json_text(value, indent=2))
 
 
 async def answers(
@@ -120,12 +131,10 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as their widest cell on a terminal, two spaces between them."""
     from rich.cells import cell_len
 
-    from tui.sanitize import visible
-
     shown = [[visible(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*shown, strict=True)]
     for row in shown:
         padded = [
             cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
         ]
-        click.echo("  ".join(padded).rstrip())
+        echo("  ".join(padded).rstrip())

@@ -9,6 +9,7 @@ import click
 
 from engine.errors import UserError
 from tui.commands.new_run import configure, limit_changes, new_run, source_of
+from tui.commands.numbers import Real, Whole
 from tui.commands.shared import (
     json_option,
     models_dir_option,
@@ -27,9 +28,9 @@ LIMITS = ("steps", "epochs", "minutes")
 @click.argument("corpus")
 @click.option("--name", help="The run's name; without one it is made from the corpus.")
 @settings_options
-@click.option("--steps", type=int, help="Finish after this many steps in all.")
-@click.option("--epochs", type=float, help="Finish after this many passes over the text.")
-@click.option("--minutes", type=float, help="Finish after this many minutes of training.")
+@click.option("--steps", type=Whole(), help="Finish after this many steps in all.")
+@click.option("--epochs", type=Real(), help="Finish after this many passes over the text.")
+@click.option("--minutes", type=Real(), help="Finish after this many minutes of training.")
 @click.option("--resume", is_flag=True, help="Go on with a saved run: --name's, or the newest.")
 @json_option
 @models_dir_option
@@ -37,7 +38,7 @@ def train(
     corpus: str,
     name: str | None,
     preset: str | None,
-    config_file: Path | None,
+    config_file: str | None,
     settings: tuple[str, ...],
     steps: int | None,
     epochs: float | None,
@@ -101,7 +102,7 @@ def _resumed_run(corpus: str, name: str | None, limits: dict[str, Any]) -> Path:
 def _train(folder: Path, config: "RunConfig", as_json: bool) -> int:
     import shlex
 
-    from engine.runs import models_dir
+    from engine.runs import load_standing, models_dir
     from tui.headless import Training
     from tui.progress_line import JsonReport, Report, TerminalReport
 
@@ -117,7 +118,18 @@ def _train(folder: Path, config: "RunConfig", as_json: bool) -> int:
     report.say(f"Training {folder.name} on {config.corpus.source}, {until}Ctrl-C saves and ends.")
     known_by = folder.name if folder.parent == models_dir(None) else shlex.quote(str(folder))
     try:
-        return wait_for(Training(folder, report, f"lstm-tui generate {known_by}").run())
+        code = wait_for(Training(folder, report, f"lstm-tui generate {known_by}").run())
     except BaseException:
         report.clear()
         raise
+    if report.failed is None:
+        return code
+    if report.failed.reader_left:
+        raise report.failed
+    standing = load_standing(folder)
+    kept = (
+        "No step was taken, and nothing is kept."
+        if standing is None
+        else f"The run is saved at step {standing.step:,} in {folder}."
+    )
+    raise UserError(f"{report.failed} {kept}")

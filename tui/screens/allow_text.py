@@ -59,7 +59,7 @@ class AllowText(Dialog[bool]):
     def action_allow(self) -> None:
         try:
             runs.allow(self._folder, self._source)
-        except (UserError, OSError) as error:
+        except UserError as error:
             self.notify(visible(str(error)), severity="warning", markup=False)
         else:
             self.dismiss(True)

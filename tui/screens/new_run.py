@@ -67,7 +67,7 @@ class NewRun(Dialog[Path | None]):
                 yield Static(id="error", markup=False)
 
     def _field(self, field: Field) -> Horizontal:
-        value, effect = _text(get(self._config, field.path)), field.effect
+        value, effect = as_text(get(self._config, field.path)), field.effect
         control: Widget
         if field.choices:
             control = Choice(field.values.split(" | "), value, id=_id(field.path))
@@ -91,8 +91,8 @@ class NewRun(Dialog[Path | None]):
         before, self._config = self._config, preset(name)
         self.query_one("#preset-effect", Static).update(Content(PRESETS[name].purpose))
         for path, value in self._values().items():
-            if value == _text(get(before, path)):
-                self._control(path).value = _text(get(self._config, path))
+            if value == as_text(get(before, path)):
+                self._control(path).value = as_text(get(self._config, path))
 
     def action_section(self, change: int) -> None:
         """Go to the first field of the next section, or of the one before."""
@@ -132,10 +132,12 @@ def _id(path: str) -> str:
     return path.replace(".", "-")
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A value as the form shows it, and as `replace` reads it back."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and float(short := f"{value:g}") == value:
+        return short
+    return str(value)

@@ -15,6 +15,7 @@ from textual.widgets import Button, Input, Static
 from engine import runs
 from engine.config import RunConfig, preset, replace
 from engine.errors import UserError
+from engine.paths import named_path
 from tui.sanitize import content, visible
 from tui.screens.dialog import Dialog, line
 from tui.source import chosen_source
@@ -115,12 +116,12 @@ def complete(typed: str) -> str | None:
     """The first entry, in order, that goes on from what is typed; None where nothing does."""
     folder, slash, start = typed.rpartition("/")
     try:
-        entries = sorted(Path(folder + slash or ".").expanduser().iterdir())
-    except OSError:
+        place = named_path(folder + slash or ".", "The folder")
+        for entry in sorted(place.iterdir()):
+            hidden = entry.name.startswith(".") and not start
+            # A name that could not be shown as it is can't be offered either.
+            if entry.name.startswith(start) and not hidden and visible(entry.name) == entry.name:
+                return f"{folder}{slash}{entry.name}{'/' if entry.is_dir() else ''}"
+    except (OSError, UserError):
         return None
-    for entry in entries:
-        hidden = entry.name.startswith(".") and not start
-        # A name that could not be shown as it is can't be offered either.
-        if entry.name.startswith(start) and not hidden and visible(entry.name) == entry.name:
-            return f"{folder}{slash}{entry.name}{'/' if entry.is_dir() else ''}"
     return None
