@@ -2,7 +2,6 @@
 line. The engine says only what kind of help there is (`engine.errors.Advice`)."""
 
 from engine.errors import Advice
-from tui.actions import BY_ID
 
 _ON_SCREEN: dict[Advice, str] = {
     "calm": (
@@ -31,6 +30,8 @@ _ON_COMMAND_LINE: dict[Advice, str] = {
 
 def on_screen(advice: Advice) -> str:
     """A sentence with the keys that help; empty where none would."""
+    from tui.actions import BY_ID  # it takes Textual, which the command line does without
+
     keys = {name: action.shown for name, action in BY_ID.items()}
     return _ON_SCREEN[advice].format_map(keys) if advice else ""
 

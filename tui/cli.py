@@ -46,7 +46,11 @@ def _exit_code() -> int:
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "lstm-tui"
         return _complain(f"{error.format_message()} See `{command} --help`.", error.exit_code)
-    except (click.ClickException, UserError) as error:
+    except UserError as error:
+        from tui.advice import on_command_line
+
+        return _complain(f"{error} {on_command_line(error.advice)}")
+    except click.ClickException as error:
         return _complain(str(error))
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):

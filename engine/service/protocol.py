@@ -208,7 +208,7 @@ class Status(Message, frozen=True, kw_only=True):
     pid: int
     state: State
     reason: str
-    advice: Advice
+    advice: Advice = ""
     config: RunConfig
     step: int
     epoch: float

@@ -106,13 +106,13 @@ def live(run: Run, models: Path) -> Iterator[Path]:
 
 
 def end_engine(folder: Path) -> None:
-    os.kill(json.loads((folder / "engine.json").read_bytes())["pid"], signal.SIGKILL)
+    os.kill(read_address(folder).pid, signal.SIGKILL)
     wait_until_ended(folder)
 
 
 def wait_until_ended(folder: Path) -> None:
     """The lock is released at the very end of the engine's process."""
-    lock = (folder / "engine.lock").open("rb")
+    lock = (place_of(folder) / "lock").open("rb")
     with lock:
         import fcntl
 

@@ -58,11 +58,12 @@ def find_rate(
 async def _find_rate(folder: Path) -> "RateCurve":
     from engine.events import Progress
     from engine.service import protocol as p
+    from engine.service.client import launch
     from tui.progress_line import Waiting
     from tui.rate_curve import RateCurve
 
     curve, waiting = RateCurve(), Waiting(sys.stderr)
-    async with aclosing(answers(folder, p.FindRate(), waiting)) as found:
+    async with aclosing(answers(folder, p.FindRate(), waiting, launch)) as found:
         async for answer in found:
             if isinstance(answer, p.RateTried):
                 curve.add(answer)

@@ -15,6 +15,7 @@ from tui.commands.shared import (
     models_dir_option,
     print_json,
     wait_for,
+    with_corpus,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def evaluate(
             source = str(Path(temporary, "corpus.txt"))
             spool(Path(source))
         query = EvaluateCorpus(source=source, split=split or "", dynamic=dynamic, cache=cache)
-        score = wait_for(answer(folder, query))
+        connect = with_corpus(folder) if dynamic else None
+        score = wait_for(answer(folder, query, connect))
     if as_json:
         print_json(score)
     else:
@@ -90,7 +92,7 @@ def replay(run: str, as_json: bool) -> int:
     from engine.service.protocol import Replay
 
     folder = find(run)
-    result = wait_for(answer(folder, Replay()))
+    result = wait_for(answer(folder, Replay(), with_corpus(folder)))
     same = result.first_difference is None and result.weights_equal is not False
     if as_json:
         print_json({"run": folder.name, "same": same, "result": result})

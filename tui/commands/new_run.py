@@ -60,13 +60,15 @@ def source_of(corpus: str) -> str:
 def new_run(models: Path, corpus: str, name: str | None, config: "RunConfig") -> Path:
     """The folder of a new run; its text is in it where it came by standard input."""
     from engine.config import replace
-    from engine.runs import create_run, save_config
+    from engine.runs import allow, create_run, save_config
 
     folder = create_run(models, name, config)
     if corpus == "-":
         try:
             spool(folder / "corpus.txt")
-            save_config(folder, replace(config, {"corpus.source": str(folder / "corpus.txt")}))
+            source = str(folder / "corpus.txt")
+            save_config(folder, replace(config, {"corpus.source": source}))
+            allow(folder, source)
         except BaseException as error:
             import shutil
 

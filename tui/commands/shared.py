@@ -1,7 +1,7 @@
 """What the sub-commands share: options, the run that is meant, questions, and how to print."""
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,8 +12,11 @@ from engine.errors import UserError
 from engine.visible import visible
 
 if TYPE_CHECKING:
+    from engine.service.client import Engine
     from engine.service.protocol import AnyStreamed
     from tui.progress_line import Waiting
+
+    Connect = Callable[[Path], Awaitable[Engine]]
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -96,18 +99,31 @@ def print_json(value: Any) -> None:
     click.echo(json_text(value, indent=2))
 
 
+def with_corpus(folder: Path) -> "Connect":
+    """How to ask about a run what takes the text it was trained on: its path is told first."""
+    from functools import partial
+
+    from engine.runs import load_config
+    from engine.service.client import ask
+
+    source = load_config(folder).corpus.source
+    click.echo(visible(f"Reading the run's own text, {source}."), err=True)
+    return partial(ask, corpus=True)
+
+
 async def answers(
-    folder: Path, query: "AnyStreamed", waiting: "Waiting"
+    folder: Path, query: "AnyStreamed", waiting: "Waiting", connect: "Connect | None" = None
 ) -> AsyncGenerator[Any, None]:
     """The engine's answers to a streamed question; its progress shows in the line that waits.
 
-    Raises UserError.
+    `connect` says how to reach it, if not by `client.ask`. Raises UserError.
     """
     from engine.events import Progress
+    from engine.service.client import ask
     from tui.headless import opened
 
     try:
-        async with opened(folder, waiting.tell) as engine:
+        async with opened(folder, waiting.tell, connect or ask) as engine:
             async for found in engine.stream(query):
                 if isinstance(found, Progress):
                     waiting.tell(found)
@@ -117,11 +133,11 @@ async def answers(
         waiting.clear()
 
 
-async def answer(folder: Path, query: "AnyStreamed") -> Any:
+async def answer(folder: Path, query: "AnyStreamed", connect: "Connect | None" = None) -> Any:
     """The one answer to a question that takes a while. Raises UserError."""
     from tui.progress_line import Waiting
 
-    async with aclosing(answers(folder, query, Waiting(sys.stderr))) as found:
+    async with aclosing(answers(folder, query, Waiting(sys.stderr), connect)) as found:
         async for each in found:
             return each
     raise UserError("The engine ended before it had an answer.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.errors import UserError
+from engine.visible import quoted
 from tui.commands.new_run import configure, limit_changes, new_run, source_of
 from tui.commands.numbers import Real, Whole
 from tui.commands.shared import (
@@ -20,8 +21,15 @@ from tui.commands.shared import (
 
 if TYPE_CHECKING:
     from engine.config import RunConfig
+    from engine.service.protocol import AnyCommand, Knob
 
 LIMITS = ("steps", "epochs", "minutes")
+_KNOBS: "dict[str, Knob]" = {
+    "optimiser.learning_rate": "learning_rate",
+    "clipping.mode": "clip_mode",
+    "clipping.threshold": "clip_threshold",
+}
+"""What may be changed of a run that goes on, and the knob it is."""
 
 
 @click.command()
@@ -31,7 +39,18 @@ LIMITS = ("steps", "epochs", "minutes")
 @click.option("--steps", type=Whole(), help="Finish after this many steps in all.")
 @click.option("--epochs", type=Real(), help="Finish after this many passes over the text.")
 @click.option("--minutes", type=Real(), help="Finish after this many minutes of training.")
-@click.option("--resume", is_flag=True, help="Go on with a saved run: --name's, or the newest.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with a saved run: --name's, or the newest. The learning rate, clipping.mode and "
+    "clipping.threshold can be --set anew.",
+)
+@click.option(
+    "--from",
+    "checkpoint",
+    metavar="CHECKPOINT",
+    help="With --resume: first go back to last-good, best, or the checkpoint of a step.",
+)
 @json_option
 @models_dir_option
 def train(
@@ -44,6 +63,7 @@ def train(
     epochs: float | None,
     minutes: float | None,
     resume: bool,
+    checkpoint: str | None,
     as_json: bool,
 ) -> int:
     """Train a model on a text.
@@ -56,23 +76,46 @@ def train(
 
     limits = {"steps": steps, "epochs": epochs, "minutes": minutes}
     if resume:
-        if preset or config_file or settings:
+        if preset or config_file:
             raise UserError(
-                "--resume goes on with the run's own settings: "
-                "only --steps, --epochs and --minutes can be given with it."
+                "--resume goes on with the run's own settings: leave out --preset and --config."
             )
+        first = _interventions(checkpoint, settings)
         folder = _resumed_run(corpus, name, limits)
     else:
+        if checkpoint:
+            raise UserError("--from goes with --resume.")
+        first = []
         config = configure(corpus, preset, config_file, settings, limits)
         folder = new_run(models_folder(), corpus, name, config)
     start_ahead(folder)
-    return _train(folder, load_config(folder), as_json)
+    return _train(folder, load_config(folder), first, as_json)
+
+
+def _interventions(checkpoint: str | None, settings: tuple[str, ...]) -> "list[AnyCommand]":
+    """What is to be done to a run before it goes on. Raises UserError."""
+    from engine.config import preset, replace
+    from engine.service.protocol import GoBack, SetKnob
+
+    commands: list[AnyCommand] = [GoBack(to=checkpoint)] if checkpoint else []
+    for setting in settings:
+        path, _, value = setting.partition("=")
+        path = path.strip()
+        if path not in _KNOBS:
+            raise UserError(
+                f"A run that goes on keeps its settings: only {', '.join(_KNOBS)} and the limits "
+                f"can be set anew, not {quoted(setting)}."
+            )
+        replace(preset("toy"), {path: value})  # refuses what can't be
+        knob: Knob = _KNOBS[path]
+        commands.append(SetKnob(knob=knob, value=value))
+    return commands
 
 
 def _resumed_run(corpus: str, name: str | None, limits: dict[str, Any]) -> Path:
     """The run to go on with, its limits replaced where new ones are given."""
     from engine.config import replace
-    from engine.runs import find_run, is_live, list_runs, load_config, save_config
+    from engine.runs import allow, find_run, is_live, list_runs, load_config, save_config
 
     source = source_of(corpus)
     if corpus == "-":
@@ -94,12 +137,15 @@ def _resumed_run(corpus: str, name: str | None, limits: dict[str, Any]) -> Path:
         raise UserError(
             f"{folder.name} is open already: see it by `lstm-tui attach {folder.name}`."
         )
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{folder} can't be written to: copy the run to go on with it.")
+    allow(folder, source)
     if changes := limit_changes(limits):
         save_config(folder, replace(config, changes))
     return folder
 
 
-def _train(folder: Path, config: "RunConfig", as_json: bool) -> int:
+def _train(folder: Path, config: "RunConfig", first: "list[AnyCommand]", as_json: bool) -> int:
     import shlex
 
     from engine.runs import load_standing, models_dir
@@ -118,7 +164,7 @@ def _train(folder: Path, config: "RunConfig", as_json: bool) -> int:
     report.say(f"Training {folder.name} on {config.corpus.source}, {until}Ctrl-C saves and ends.")
     known_by = folder.name if folder.parent == models_dir(None) else shlex.quote(str(folder))
     try:
-        code = wait_for(Training(folder, report, f"lstm-tui generate {known_by}").run())
+        code = wait_for(Training(folder, report, f"lstm-tui generate {known_by}", first).run())
     except BaseException:
         report.clear()
         raise
