@@ -26,8 +26,6 @@ from engine.visible import visible
 
 START_TIMEOUT = 30.0
 """Seconds an engine may take until it listens; it does so before it loads torch."""
-LISTENS_TIMEOUT = 5.0
-"""Seconds an engine that listens may take to greet."""
 _ENDING = 1.0
 """Seconds an engine may still be listed as live after it has stopped listening."""
 _LOG_BYTES = 4096
@@ -291,8 +289,11 @@ async def _greeted(
     address = runs.read_address(folder)
     pid = process.pid if process else address.pid if address else 0
     try:
-        async with asyncio.timeout(START_TIMEOUT if process else LISTENS_TIMEOUT):
-            message = await _receive(streams[0])
+        while True:
+            async with asyncio.timeout(START_TIMEOUT if process else p.SILENCE):
+                message = await _receive(streams[0])
+            if not isinstance(message, p.Alive):  # of an engine that is busy with something long
+                break
     except TimeoutError:
         streams[1].close()
         raise UserError(

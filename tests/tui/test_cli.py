@@ -14,7 +14,8 @@ from typing import IO, Any
 
 import pytest
 
-from engine.runs import is_live, list_runs, load_config
+from engine.runs import is_live, list_runs, load_config, read_address
+from engine.runs.private import place_of
 from engine.service import protocol as p
 from engine.service.client import Engine, attach
 from tests.drive import Program

@@ -15,6 +15,7 @@ from tests.tui.fake_engine import Launch, built, step
 from tests.tui.screen_help import Room, playground
 from tui.actions import ACTIONS, BY_ID
 from tui.screens.find_rate import FindRate
+from tui.screens.go_back import BackTo
 from tui.screens.gradient_flow import GradientFlow
 from tui.screens.help import Help
 from tui.screens.new_run import NewRun
@@ -223,6 +224,26 @@ async def temperature(room: Room) -> None:
     await room.press("g")
     await room.until(lambda: room.engine.asked(p.Generate))
     assert room.engine.asked(p.Generate)[0].temperature == 0.0
+
+
+@check("go_back")
+async def go_back(room: Room) -> None:
+    folder = room.engine.folder
+    for name in ("step-00000003", "step-00000007"):
+        (folder / "checkpoints" / name).mkdir(parents=True)
+    (folder / "latest").write_text("step-00000007")
+    (folder / "best").write_text("step-00000003")
+    await room.happens(step(1), StateChanged(state="paused"))
+    for key, to in (("l", "last-good"), ("b", "best")):
+        await room.press("u")
+        await room.until(lambda: isinstance(room.app.screen, BackTo))
+        await room.press(key)
+        await room.until(lambda to=to: p.GoBack(to=to) in room.engine.calls)
+    await room.press("u")
+    await room.until(lambda: isinstance(room.app.screen, BackTo))
+    await room.press("escape")
+    await room.until(lambda: room.app.screen is room.app.playground)
+    assert len(room.engine.asked(p.GoBack)) == 2
 
 
 @check("type_in", "leave_input")

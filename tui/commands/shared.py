@@ -103,11 +103,13 @@ def with_corpus(folder: Path) -> "Connect":
     """How to ask about a run what takes the text it was trained on: its path is told first."""
     from functools import partial
 
+    from engine.config import BUILT_IN
     from engine.runs import load_config
     from engine.service.client import ask
 
     source = load_config(folder).corpus.source
-    click.echo(visible(f"Reading the run's own text, {source}."), err=True)
+    if source not in BUILT_IN:
+        click.echo(visible(f"Reading the run's own text, {source}."), err=True)
     return partial(ask, corpus=True)
 
 

@@ -78,7 +78,8 @@ def train(
     if resume:
         if preset or config_file:
             raise UserError(
-                "--resume goes on with the run's own settings: leave out --preset and --config."
+                "--resume goes on with the run's own settings: only --steps, --epochs, --minutes "
+                "and --set of the learning rate and of clipping can be given with it."
             )
         first = _interventions(checkpoint, settings)
         folder = _resumed_run(corpus, name, limits)
