@@ -4,11 +4,12 @@ from typing import Literal
 
 from engine.visible import visible
 
-Advice = Literal["", "calm", "raise-limit", "pause-first", "train-first"]
+Advice = Literal["", "calm", "start-over", "raise-limit", "pause-first", "train-first"]
 """What would help, for whoever shows it to say in words of its own: keys, or options.
 
-calm: a lower learning rate, clipping, going back to a good checkpoint. raise-limit: a later limit
-of the run. pause-first: it can't go on beside training. train-first: there is no checkpoint yet."""
+calm: a lower learning rate, clipping, going back to a good checkpoint. start-over: the same, but
+there is no checkpoint. raise-limit: a later limit of the run. pause-first: it can't go on beside
+training. train-first: there is no checkpoint to be asked."""
 
 
 class UserError(Exception):

@@ -9,6 +9,10 @@ _ON_SCREEN: dict[Advice, str] = {
         "by norm ({clip_mode}) or a lower threshold ({threshold_down}) keeps steps small; "
         "{start_pause} goes on."
     ),
+    "start-over": (
+        "There is no checkpoint to go back to: {new_run} begins a new run. A lower learning rate, "
+        "clipping by norm or a lower threshold keeps steps small."
+    ),
     "raise-limit": (
         "`lstm-tui train` with --resume and a later --steps, --epochs or --minutes goes on; "
         "{new_run} begins a new run."
@@ -21,6 +25,10 @@ _ON_COMMAND_LINE: dict[Advice, str] = {
         "`lstm-tui train {corpus} --name {name} --resume --from last-good "
         "--set optimiser.learning_rate=RATE` goes on from the last good checkpoint at another "
         "rate; clipping.mode=norm and a lower clipping.threshold hold steps small too."
+    ),
+    "start-over": (
+        "There is no checkpoint to go back to: begin anew with a lower optimiser.learning_rate, "
+        "clipping.mode=norm or a lower clipping.threshold."
     ),
     "raise-limit": "A later --steps, --epochs or --minutes goes on.",
     "pause-first": "Pause it in the playground first: `lstm-tui attach {name}`.",

@@ -61,6 +61,7 @@ class Conductor:
         self.folder = folder
         self.asking = asking
         self.config: RunConfig = load_config(folder)
+        self._identity = _identity(folder)
         self.state: State = "preparing"
         self.reason = ""
         self.advice: Advice = ""
@@ -98,6 +99,11 @@ class Conductor:
     def model(self) -> "LSTMLanguageModel | None":
         """The model that is asked; None until it is built."""
         return self._explored if self.trainer is None else self.trainer.judged
+
+    @property
+    def folder_is_gone(self) -> bool:
+        """Whether the run's folder is no longer where it was, or another is in its place."""
+        return _identity(self.folder) != self._identity
 
     @property
     def busy(self) -> bool:
@@ -234,7 +240,7 @@ class Conductor:
         if self.unsaved and not self.save():
             self.set_state("paused", f"{done}, but it could not be saved.")
         elif self.step and self._saved_step != self.step:
-            self.set_state(state, f"{done}. Not saved: {self.trainer.fault()}.", "calm")
+            self.set_state(state, f"{done}. Not saved: {self.trainer.fault()}.", self._way_out)
         else:
             self.set_state(state, f"{done}." if state == "finished" else "")
 
@@ -274,8 +280,13 @@ class Conductor:
             "paused",
             f"{steps} not finite ({event.value} in {event.tensor}); the weights were left alone."
             + (f" No further step can help: {fault}." if fault else ""),
-            "calm",
+            self._way_out,
         )
+
+    @property
+    def _way_out(self) -> Advice:
+        """Of a run whose steps are not finite."""
+        return "start-over" if self.kept_step is None else "calm"
 
     def _roll_back(self, event: NonFinite) -> None:
         """Go back to the last good checkpoint, and on at half the rate."""
@@ -331,6 +342,8 @@ class Conductor:
         from engine.training.checkpoint import save
 
         began = time.monotonic()
+        if self.folder_is_gone:
+            return self._save_failed("Not saved: the run's folder is gone.")
         try:
             self._record.sync()
             name = save(self.folder, self.trainer, best=best)
@@ -567,6 +580,15 @@ class Conductor:
         if self.busy:
             raise UserError("Training is running: pause it first.", "pause-first")
         return trainer
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another that takes its name; None where there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def describe(error: Exception) -> str:

@@ -75,7 +75,6 @@ class Worker:
         self.ended_by: Client | None = None
         self.exit_code = 0
         self._reads_corpus = corpus
-        self._identity = _identity(folder)
         self._looked = time.monotonic()
 
     def run(self) -> int:
@@ -188,7 +187,7 @@ class Worker:
         if self.conductor.asking or time.monotonic() - self._looked < LOOK_EVERY:
             return
         self._looked = time.monotonic()
-        if _identity(self.folder) != self._identity:
+        if self.conductor.folder_is_gone:
             self.exit_code = 1
             self.end("The run's folder is gone, so its engine has ended.", save=False)
 
@@ -262,15 +261,6 @@ class Worker:
             case p.Save():
                 return conductor.save_asked()
         return p.Done(step=conductor.step)
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from another that takes its name; None where there is none."""
-    try:
-        status = folder.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _flush_denormals() -> None:

@@ -59,7 +59,7 @@ def test_three_steps_in_a_row_that_are_not_finite_pause_and_say_what_to_try(
     handle = weight.register_hook(lambda grad: grad * math.nan)
     advance(conductor, lambda: conductor.state == "paused")
     assert [e.in_a_row for e in told if isinstance(e, NonFinite)] == [1, 2, 3]
-    assert conductor.advice == "calm"
+    assert conductor.advice == "start-over"
     for word in ("3 steps in a row", "nan in embedding.weight", "gradient computed with them"):
         assert word in conductor.reason
     assert bool(weight.isfinite().all())

@@ -1,0 +1,87 @@
+"""Clients that behave badly towards a live engine: for tests and benchmarks alike."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event, Thread
+
+from engine.runs import read_address
+from engine.service import protocol as p
+
+LONG = "the cat sat on the mat " * 80
+
+
+def connect(folder: Path) -> socket.socket:
+    """A raw connection to the run's engine."""
+    address = read_address(folder)
+    assert address is not None
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(5)
+    connection.connect(address.socket)
+    return connection
+
+
+def slow(connection: socket.socket, stop: Event) -> None:
+    """Asks for all the text there is, and reads a few bytes a second of it."""
+    connection.sendall(p.frame(p.Call(id=1, body=p.Generate(tokens=10**9))))
+    while not stop.wait(0.2):
+        connection.recv(64)
+
+
+def silent(connection: socket.socket, stop: Event) -> None:
+    """Never reads and never says a word."""
+    stop.wait()
+
+
+def hostile(connection: socket.socket, stop: Event) -> None:
+    """Asks the longest questions as fast as the engine takes them, and reads no answer."""
+    question = p.frame(p.Call(id=1, body=p.Represent(text=LONG)))
+    flood = question * 100
+    connection.settimeout(0.1)
+    while not stop.is_set():
+        try:
+            connection.sendall(flood)
+        except TimeoutError:
+            continue
+
+
+def leaving(connection: socket.socket, stop: Event) -> None:
+    """Comes, asks a great deal, and goes, again and again."""
+    name = connection.getpeername()
+    connection.close()
+    question = p.frame(p.Call(id=1, body=p.Represent(text=LONG)))
+    while not stop.wait(0.02):
+        with socket.socket(socket.AF_UNIX) as again:
+            again.settimeout(5)
+            again.connect(name)
+            again.sendall(question * 64)
+
+
+KINDS: dict[str, Callable[[socket.socket, Event], None]] = {
+    "slow": slow,
+    "silent": silent,
+    "hostile": hostile,
+    "leaving": leaving,
+}
+
+
+@contextmanager
+def beside(folder: Path, kind: str) -> Iterator[Thread]:
+    """Such a client, until the block ends."""
+    connection, stop = connect(folder), Event()
+
+    def behave() -> None:
+        with suppress(OSError):  # it was let go
+            KINDS[kind](connection, stop)
+
+    thread = Thread(target=behave, name=kind, daemon=True)
+    thread.start()
+    try:
+        time.sleep(0.5)
+        yield thread
+    finally:
+        stop.set()
+        connection.close()
+        thread.join(10)

@@ -1,0 +1,252 @@
+"""No client can stall the rest: training, control, other clients, signals."""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from engine import runs
+from engine.config import RunConfig
+from engine.errors import UserError
+from engine.service import protocol as p
+from engine.service.client import Engine, EngineEnded, attach, launch
+from engine.service.server import MAX_CLIENTS, MAX_QUESTIONS
+from tests.faults.clients import KINDS, LONG, beside, connect
+
+
+@pytest.fixture
+async def training(tmp_path: Path, small_config: RunConfig) -> AsyncIterator[Engine]:
+    """A run that trains."""
+    folder = runs.create_run(tmp_path, "run", small_config)
+    engine = await launch(folder)
+    try:
+        while (await status(engine)).state == "preparing":
+            await asyncio.sleep(0.02)
+        await engine.call(p.Start())
+        yield engine
+    finally:
+        for sign in (signal.SIGCONT, signal.SIGKILL):
+            try:
+                os.kill(engine.pid, sign)
+            except ProcessLookupError:
+                break
+        await engine.close()
+
+
+async def status(engine: Engine) -> p.Status:
+    answer = await engine.call(p.AskStatus())
+    assert isinstance(answer, p.Status)
+    return answer
+
+
+async def until_gone(pid: int, seconds: float) -> float:
+    """How long it takes until the process, a child of ours, has ended."""
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        if os.waitpid(pid, os.WNOHANG) != (0, 0):
+            return time.monotonic() - began
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"it still lives after {seconds:g} s")
+
+
+def memory(pid: int) -> int:
+    """Resident bytes of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+async def test_training_goes_on_and_everybody_else_is_served(training: Engine, kind: str) -> None:
+    before = memory(training.pid)
+    with beside(training.folder, kind):
+        step = (await status(training)).step
+        for _ in range(5):
+            async with asyncio.timeout(5):
+                other = await attach(training.folder)
+                assert (await status(other)).state == "running"
+                await other.call(p.SetKnob(knob="learning_rate", value=0.004))
+                answer = await other.call(p.Neighbours(word="cat", top=3))
+                assert isinstance(answer, p.NeighbourList)
+                await other.close()
+        assert (await status(training)).step > step
+        assert memory(training.pid) - before < 150 << 20
+        os.kill(training.pid, signal.SIGTERM)
+        await until_gone(training.pid, 5)
+    standing = runs.load_standing(training.folder)
+    assert standing is not None and standing.step > step, "it saved before it ended"
+
+
+async def test_commands_pass_questions_of_the_same_client(training: Engine) -> None:
+    asked = [asyncio.create_task(ask_long(training)) for _ in range(3 * MAX_QUESTIONS)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await training.call(p.Pause())
+    assert (await status(training)).state == "paused"
+    answers = await asyncio.gather(*asked)
+    refused = [answer for answer in answers if isinstance(answer, str)]
+    assert len(refused) < 2 * MAX_QUESTIONS + 1
+    assert all("questions wait" in reason for reason in refused)
+    assert any(isinstance(answer, p.Representation) for answer in answers)
+
+
+async def ask_long(engine: Engine) -> object:
+    try:
+        return await engine.call(p.Represent(text=LONG))
+    except UserError as refusal:
+        return str(refusal)
+
+
+async def test_questions_of_a_client_that_left_are_dropped(training: Engine) -> None:
+    for _ in range(20):
+        other = await attach(training.folder)
+        for _ in range(MAX_QUESTIONS):
+            other._send(p.Call(id=1, body=p.Represent(text=LONG)))
+        await other.close()
+    async with asyncio.timeout(5):
+        assert isinstance(await training.call(p.Neighbours(word="cat")), p.NeighbourList)
+
+
+async def test_a_stream_that_is_cancelled_before_its_turn_ends(training: Engine) -> None:
+    waiting = [asyncio.create_task(ask_long(training)) for _ in range(MAX_QUESTIONS - 1)]
+    await asyncio.sleep(0)
+    stream = training.stream(p.Generate(tokens=5))
+    first = asyncio.create_task(anext(aiter(stream)))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    await asyncio.gather(*waiting)
+    assert isinstance(await training.call(p.Neighbours(word="cat")), p.NeighbourList)
+
+
+async def test_there_may_be_so_many_clients_and_no_more(training: Engine) -> None:
+    others = [connect(training.folder) for _ in range(MAX_CLIENTS + 5)]
+    await asyncio.sleep(0.5)
+    with pytest.raises(UserError, match="connected already"):
+        await attach(training.folder)
+    for other in others:
+        other.close()
+    await asyncio.sleep(0.5)
+    late = await attach(training.folder)
+    assert (await status(late)).others == 1
+    await late.close()
+
+
+NO_MESSAGES = {
+    "not UTF-8": b"\x81\xa2id\xa3\xff\xfe\xfd",
+    "not msgpack": b"\xc1\xc1\xc1",
+    "nested": b"\x91" * 5000,
+    "another tag": b"\x82\xa4type\xa6Nobody\xa2id\x01",
+    "empty": b"",
+    "a huge integer": b"\x82\xa4type\xa4Call\xa2id\xcf" + b"\xff" * 8,
+}
+
+
+@pytest.mark.parametrize("body", NO_MESSAGES.values(), ids=list(NO_MESSAGES))
+async def test_what_is_no_message_costs_one_line_of_the_log(training: Engine, body: bytes) -> None:
+    log = runs.log_path(training.folder)
+    before = log.read_text().count("\n")
+    for _ in range(10):
+        with connect(training.folder) as other:
+            other.sendall(len(body).to_bytes(4, "big") + body)
+            drain(other)
+    assert (await status(training)).state == "running"
+    lines = log.read_text().split("\n")[before:-1]
+    assert len(lines) <= 10
+    assert not [line for line in lines if "Traceback" in line]
+
+
+def drain(connection: socket.socket) -> None:
+    """Read until the engine lets the connection go."""
+    try:
+        while connection.recv(1 << 16):
+            pass
+    except (ConnectionError, TimeoutError):
+        pass
+
+
+async def test_a_message_too_long_is_not_waited_for(training: Engine) -> None:
+    with connect(training.folder) as other:
+        other.sendall((p.MAX_CALL + 1).to_bytes(4, "big"))
+        drain(other)
+    assert (await status(training)).state == "running"
+
+
+# --- silence ------------------------------------------------------------------------------------
+
+
+async def test_a_stopped_engine_is_noticed_and_given_up_in_a_sentence(training: Engine) -> None:
+    assert training.silence < p.SILENCE
+    os.kill(training.pid, signal.SIGSTOP)
+    while training.silence < p.SILENCE:
+        await asyncio.sleep(0.1)
+    with pytest.raises(UserError, match=rf"process {training.pid}\) listens but says nothing"):
+        await attach(training.folder)
+    training.patience = p.SILENCE
+    with pytest.raises(EngineEnded, match=rf"kill -CONT {training.pid}"):
+        await training.call(p.AskStatus())
+    os.kill(training.pid, signal.SIGCONT)
+    other = await attach(training.folder)
+    assert (await status(other)).state == "running"
+    await other.close()
+
+
+async def test_a_socket_that_is_gone_is_known_at_once(training: Engine) -> None:
+    address = runs.read_address(training.folder)
+    assert address is not None
+    Path(address.socket).unlink()
+    async with asyncio.timeout(5):
+        with pytest.raises(UserError, match=f"is gone.*kill {training.pid}"):
+            await attach(training.folder)
+
+
+@pytest.mark.parametrize("how", ["removed", "renamed", "replaced"])
+async def test_a_run_whose_folder_is_gone_ends_its_engine(training: Engine, how: str) -> None:
+    folder = training.folder
+    folder.rename(folder.with_name("elsewhere"))
+    if how == "replaced":
+        folder.mkdir()
+    if how == "removed":
+        for path in sorted(folder.with_name("elsewhere").rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+    with pytest.raises(EngineEnded, match="folder is gone"):
+        async for _ in training.events():
+            pass
+    await until_gone(training.pid, 5)
+    if how == "replaced":
+        assert list(folder.iterdir()) == []
+
+
+# --- several screens ----------------------------------------------------------------------------
+
+
+async def test_what_one_screen_ends_the_other_is_told_of(training: Engine) -> None:
+    other = await attach(training.folder)
+    assert (await status(training)).others == 1
+    await training.call(p.Shutdown(save=True))
+    with pytest.raises(EngineEnded, match=r"Ended from another screen, saved at step \d+\.") as end:
+        async for _ in other.events():
+            pass
+    assert end.value.orderly
+    with pytest.raises(EngineEnded, match="was told to end"):
+        async for _ in training.events():
+            pass
+
+
+async def test_a_paused_run_that_was_left_stays_as_it_is(
+    training: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await training.call(p.Pause())
+    step = (await status(training)).step
+    await training.call(p.Detach())
+    await training.close()
+    await asyncio.sleep(1.5)
+    again = await attach(training.folder)
+    found = await status(again)
+    assert (found.state, found.step) == ("paused", step)
+    assert runs.load_standing(training.folder) is None or found.pid == training.pid
+    await again.call(p.Shutdown(save=False))
+    await again.close()
