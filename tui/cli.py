@@ -11,7 +11,7 @@ import traceback
 import click
 
 from engine.errors import UserError
-from tui.commands import bench, explore, find_rate, measure, runs, train
+from tui.commands import bench, explore, find_rate, measure, metrics, runs, train
 from tui.commands.shared import models_dir_option
 
 DEBUG_VARIABLE = "LSTM_TUI_DEBUG"
@@ -74,6 +74,7 @@ for command in (
     measure.evaluate,
     find_rate.find_rate,
     measure.replay,
+    metrics.metrics,
     runs.models,
     runs.attach,
     runs.settings,

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.errors import UserError
 from engine.events import Evaluated, Progress, Saved, SaveFailed, State, StateChanged, Stepped
-from engine.runs import is_live, load_standing, read_metrics
+from engine.runs import is_live, load_standing, open_past
 from engine.service import protocol as p
 from engine.service.client import Engine, EngineEnded, launch
 from tui.progress_line import Report, number
@@ -49,7 +49,7 @@ class Training:
             if self._signal not in (None, signal.SIGHUP):
                 await self._leave()
             if engine.welcome.status.config.training.patience is not None:
-                self._report.recall(read_metrics(self._folder, engine.welcome.recorded))
+                self._report.recall(open_past(self._folder, engine.welcome.recorded).pieces())
             await self._enter(engine.welcome.status.state, engine.welcome.status.reason)
             await self._follow(engine)
         finally:

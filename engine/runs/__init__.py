@@ -23,7 +23,7 @@ from engine.runs.folders import (
     save_config,
 )
 from engine.runs.lives import EngineAddress, is_live, read_address
-from engine.runs.record import MAX_LINE, decode_event, read_metrics, read_record
+from engine.runs.record import MAX_LINE, decode_event, open_past, read_metrics
 
 __all__ = [
     "MAX_LINE",
@@ -44,10 +44,10 @@ __all__ = [
     "load_standing",
     "models_dir",
     "named_checkpoint",
+    "open_past",
     "place",
     "read_address",
     "read_metrics",
-    "read_record",
     "remove_unbegun",
     "save_config",
     "saved_checkpoints",

@@ -1,6 +1,7 @@
 """Runs on disk: a folder a run. Free of torch, so that the screen can list them.
 
-NAME/config.json, metrics.jsonl, engine.log, engine.json, engine.lock, latest, best,
+NAME/config.json, metrics.jsonl, steps.bin, older.bin,
+     engine.log, engine.json, engine.lock, latest, best,
      checkpoints/step-N/{tokenizer.json, model.safetensors, state.safetensors,
                          training.json, manifest.json}
 """
@@ -31,6 +32,11 @@ _OWN = {
     ".config.json.tmp",
     "corpus.txt",
     "metrics.jsonl",
+    ".metrics.jsonl.tmp",
+    "steps.bin",
+    ".steps.bin.tmp",
+    "older.bin",
+    ".older.bin.tmp",
     "engine.log",
     "engine.json",
     ".engine.json.tmp",

@@ -362,16 +362,19 @@ class Conductor:
     # --- commands -----------------------------------------------------------------------------
 
     def command(self, command: TrainingCommand) -> p.Done:
-        """Carry out a command before the next step. Raises UserError where it can't be done."""
+        """Carry out a command before the next step. Raises UserError where it can't be done, or
+        can't be recorded."""
         trainer = self.require_trainer()
         match command:
             case p.Start():
                 self._check_limit(trainer)
+                self._record.open()
                 trainer.non_finite_in_a_row = 0
                 self._intervene("start")
                 self.set_state("running")
             case p.Step():
                 self._check_limit(trainer)
+                self._record.open()
                 self._rest()
                 self._intervene("step")
                 self._single_step = True
@@ -499,7 +502,7 @@ class Conductor:
         """Train once more as it was recorded, and compare. Raises UserError while training runs."""
         from engine.training.replay import replay
 
-        return replay(self._resting_trainer(), self.folder)
+        return replay(self._resting_trainer(), self.folder, self._record.extent)
 
     def gradient_flow(self) -> p.GradientByTime:
         """How the gradient fades on its way back through the next window. Raises UserError."""

@@ -160,7 +160,7 @@ class Worker:
             case Connected(client):
                 self.record.flush()
                 self.clients.add(client)
-                welcome = p.Welcome(status=self.conductor.status(), recorded=self.record.size)
+                welcome = p.Welcome(status=self.conductor.status(), recorded=self.record.extent)
                 client.send(welcome)
             case Gone(client):
                 self.clients.discard(client)

@@ -1,16 +1,18 @@
 """A run steered by hand is reproduced bit by bit from its record."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
+import numpy as np
 import pytest
 import torch
 
 from engine.config import RunConfig, replace
 from engine.errors import UserError
 from engine.runs import create_run, load_config, save_config
+from engine.runs.steps import HEADER, Layout
 from engine.service import protocol as p
 from engine.service.conductor import Conductor
 from engine.service.record import Record
@@ -116,14 +118,11 @@ def test_a_run_that_was_rolled_back_is_reproduced(
 def test_a_number_that_differs_is_found(open_run: Open, tmp_path: Path, field: str) -> None:
     conductor = open_run()
     steer(conductor)
-    path = tmp_path / "run" / "metrics.jsonl"
-    lines = path.read_bytes().splitlines()
-    for number, line in enumerate(lines):
-        event = msgspec.json.decode(line)
-        if event["type"] == "Stepped" and event["step"] == 17:
-            event[field] += 2**-40
-            lines[number] = msgspec.json.encode(event)
-    path.write_bytes(b"\n".join(lines) + b"\n")
+    path = tmp_path / "run" / "steps.bin"
+    layout = Layout(json.loads(path.read_bytes()[:HEADER])["groups"])
+    rows = np.memmap(path, layout.step, "r+", offset=HEADER)
+    rows[field][rows["step"] == 17] = np.nextafter(rows[field][rows["step"] == 17], 9)
+    rows.flush()
     assert replayed(conductor).first_difference == 17
 
 

@@ -1,5 +1,6 @@
 import math
 import time
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine.events import (
+    AnyRecorded,
     Averaging,
     Evaluated,
     Intervened,
@@ -17,6 +19,8 @@ from engine.events import (
     StateChanged,
     Stepped,
 )
+from engine.runs import open_past
+from tests.recorded import write_old
 from tui.history import CLIP_WINDOW, HALF_LIFE, SLACK, History, Series
 
 
@@ -301,23 +305,36 @@ def test_the_threshold_is_kept_where_it_is_one_of_norms():
     )
 
 
-@pytest.mark.parametrize("far", [10**15, 10**30, 2 * SLACK, -1, 0])
-def test_a_damaged_record_does_not_fill_the_memory(far: int):
+def recall(history: History, folder: Path, *events: AnyRecorded) -> None:
+    write_old(folder, events)
+    for piece in open_past(folder).pieces():
+        history.recall(piece)
+
+
+@pytest.mark.parametrize("far", [10**15, 10**18, 2 * SLACK])
+def test_a_damaged_record_does_not_fill_the_memory(tmp_path: Path, far: int):
     history = History()
-    history.recall([stepped(1), stepped(2), stepped(far), stepped(3)])
+    recall(history, tmp_path, stepped(1), stepped(2), stepped(far), stepped(3))
     assert (history.step, history.strays) == (3, 1)
     assert losses(history) == [2.0] * 3
-    history.recall([evaluated(-1), evaluated(10**30)])
-    history.recall([RolledBack(step=far, from_step=far, learning_rate=0.1)] if far else [])
-    history.recall([RolledBack(step=1, from_step=10**30, learning_rate=0.1)])
+    recall(history, tmp_path, evaluated(-1), evaluated(10**18))
+    recall(history, tmp_path, RolledBack(step=far, from_step=far, learning_rate=0.1))
+    recall(history, tmp_path, RolledBack(step=1, from_step=10**18, learning_rate=0.1))
     assert history.evaluations == [] and history.roll_backs == []
-    assert history.step == 3
+    assert (history.step, history.strays) == (3, 5)
 
 
-def test_steps_missing_from_a_record_are_a_gap_and_so_are_any_before_a_live_one():
+@pytest.mark.parametrize("lost", [-1, 0])
+def test_a_step_that_can_not_be_is_a_gap(tmp_path: Path, lost: int):
     history = History()
-    history.recall([stepped(1), stepped(SLACK)])
+    recall(history, tmp_path, stepped(1), stepped(lost), stepped(3))
+    np.testing.assert_array_equal(history.loss.values(), [2, math.nan, 2])
+
+
+def test_steps_missing_from_a_record_are_a_gap_and_so_are_any_before_a_live_one(tmp_path: Path):
+    history = History()
+    recall(history, tmp_path, stepped(1), stepped(SLACK))
     assert (history.step, history.strays) == (SLACK, 0)
     history.apply([stepped(4 * SLACK)])
     assert history.step == 4 * SLACK
-    assert np.isfinite(history.loss.values()).sum() == 3
+    assert np.isfinite(history.loss.envelope(0, 4 * SLACK, 4 * SLACK)[0]).sum() == 3
