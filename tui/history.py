@@ -374,7 +374,9 @@ class History:
         self._recalled += int(counts.sum())
         self.strays += int((steps > furthest).sum())
         sound = (steps > 0) & (steps <= furthest)
-        rows, counts, steps = piece.rows[sound], counts[sound], steps[sound]
+        rows = piece.rows
+        if not sound.all():
+            rows, counts, steps = rows[sound], counts[sound], steps[sound]
         went_back = np.flatnonzero(steps[1:] - counts[1:] < steps[:-1]) + 1
         edges = [0, *went_back.tolist(), len(steps)]
         for start, stop in pairwise(edges):

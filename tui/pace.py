@@ -39,7 +39,7 @@ class Pace:
         for told in piece.events:
             if isinstance(told.event, Evaluated):
                 self.validation(told.event)
-        rows = piece.rows[piece.rows["step"] > 0]
+        rows = piece.held
         if not len(rows):
             return
         # Of older ones no mark would be left; and one a second is enough.

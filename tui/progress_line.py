@@ -178,8 +178,7 @@ class Tally:
         for told in piece.events:
             if isinstance(told.event, Evaluated) and told.event.split == "valid":
                 self._perplexity = told.event.perplexity
-        rows = piece.rows[piece.rows["step"] > 0]
-        for step in piece.layout.decode(rows[-CLIP_WINDOW:]):
+        for step in piece.layout.decode(piece.held[-CLIP_WINDOW:]):
             self._last = step
             self._clipped.append(step.clipped)
 

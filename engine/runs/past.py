@@ -28,6 +28,10 @@ MOST_EVENTS = 1 << 13
 """Events in a piece."""
 
 
+OLD_BLOCK = 1 << 11
+"""Steps in a piece where they are lines: reading takes longer then, and nobody should wait."""
+
+
 class Told(NamedTuple):
     """One of the rarer events."""
 
@@ -54,6 +58,12 @@ class Piece:
         return self.rows.dtype == self.layout.older
 
     @property
+    def held(self) -> Rows:
+        """The rows without those that are lost."""
+        there = self.rows["step"] > 0
+        return self.rows if there.all() else self.rows[there]
+
+    @property
     def counts(self) -> NDArray[np.int64]:
         """How many steps each row stands for."""
         if self.thinned:
@@ -69,8 +79,8 @@ class Piece:
 
     def in_order(self) -> Iterator[AnyRecorded]:
         """Everything one by one; a row of several steps is the last of them, with the means."""
-        held = self.rows["step"] > 0
-        places, steps = self.places[held].tolist(), self.layout.decode(self.rows[held])
+        places = self.places[self.rows["step"] > 0].tolist()
+        steps = self.layout.decode(self.held)
         at = 0
         for row, event in self.events:
             while at < len(places) and places[at] < row:
@@ -196,7 +206,7 @@ class Past:
                 count += 1
             else:
                 events.append(told)
-            full = count - first >= BLOCK or len(events) >= MOST_EVENTS
+            full = count - first >= OLD_BLOCK or len(events) >= MOST_EVENTS
             if full or isinstance(told.event, RolledBack):
                 yield piece()
                 rows.clear()

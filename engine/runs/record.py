@@ -80,11 +80,13 @@ class Lines:
         rows = end = 0
         for line in self._raw():
             end += len(line)
-            event, row = decode_event(line), _decode_row(line)
+            event = decode_event(line)
             if self.old:
                 yield Line(event, rows, end)
                 rows += isinstance(event, Stepped)
-            elif event is None or row is None or row.row is None or isinstance(event, Stepped):
+                continue
+            row = _decode_row(line)
+            if event is None or row is None or row.row is None or isinstance(event, Stepped):
                 yield Line(None, rows, end)
             else:
                 rows = max(rows, row.row)

@@ -75,20 +75,25 @@ def past_end(folder: Path) -> End:
     return end if end.old else _among_steps(folder, end, None)
 
 
-def checkpoint_end(folder: Path, step: int, checkpoint: str) -> End:
+def checkpoint_end(folder: Path, step: int, checkpoint: str) -> tuple[End, bool]:
     """The end of what was before `checkpoint` was saved at `step`; nothing was where none is named.
+    And whether anything follows it.
 
     Raises UserError and OSError where the record can't be read.
     """
-    if not checkpoint:
-        return End()
-    found = None
-    for line, end in _walk(Lines(folder)):
+    lines = Lines(folder)
+    last, found = End(old=lines.old), None
+    for line, last in _walk(lines):
         if isinstance(line.event, Saved) and line.event.checkpoint == checkpoint:
-            found = end
-    if found is None:  # a crash came between the checkpoint and the line that tells of it
+            found = last
+    if not checkpoint:
+        found = End()
+    elif found is None:  # a crash came between the checkpoint and the line that tells of it
         found = _step_end(folder, step)
-    return found if found.old else _among_steps(folder, found, found.rows)
+    if not lines.old:
+        found = _among_steps(folder, found, found.rows)
+        last = _among_steps(folder, last, None)
+    return found, (found.size, found.rows) != (last.size, last.rows)
 
 
 def _step_end(folder: Path, step: int) -> End:

@@ -104,23 +104,17 @@ class Layout:
         ValueError where it was clipped in no way that is known."""
         mode = CLIP_MODES.index(event.clip_mode)
         finite_steps = event.step - event.non_finite_steps
-        before, after = event.groups_before, event.groups_after
         values = (
             event.step,
             event.epoch,
             event.seconds,
             event.learning_rate,
             event.clip_threshold,
-            *[
-                np.nan if value is None else value
-                for value in (
-                    event.loss,
-                    event.norm_before,
-                    event.norm_after,
-                    *[before.get(name) for name in self.groups],
-                    *[after.get(name) for name in self.groups],
-                )
-            ],
+            event.loss,
+            event.norm_before,
+            event.norm_after,
+            *map(event.groups_before.get, self.groups),
+            *map(event.groups_after.get, self.groups),
             event.norm_median,
             event.norm_p90,
             event.norm_p99,
@@ -131,7 +125,7 @@ class Layout:
         )
         try:
             return self._struct.pack(*values)
-        except (OverflowError, struct.error):
+        except (OverflowError, struct.error):  # one is None, or too large
             return self._struct.pack(*map(_fitting, values))
 
     def encode_doubtful(self, event: Stepped) -> bytes:
@@ -195,8 +189,10 @@ def clip_mode(flags: int) -> str:
     return CLIP_MODES[min(flags & 7, len(CLIP_MODES) - 1)]
 
 
-def _fitting(value: float) -> float:
+def _fitting(value: float | None) -> float:
     """A number that every field takes: those of integers are never negative."""
+    if value is None:
+        return np.nan
     if isinstance(value, int):
         return min(max(value, 0), _COUNT_MAX)
     return min(max(value, -_FLOAT32_MAX), _FLOAT32_MAX) if value == value else value
@@ -205,6 +201,7 @@ def _fitting(value: float) -> float:
 def merge(rows: Rows, width: int) -> Rows:
     """Rows of older.bin merged: into one all those in a row whose steps lie within the same
     `width` of them, counted from the first step, unless the run went back or lost some between.
+    Means weigh by the steps of each row that has one.
     """
     if not len(rows):
         return rows

@@ -46,8 +46,7 @@ def columns(layout: Layout) -> np.dtype[np.void]:
 
 def table(piece: Piece) -> Rows:
     """The steps of a piece, without those that are lost."""
-    rows = piece.rows[piece.rows["step"] > 0]
-    layout = piece.layout
+    rows, layout = piece.held, piece.layout
     made = np.empty(len(rows), columns(layout))
     made["steps"] = rows["steps"] if piece.thinned else 1
     for name in ("step", *_ONCE, *_TALLY, *_COUNTS):

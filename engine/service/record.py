@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.errors import UserError
 from engine.events import AnyEvent, Extent, Progress, Recorded, Rewound
-from engine.runs.recorder import Recorder, checkpoint_end, past_end
+from engine.runs.recorder import Recorder, checkpoint_end
 
 INTERVAL = 0.05
 """Seconds between two batches: at most 20 a second."""
@@ -96,11 +96,11 @@ class Record:
         Nothing on the disk changes yet. Raises UserError where the record can't be read.
         """
         try:
-            end, there = checkpoint_end(self._folder, step, checkpoint), past_end(self._folder)
+            end, more = checkpoint_end(self._folder, step, checkpoint)
         except OSError as error:
             raise UserError(f"Can't read {error.filename}: {error.strerror}.") from None
         self._recorder.rewind(end)
-        if (end.size, end.rows) != (there.size, there.rows):
+        if more:
             self.add(Rewound(recorded=Extent(end.size, end.rows)))
         if not end.damaged:
             return ""

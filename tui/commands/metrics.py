@@ -84,8 +84,7 @@ def _print_summary(folder: Path) -> None:
         counts = piece.counts
         steps += int(counts.sum())
         thinned += int(counts[counts > 1].sum())
-        held = piece.rows[piece.rows["step"] > 0]
-        latest.extend(piece.layout.decode(held[-_LATEST:]))
+        latest.extend(piece.layout.decode(piece.held[-_LATEST:]))
     lost = past.lost + past.damaged
     click.echo(
         f"{visible(folder.name)}: {steps:,} steps recorded"
