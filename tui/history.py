@@ -228,6 +228,7 @@ class Series:
         level = 0
         while _BLOCKS_A_COLUMN * columns * _FACTOR ** (level + 1) <= stop - start:
             level += 1
+        fitting = level
         while level + 1 < len(self._lows) and start < self._lows[level].first * _FACTOR**level:
             level += 1
         self._lift(level)
@@ -243,7 +244,8 @@ class Series:
         edges[-1] = -(-stop // block)
         edges = np.clip(edges - begin, 0, len(lows))
         first, last = edges[:-1], edges[1:]
-        filled = first < last
+        # A column may be narrower than a block of a level that does not fit: it shows the block.
+        filled = (first < last) | ((level > fitting) & (first < edges[-1]))
 
         low = np.full(columns, np.nan, np.float32)
         high = low.copy()
