@@ -1,4 +1,5 @@
-"""What the trainer tells: frozen events, the same in memory, on the wire and in metrics.jsonl.
+"""What the trainer tells: frozen events, the same in memory, on the wire and in metrics.jsonl
+(where steps have a file of their own, steps.bin).
 
 Losses are nats per token. A float that may be None is None exactly when it was not finite.
 """
@@ -20,7 +21,7 @@ class Event(Struct, frozen=True, tag=True, kw_only=True, omit_defaults=True):
 
 
 class Recorded(Event, frozen=True, kw_only=True):
-    """An event that is kept in metrics.jsonl, with the number of steps taken before or by it."""
+    """An event that is kept in the run's record, with the number of steps taken before or by it."""
 
     step: int
 
@@ -129,6 +130,21 @@ class SaveFailed(Recorded, frozen=True, kw_only=True):
     reason: str
 
 
+class Extent(Struct, frozen=True):
+    """How much of a run's record is its past: what lies behind is void, or is still to come."""
+
+    size: int
+    """Bytes of metrics.jsonl."""
+    rows: int
+    """Steps recorded, those that were gone back from and those that were thinned too."""
+
+
+class Rewound(Event, frozen=True, kw_only=True):
+    """The run stands where its newest checkpoint was saved: this much of its record is left."""
+
+    recorded: Extent
+
+
 class StateChanged(Event, frozen=True, kw_only=True):
     """The run moved to another state; `reason` is a sentence where there is something to say."""
 
@@ -204,4 +220,4 @@ AnyRecorded = (
     | Saved
     | SaveFailed
 )
-AnyEvent = AnyRecorded | StateChanged | Progress | CorpusReady | ModelReady
+AnyEvent = AnyRecorded | Rewound | StateChanged | Progress | CorpusReady | ModelReady

@@ -8,7 +8,6 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,7 +17,7 @@ from textual.screen import Screen
 
 from engine import runs
 from engine.errors import UserError
-from engine.events import RolledBack, SaveFailed, State
+from engine.events import Extent, Rewound, RolledBack, SaveFailed, State
 from engine.service import client
 from engine.service.client import Engine, EngineEnded, said_nothing
 from engine.service.protocol import (
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
 
 Launcher = Callable[[Path], Awaitable[Engine]]
 
-_PAST_BATCH = 2000
-"""Past events taken in at once: a few milliseconds, so that keys stay quick."""
 _BEFORE_COMING_BACK = 1.0
 """Seconds until a connection that was lost is made again."""
 _AT_ONCE = 0.5
@@ -171,19 +168,19 @@ class PlaygroundApp(App[str]):
         finally:
             await session.engine.close()
 
-    async def _recall(self, session: Session, size: int | None) -> None:
-        """Take in the run's past from so many bytes of its record, all of it without a number."""
+    async def _recall(self, session: Session, extent: Extent | None) -> None:
+        """Take in the run's past as far as its record is said to hold it."""
+        past = runs.open_past(session.engine.folder, extent)
         try:
-            past = runs.read_metrics(session.engine.folder, size)
-            while batch := list(islice(past, _PAST_BATCH)):
-                session.recall(batch)
+            for piece in past.pieces():
+                session.recall(piece)
                 await asyncio.sleep(0)
         except UserError as error:
             self.say(str(error), warning=True)
-        if strays := session.history.strays:
+        if left_out := session.history.strays + past.damaged + past.lost:
             self.say(
-                f"The run's record is damaged: {strays:,} of its lines tell of steps the run can't "
-                "have come to, and are left out.",
+                f"The run's record is damaged: {left_out:,} of its entries can't be read, or tell "
+                "of steps the run can't have come to, and are left out.",
                 warning=True,
             )
 
@@ -197,11 +194,11 @@ class PlaygroundApp(App[str]):
             self._start_if_wished(session)
             async for events in session.engine.events():
                 before = _phase(session)
+                for event in events:
+                    if isinstance(event, Rewound):  # nothing was recorded before it in this life
+                        session.forget_past()
+                        await self._recall(session, event.recorded)
                 session.apply(events)
-                if session.history.step > session.status.step:
-                    # The last steps before a crash are in no checkpoint: the engine dropped them.
-                    session.forget_past()
-                    await self._recall(session, None)
                 self._start_if_wished(session)
                 for event in events:
                     if isinstance(event, SaveFailed):

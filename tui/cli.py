@@ -13,7 +13,7 @@ import click
 
 from engine.errors import UserError
 from engine.visible import is_unicode, quoted, shortened, visible
-from tui.commands import bench, explore, find_rate, measure, runs, train
+from tui.commands import bench, explore, find_rate, measure, metrics, runs, train
 from tui.commands.shared import models_dir_option
 from tui.output import OutputFailed, prepare_streams, silence
 
@@ -120,6 +120,7 @@ for command in (
     measure.evaluate,
     find_rate.find_rate,
     measure.replay,
+    metrics.metrics,
     runs.models,
     runs.attach,
     runs.settings,

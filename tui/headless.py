@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.errors import Advice, UserError
 from engine.events import Evaluated, Progress, Saved, SaveFailed, State, StateChanged, Stepped
-from engine.runs import is_live, load_standing, read_metrics
+from engine.runs import is_live, load_standing, open_past
 from engine.service import protocol as p
 from engine.service.client import Engine, EngineEnded, ask, launch
 from tui.advice import on_command_line
@@ -65,7 +65,7 @@ class Training:
             if self._signal not in (None, signal.SIGHUP):
                 await self._leave()
             if engine.welcome.status.config.training.patience is not None:
-                self._report.recall(read_metrics(self._folder, engine.welcome.recorded))
+                self._report.recall(open_past(self._folder, engine.welcome.recorded).pieces())
             status = engine.welcome.status
             await self._enter(status.state, status.reason, status.advice)
             await self._follow(engine)

@@ -2,12 +2,22 @@
 
 import math
 from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.config import TrainingConfig
 from engine.events import Evaluated, Stepped
 
+if TYPE_CHECKING:
+    from engine.runs.past import Piece
+
 WINDOW = 30.0
 """Seconds of training over which the speed is measured."""
+
+
+class _Mark(NamedTuple):
+    step: int
+    seconds: float
+    epoch: float
 
 
 class Pace:
@@ -18,14 +28,32 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self._marks: deque[Stepped] = deque()
+        self._marks: deque[_Mark] = deque()
         """Steps at least a second of training apart, the oldest first."""
-        self._last: Stepped | None = None
+        self._last: _Mark | None = None
         self._validation_seconds = 0.0
         """What the last validation took."""
 
+    def recall(self, piece: "Piece") -> None:
+        """Take in a piece of the run's past."""
+        for told in piece.events:
+            if isinstance(told.event, Evaluated):
+                self.validation(told.event)
+        rows = piece.held
+        if not len(rows):
+            return
+        # Of older ones no mark would be left; and one a second is enough.
+        recent = rows[rows["seconds"].searchsorted(rows["seconds"][-1] - 2 * WINDOW) :]
+        second = recent["seconds"] // 1
+        marks = [0, *(second[1:] != second[:-1]).nonzero()[0] + 1, len(recent) - 1]
+        for row in recent[marks][["step", "seconds", "epoch"]].tolist():
+            self._mark(_Mark(*row))
+
     def step(self, event: Stepped) -> None:
         """Take in a step. One that is not after the last begins anew: the run went back."""
+        self._mark(_Mark(event.step, event.seconds, event.epoch))
+
+    def _mark(self, event: _Mark) -> None:
         if self._last is not None and event.step <= self._last.step:
             self._marks.clear()
         self._last = event

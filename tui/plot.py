@@ -267,9 +267,8 @@ def _draw_rule(canvas: Picture, rule: Rule, shown: tuple[int, int], span: YSpan)
     values = np.full(canvas.width, rule.value, np.float64)
     if rule.past is not None and len(rule.past):
         ends = first + -(-(columns + 1) * (last - first) // canvas.width)
-        past = rule.past.values()
-        told = ends <= len(past)
-        values[told] = past[np.maximum(ends[told] - 1, 0)]
+        told = ends <= len(rule.past)
+        values[told] = rule.past.at(np.maximum(ends[told] - 1, 0))
     y = _units(values, span.log)
     rows = span.rows(np.where(np.isnan(y), span.low, y), 4 * canvas.height).round() // 4
     drawn = np.isfinite(y) & (rows >= 0) & (rows < canvas.height)

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from engine.config import TrainingConfig
 from engine.events import (
@@ -23,6 +23,9 @@ from tui.output import OutputFailed, json_text
 from tui.pace import Pace
 from tui.sanitize import visible
 from tui.validations import Validations
+
+if TYPE_CHECKING:
+    from engine.runs.past import Piece
 
 CLIP_WINDOW = 1000
 """Steps over which the fraction of clipped ones is told."""
@@ -62,10 +65,10 @@ class Report:
             self._told = now
             self._tell(self._tally)
 
-    def recall(self, events: Iterable[AnyEvent]) -> None:
+    def recall(self, past: Iterable["Piece"]) -> None:
         """What happened before, of which nothing is told again."""
-        for event in events:
-            self._tally.apply(event)
+        for piece in past:
+            self._tally.recall(piece)
 
     def _standing(self, event: AnyEvent) -> str:
         """How near early stopping is after a validation that was not the best."""
@@ -180,6 +183,17 @@ class Tally:
         self._clipped: deque[bool] = deque(maxlen=CLIP_WINDOW)
         self._pace = Pace()
         self._validations = Validations()
+
+    def recall(self, piece: "Piece") -> None:
+        """Take in a piece of the run's past."""
+        self._validations.recall(piece)
+        self._pace.recall(piece)
+        for told in piece.events:
+            if isinstance(told.event, Evaluated) and told.event.split == "valid":
+                self._perplexity = told.event.perplexity
+        for step in piece.layout.decode(piece.held[-CLIP_WINDOW:]):
+            self._last = step
+            self._clipped.append(step.clipped)
 
     def apply(self, event: AnyEvent) -> None:
         self._validations.apply(event)

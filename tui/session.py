@@ -7,7 +7,6 @@ import msgspec
 
 from engine.events import (
     AnyEvent,
-    AnyRecorded,
     CorpusReady,
     Intervened,
     ModelReady,
@@ -21,6 +20,7 @@ from engine.events import (
 from engine.service.protocol import SILENCE, Knob, Status
 
 if TYPE_CHECKING:
+    from engine.runs.past import Piece
     from engine.service.client import Engine
 
 
@@ -48,11 +48,10 @@ class Session:
 
         self.history = History()
 
-    def recall(self, events: Iterable[AnyRecorded]) -> None:
-        """Take in the run's past: history, not state, which the engine's welcome has told."""
-        events = list(events)
-        self.history.recall(events)
-        self._note_saves(events)
+    def recall(self, piece: "Piece") -> None:
+        """Take in a piece of the past: history, not state, which the engine's welcome has told."""
+        self.history.recall(piece)
+        self._note_saves(told.event for told in piece.events)
 
     def apply(self, events: Iterable[AnyEvent]) -> bool:
         """Take in what has just happened. Returns whether there was anything."""

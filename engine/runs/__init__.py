@@ -24,7 +24,7 @@ from engine.runs.folders import (
 )
 from engine.runs.origins import allow, is_allowed, is_made_here
 from engine.runs.private import STATE_VARIABLE
-from engine.runs.record import MAX_LINE, decode_event, read_metrics, read_record
+from engine.runs.record import MAX_LINE, decode_event, open_past, read_metrics
 
 __all__ = [
     "MAX_LINE",
@@ -49,10 +49,10 @@ __all__ = [
     "log_path",
     "models_dir",
     "named_checkpoint",
+    "open_past",
     "place",
     "read_address",
     "read_metrics",
-    "read_record",
     "remove_unbegun",
     "save_config",
     "saved_checkpoints",

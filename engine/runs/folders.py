@@ -1,6 +1,6 @@
 """Runs on disk: a folder a run. Free of torch, so that the screen can list them.
 
-NAME/config.json, metrics.jsonl, latest, best,
+NAME/config.json, metrics.jsonl, steps.bin, older.bin, latest, best,
      checkpoints/step-N/{tokenizer.json, model.safetensors, state.safetensors,
                          training.json, manifest.json}
 """
@@ -38,6 +38,11 @@ _OWN = {
     ".config.json.tmp",
     "corpus.txt",
     "metrics.jsonl",
+    ".metrics.jsonl.tmp",
+    "steps.bin",
+    ".steps.bin.tmp",
+    "older.bin",
+    ".older.bin.tmp",
     "checkpoints",
 }
 """What is in the folder of a run before its first checkpoint."""

@@ -1,52 +1,120 @@
-"""The record of a run: what happened in it, event after event, in metrics.jsonl."""
+"""The record of a run: what happened in it. Steps are rows of steps.bin and older.bin (see
+`engine.runs.steps`); whatever is rarer is a JSON object each in metrics.jsonl, with the number of
+rows recorded before it as its `row`, so that the two have one order.
+
+In a record of an earlier version steps are lines of metrics.jsonl too, and no line has a `row`.
+"""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
+from msgspec import Meta, Struct
 
 from engine.errors import UserError
-from engine.events import AnyRecorded
+from engine.events import AnyRecorded, Extent, Stepped
 from engine.files import open_plain
 
+if TYPE_CHECKING:
+    from engine.runs.past import Past
+
+METRICS = "metrics.jsonl"
 MAX_LINE = 1 << 20
 """Bytes of a line of metrics.jsonl, at most."""
 
 
-def read_metrics(folder: Path, size: int | None = None) -> Iterator[AnyRecorded]:
-    """The run's past from the first `size` bytes of metrics.jsonl, oldest first.
+class Line(NamedTuple):
+    """A line of metrics.jsonl."""
 
-    A last line cut short by a crash is left out. Raises UserError on a damaged line.
+    event: AnyRecorded | None
+    """None where the line is damaged."""
+    row: int
+    """How many steps were recorded before it."""
+    end: int
+    """Bytes of the file up to its end."""
+
+
+def read_metrics(folder: Path, extent: Extent | None = None) -> Iterator[AnyRecorded]:
+    """The run's past in order, all of it or as far as `extent`; of steps that were thinned the
+    last of each row, with the means.
+
+    A last line or row cut short by a crash is left out. Raises UserError on a damaged one.
     """
-    for number, line in enumerate(read_record(folder, size), start=1):
-        event = decode_event(line)
-        if event is None:
-            raise UserError(f"{folder / 'metrics.jsonl'} is damaged in line {number}.")
-        yield event
+    past = open_past(folder, extent)
+    for piece in past.pieces():
+        yield from piece.in_order()
+        if past.damage:
+            break
+    if past.damage:
+        raise UserError(past.damage)
 
 
-def read_record(folder: Path, size: int | None = None) -> Iterator[bytes]:
-    """The whole lines in the first `size` bytes of metrics.jsonl, a line that is too long as the
-    last. Raises UserError where it can't be read."""
-    path = folder / "metrics.jsonl"
-    try:
-        with open_plain(path) as file:
-            left = os.fstat(file.fileno()).st_size if size is None else size
-            while line := file.readline(min(left, MAX_LINE)):
-                left -= len(line)
-                if line.endswith(b"\n"):
-                    yield line
-                elif len(line) == MAX_LINE:
-                    yield line
-                    return
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise UserError(f"Can't read {path}: {error.strerror}.") from None
+def open_past(folder: Path, extent: Extent | None = None) -> "Past":
+    """The run's past, all of it or as far as `extent`, to be read in pieces."""
+    from engine.runs.past import Past  # NumPy, without which a run can be listed
+
+    return Past(folder, extent)
+
+
+class Lines:
+    """The lines of a metrics.jsonl, read one after the other."""
+
+    def __init__(self, folder: Path, size: int | None = None) -> None:
+        """Of the first `size` bytes, or of all there are now."""
+        self._path = folder / METRICS
+        self._size = size
+        self.old = self._is_old()
+        """Whether steps are lines in it."""
+
+    def _is_old(self) -> bool:
+        for line in self._raw():
+            if (row := _decode_row(line)) is not None:
+                return row.row is None
+        return False
+
+    def __iter__(self) -> Iterator[Line]:
+        """Each whole line; one that is too long is the last. Rows never become fewer. Raises
+        UserError where the file can't be read."""
+        rows = end = 0
+        for line in self._raw():
+            end += len(line)
+            event = decode_event(line)
+            if self.old:
+                yield Line(event, rows, end)
+                rows += isinstance(event, Stepped)
+                continue
+            row = _decode_row(line)
+            if event is None or row is None or row.row is None or isinstance(event, Stepped):
+                yield Line(None, rows, end)
+            else:
+                rows = max(rows, row.row)
+                yield Line(event, rows, end)
+
+    def _raw(self) -> Iterator[bytes]:
+        try:
+            with open_plain(self._path) as file:
+                left = os.fstat(file.fileno()).st_size if self._size is None else self._size
+                while line := file.readline(min(left, MAX_LINE)):
+                    left -= len(line)
+                    if line.endswith(b"\n"):
+                        yield line
+                    elif len(line) == MAX_LINE:
+                        yield line
+                        return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise UserError(f"Can't read {self._path}: {error.strerror}.") from None
+
+
+class _Row(Struct, frozen=True):
+    row: Annotated[int, Meta(ge=0, le=2**53)] | None = None
 
 
 _decode_event = msgspec.json.Decoder[AnyRecorded](AnyRecorded).decode
+_row_decoder = msgspec.json.Decoder(_Row)
 
 
 def decode_event(line: bytes) -> AnyRecorded | None:
@@ -56,3 +124,10 @@ def decode_event(line: bytes) -> AnyRecorded | None:
     except (ValueError, RecursionError):
         return None
     return event
+
+
+def _decode_row(line: bytes) -> _Row | None:
+    try:
+        return _row_decoder.decode(line)
+    except (ValueError, RecursionError):
+        return None

@@ -421,7 +421,8 @@ class Conductor:
     # --- commands -----------------------------------------------------------------------------
 
     def command(self, command: TrainingCommand) -> p.Done:
-        """Carry out a command before the next step. Raises UserError where it can't be done."""
+        """Carry out a command before the next step. Raises UserError where it can't be done, or
+        can't be recorded."""
         trainer = self.require_trainer()
         if self.asking:
             raise UserError(self.reason or f"{self.folder.name} was opened to be asked only.")
@@ -430,11 +431,13 @@ class Conductor:
         match command:
             case p.Start():
                 self._check_limit(trainer)
+                self._record.open()
                 trainer.non_finite_in_a_row = 0
                 self._intervene("start")
                 self.set_state("running")
             case p.Step():
                 self._check_limit(trainer)
+                self._record.open()
                 self._rest()
                 self._intervene("step")
                 self._single_step = True
@@ -529,7 +532,7 @@ class Conductor:
             case p.Replay():
                 from engine.training.replay import replay
 
-                yield from replay(self._resting_trainer(), self.folder)
+                yield from replay(self._resting_trainer(), self.folder, self._record.extent)
             case _:
                 assert_never(question)
 

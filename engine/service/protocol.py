@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from engine.config import RunConfig
 from engine.errors import Advice
-from engine.events import AnyEvent, CorpusSummary, Progress, State
+from engine.events import AnyEvent, CorpusSummary, Extent, Progress, State
 
 MAX_MESSAGE = 64 * 1024 * 1024
 """Longer messages from an engine are refused, in bytes."""
@@ -379,11 +379,12 @@ class Call(Message, frozen=True, kw_only=True):
 
 
 class Welcome(Message, frozen=True, kw_only=True):
-    """The first message on a connection. The run's past is in metrics.jsonl: its first
-    `recorded` bytes hold exactly what happened before this; events follow from there."""
+    """The first message on a connection. The run's record holds exactly what happened before this
+    as far as `recorded` says; events follow from there. All of it where that is None: then nothing
+    is recorded before Rewound tells how much counts."""
 
     status: Status
-    recorded: int
+    recorded: Extent | None
 
 
 class Answer(Message, frozen=True, kw_only=True):

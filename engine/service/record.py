@@ -1,18 +1,13 @@
-"""The run's record: events batched to metrics.jsonl and to the clients, no step lost."""
+"""The run's record as it comes about: events batched to the disk and to the clients, none lost."""
 
 import logging
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from engine.errors import UserError
-from engine.events import AnyEvent, Progress, Recorded, Saved
-from engine.files import replace_file, write_all
-from engine.runs import decode_event, read_record
+from engine.events import AnyEvent, Extent, Progress, Recorded, Rewound
+from engine.runs.recorder import Recorder, checkpoint_end
 
 INTERVAL = 0.05
 """Seconds between two batches: at most 20 a second."""
@@ -21,33 +16,34 @@ INTERVAL = 0.05
 class Record:
     """Collects events and hands them on in batches.
 
-    Where the file can't grow (no space left), its lines wait in memory for the next batch.
+    Where the disk takes nothing, what is to be written waits in memory for the next batch.
     """
 
     def __init__(self, folder: Path, send: Callable[[list[AnyEvent]], None]) -> None:
-        """Raises UserError where metrics.jsonl can't be written."""
-        self._path = folder / "metrics.jsonl"
+        self._folder = folder
         self._send = send
-        self._encode = msgspec.json.Encoder().encode
+        self._recorder = Recorder(folder)
         self._waiting: list[AnyEvent] = []
-        self._encoded = 0
-        """How many of those that wait to be sent are in the file, or in `_unwritten`."""
-        self._unwritten = b""
+        self._taken = 0
+        """How many of those that wait to be sent the recorder has."""
         self._problem: OSError | None = None
-        """Why `_unwritten` is."""
+        """Why the recorder could not write the last time."""
         self._flushed = 0.0
-        self.size = 0
-        """Bytes of metrics.jsonl: exactly what has been flushed."""
-        try:
-            self._file = self._open()
-        except OSError as error:
-            raise UserError(f"Can't write to {self._path}: {error.strerror}.") from None
 
-    def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-        file = os.open(self._path, flags, 0o666)
-        self.size = os.fstat(file).st_size
-        return file
+    @property
+    def extent(self) -> Extent | None:
+        """How much of the record on the disk is the run's past; None before `rewind`."""
+        return self._recorder.extent
+
+    def open(self) -> None:
+        """Make ready to write, for what is done next has to be recorded. Raises UserError where
+        the record can't be written."""
+        try:
+            self._recorder.open()
+        except OSError as error:
+            raise UserError(
+                f"Can't write to {error.filename or self._folder}: {error.strerror}."
+            ) from None
 
     def add(self, event: AnyEvent) -> None:
         """Keep an event for the next batch. Of progress only the newest is kept."""
@@ -68,74 +64,48 @@ class Record:
         if not self._waiting:
             return
         self._write()
-        batch, self._waiting, self._encoded = self._waiting, [], 0
+        batch, self._waiting, self._taken = self._waiting, [], 0
         self._send(batch)
 
     def _write(self) -> None:
-        """Write what was not written yet, whole or not at all."""
-        for event in self._waiting[self._encoded :]:
+        """Write what was not written yet."""
+        for event in self._waiting[self._taken :]:
             if isinstance(event, Recorded):
-                self._unwritten += self._encode(event) + b"\n"
-        self._encoded = len(self._waiting)
+                self._recorder.add(event)
+        self._taken = len(self._waiting)
         try:
-            if os.fstat(self._file).st_size != self.size:  # a line was cut short the last time
-                os.ftruncate(self._file, self.size)
-            write_all(self._file, self._unwritten)
+            self._recorder.write()
         except OSError as error:
             if self._problem is None:
-                logging.warning("Can't write to %s: %s", self._path, error.strerror)
+                logging.warning("Can't write the record: %s", error)
             self._problem = error
-            with suppress(OSError):
-                os.ftruncate(self._file, self.size)
         else:
-            self.size += len(self._unwritten)
-            self._unwritten, self._problem = b"", None
+            self._problem = None
 
     def sync(self) -> None:
         """Wait until the record is on the disk; sending waits its turn. Raises OSError."""
         self._write()
         if self._problem is not None:
             raise self._problem
-        os.fsync(self._file)
+        self._recorder.sync()
 
     def rewind(self, step: int, checkpoint: str) -> str:
         """Go back to where `checkpoint` was saved at `step`: what came after it is void, and all
         is where no checkpoint is named. Returns a sentence where lines before it were damaged.
 
-        Raises UserError where the file can't be read or replaced.
+        Nothing on the disk changes yet. Raises UserError where the record can't be read.
         """
-        lines = marker = damaged = damaged_before = size = 0
-        for line in read_record(self._path.parent):
-            lines, size = lines + 1, size + len(line)
-            event = decode_event(line)
-            damaged += event is None
-            if isinstance(event, Saved) and event.checkpoint == checkpoint:
-                marker, damaged_before = lines, damaged
-        if not marker:  # a crash came between the checkpoint and the line that tells of it
-            damaged_before = damaged
-        if damaged or marker < lines or size < os.fstat(self._file).st_size:
-            self._replace(self._past(step, checkpoint, marker))
-        if not checkpoint or not damaged_before:
-            return ""
-        return f"Damaged lines of the record were left out ({damaged_before})."
-
-    def _past(self, step: int, checkpoint: str, marker: int) -> Iterator[bytes]:
-        """The first `marker` lines, else those up to `step`."""
-        for number, line in enumerate(read_record(self._path.parent), start=1):
-            event = decode_event(line)
-            if event is None or not checkpoint:
-                continue
-            if number <= marker if marker else event.step <= step:
-                yield line
-
-    def _replace(self, lines: Iterator[bytes]) -> None:
         try:
-            replace_file(self._path, lines)
-            os.close(self._file)
-            self._file = self._open()
+            end, more = checkpoint_end(self._folder, step, checkpoint)
         except OSError as error:
-            raise UserError(f"Can't rewrite {self._path}: {error.strerror}.") from None
+            raise UserError(f"Can't read {error.filename}: {error.strerror}.") from None
+        self._recorder.rewind(end)
+        if more:
+            self.add(Rewound(recorded=Extent(end.size, end.rows)))
+        if not end.damaged:
+            return ""
+        return f"Damaged lines of the record were left out ({end.damaged})."
 
     def close(self) -> None:
         self.flush()
-        os.close(self._file)
+        self._recorder.close()

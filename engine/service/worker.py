@@ -205,7 +205,7 @@ class Worker:
                 self.clients.add(client)
                 self.streams.welcome(client)
                 self.left_paused = False
-                client.send(p.Welcome(status=self._status(), recorded=self.record.size))
+                client.send(p.Welcome(status=self._status(), recorded=self.record.extent))
             case Gone(client):
                 self.clients.discard(client)
                 self.streams.drop(client)

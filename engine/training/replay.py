@@ -1,91 +1,182 @@
 """A recorded run trained once more, with all that was done to it, and compared bit by bit."""
 
 import tempfile
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
+import numpy as np
 
-from engine.config import RunConfig, replace
+from engine.config import replace
 from engine.errors import UserError
-from engine.events import AnyRecorded, Intervened, Progress, RolledBack, Saved, Stepped
-from engine.runs import read_metrics
+from engine.events import AnyRecorded, Extent, Intervened, Progress, RolledBack, Saved, Stepped
+from engine.runs import open_past, place, saved_checkpoints
+from engine.runs.past import Past, Piece, Told
+from engine.runs.steps import MAX_WIDTH, MEASURED, Layout, Rows, merge
 from engine.service.protocol import Replayed
-from engine.training.checkpoint import LIMITS, load_latest, save
+from engine.training.checkpoint import LIMITS, Checkpoint, load_latest, save
 from engine.training.trainer import Trainer
 
 KNOBS = ("learning_rate", "clip_mode", "clip_threshold")
 
 
-def replay(trainer: Trainer, folder: Path) -> Iterator[Progress | Replayed]:
+def replay(
+    trainer: Trainer, folder: Path, extent: Extent | None = None
+) -> Iterator[Progress | Replayed]:
     """Replay the record of the run in `folder`, whose trainer lends its corpus and device.
 
     A step is an answer each, so that the engine can do other things in between. The clock of the
-    record takes the place of the real one, for limits and schedules in minutes.
+    record takes the place of the real one, for limits and schedules in minutes. Raises UserError
+    where there is nothing to replay, or what was done is not all there.
     """
-    recorded = list(read_metrics(folder))
-    total = max((event.step for event in recorded if isinstance(event, Stepped)), default=0)
-    if not total:
+    outline = _Outline(open_past(folder, extent))
+    if not outline.last_step:
         raise UserError(f"{folder.name} has no step to replay: train it first.")
     saved, _ = load_latest(folder)
-    second = Trainer(_first_config(trainer.config, recorded), trainer.corpus, trainer.device)
-    steps, first_difference, weights_equal = 0, None, None
+    config = replace(trainer.config, outline.first_limits)
+    second = _Second(Trainer(config, trainer.corpus, trainer.device), outline, saved)
     with tempfile.TemporaryDirectory(prefix="lstm-tui-") as temporary:
-        for event in recorded:
-            if not isinstance(event, Stepped):
-                _do(event, second, Path(temporary))
-                continue
-            again = _next_step(second)
-            steps += 1
-            if first_difference is None and timeless(again) != timeless(event):
-                first_difference = event.step
-            second.seconds = event.seconds
-            if saved is not None and saved.training.step == second.step:
-                weights_equal = saved.same_weights(second.judged)
-            yield Progress(task="replaying", done=event.step, total=total, unit="steps")
+        second.folder = Path(temporary)
+        for piece in open_past(folder, extent).pieces():
+            for _ in second.follow(piece):
+                done, total = second.trainer.step, outline.last_step
+                yield Progress(task="replaying", done=done, total=total, unit="steps")
+    notes = [*second.notes(), saved.exactness(second.trainer) if saved else ""]
     yield Replayed(
-        steps=steps,
-        first_difference=first_difference,
-        weights_equal=weights_equal,
-        note=saved.exactness(second) if saved else "",
+        steps=second.steps,
+        first_difference=second.first_difference,
+        weights_equal=second.weights_equal,
+        note=" ".join(filter(None, notes)),
     )
 
 
-def timeless(step: Stepped) -> Stepped:
-    """A step without what the clock says."""
-    return msgspec.structs.replace(step, seconds=0.0, tokens_per_second=0.0)
+class _Outline:
+    """What has to be known of a record before it is replayed."""
+
+    def __init__(self, past: Past) -> None:
+        self.last_step = 0
+        self.went_back = False
+        self.first_limits: dict[str, float | str | None] = {}
+        """The limits that were changed at a resume, as they were before."""
+        for piece in past.pieces():
+            self.last_step = max(self.last_step, int(piece.rows["step"].max(initial=0)))
+            for _, event in piece.events:
+                self.went_back |= isinstance(event, RolledBack)
+                if isinstance(event, Intervened) and event.action in LIMITS:
+                    self.first_limits.setdefault(event.action, event.old)
+        if past.damaged:
+            raise UserError(past.damage)
 
 
-def _first_config(config: RunConfig, recorded: list[AnyRecorded]) -> RunConfig:
-    """The configuration as it was before its limits were changed at a resume."""
-    first: dict[str, float | str | None] = {}
-    for event in recorded:
-        if isinstance(event, Intervened) and event.action in LIMITS:
-            first.setdefault(event.action, event.old)
-    return replace(config, first)
+class _Second:
+    """The run once more, step by step beside its record."""
+
+    def __init__(self, trainer: Trainer, outline: _Outline, saved: Checkpoint | None) -> None:
+        self.trainer = trainer
+        self.folder = Path()
+        """Where it keeps the checkpoints that it goes back to."""
+        self.steps = 0
+        self.first_difference: int | None = None
+        self.weights_equal: bool | None = None
+        self._outline = outline
+        self._saved = saved
+        self._thinned = self._lost = 0
+        """Steps that were thinned in the record, and those whose numbers it lacks."""
+
+    def follow(self, piece: Piece) -> Iterator[None]:
+        """Take the steps of a piece of the record, and do what was done between them."""
+        events = deque(piece.events)
+        rows = zip(piece.places.tolist(), piece.counts.tolist(), strict=True)
+        for index, (begin, count) in enumerate(rows):
+            row = piece.rows[index : index + 1]
+            yield from self._up_to(begin, events)
+            began, again = self.trainer.seconds, list[Stepped]()
+            for number in range(1, count + 1):
+                self._do_until(self.steps, events)
+                again.append(self._take_step())
+                if row["step"][0]:
+                    seconds = float(row["seconds"][0])
+                    passed = (seconds - began) * number / count
+                    self.trainer.seconds = seconds if number == count else began + passed
+                yield
+            self._compare(piece.layout, row, again)
+        for told in list(events):
+            yield from self._up_to(told.row, events)
+            self._do_until(told.row, events)
+
+    def _up_to(self, row: int, events: deque[Told]) -> Iterator[None]:
+        """Take the steps before a row that the record lacks."""
+        while self.steps < row:
+            self._do_until(self.steps, events)
+            self._lost += 1
+            self._take_step()
+            yield
+
+    def _do_until(self, row: int, events: deque[Told]) -> None:
+        while events and events[0].row <= row:
+            self._do(events.popleft().event)
+
+    def _take_step(self) -> Stepped:
+        """Train to the end of the next step; a limit where the run was resumed is passed."""
+        before = self.trainer.seconds
+        while True:
+            for event in self.trainer.train():
+                if isinstance(event, Stepped):
+                    self.steps += 1
+                    self.trainer.seconds = before
+                    if self._saved is not None and self._saved.training.step == event.step:
+                        self.weights_equal = self._saved.same_weights(self.trainer.judged)
+                    return event
+
+    def _compare(self, layout: Layout, row: Rows, again: list[Stepped]) -> None:
+        """Compare steps with the row they left: as precisely as it is recorded, and of several
+        steps the least, the greatest and what the last of them said."""
+        if not row["step"][0]:
+            self._lost += 1
+            return
+        same: Rows = np.frombuffer(b"".join(map(layout.encode, again)), layout.step)
+        if row.dtype == layout.older:
+            self._thinned += len(again)
+            same = merge(layout.summaries(same, int(row["row"][0])), MAX_WIDTH)
+        if self.first_difference is None and _timeless(same) != _timeless(row):
+            self.first_difference = again[0].step
+
+    def _do(self, event: AnyRecorded) -> None:
+        """What was done between two steps."""
+        trainer = self.trainer
+        match event:
+            case Intervened(action=action, new=value) if action in KNOBS:
+                setattr(trainer, action, value)
+            case Intervened(action=action, new=value) if action in LIMITS:
+                trainer.config = replace(trainer.config, {action: value})
+            case Intervened(action="start"):
+                trainer.non_finite_in_a_row = 0
+            case Saved(best=best) if self._outline.went_back:
+                save(self.folder, trainer, best=best)
+            case RolledBack(step=step, learning_rate=rate):
+                for path in saved_checkpoints(self.folder):
+                    if place(path.name)[0] == step:
+                        Checkpoint(path).restore(trainer)
+                        break
+                trainer.learning_rate = rate
+
+    def notes(self) -> Iterator[str]:
+        """Sentences on what could not be compared."""
+        if self._lost:
+            yield f"The record lacks the numbers of {self._lost:,} steps."
+        if self._thinned and self.trainer.config.training.minutes is not None:
+            yield (
+                f"The run goes by minutes, and of its first {self._thinned:,} steps only some "
+                "still have their time: differences have to be expected."
+            )
 
 
-def _next_step(trainer: Trainer) -> Stepped:
-    """Train to the end of the next step; a limit where the run was resumed is passed."""
-    while True:
-        for event in trainer.train():
-            if isinstance(event, Stepped):
-                return event
-
-
-def _do(event: AnyRecorded, trainer: Trainer, folder: Path) -> None:
-    """What was done between two steps."""
-    match event:
-        case Intervened(action=action, new=value) if action in KNOBS:
-            setattr(trainer, action, value)
-        case Intervened(action=action, new=value) if action in LIMITS:
-            trainer.config = replace(trainer.config, {action: value})
-        case Intervened(action="start"):
-            trainer.non_finite_in_a_row = 0
-        case Saved() if trainer.config.training.non_finite == "roll-back":
-            save(folder, trainer)
-        case RolledBack(learning_rate=rate):
-            checkpoint, _ = load_latest(folder)
-            if checkpoint is not None:
-                checkpoint.restore(trainer)
-            trainer.learning_rate = rate
+def _timeless(rows: Rows) -> bytes:
+    """Rows without what the clock says, and without means, which depend on the order of sums."""
+    kept = rows.copy()
+    for name in ("seconds", "tokens_per_second"):
+        kept[name] = 0
+    if "steps" in (kept.dtype.names or ()):
+        for name in MEASURED:
+            kept[name][..., 1] = 0
+    return kept.tobytes()

@@ -23,6 +23,7 @@ from engine.events import (
 from engine.service import protocol as p
 from engine.service.conductor import Conductor
 from engine.service.record import Record
+from tests.recorded import as_recorded
 from tui.history import History
 
 
@@ -114,6 +115,12 @@ def test_a_failed_save_is_told_and_training_goes_on(
     assert runs.load_standing(conductor.folder).step == 4  # type: ignore[union-attr]
 
 
+def steps_of(conductor: Conductor) -> list[int]:
+    """The steps in the record as far as it counts."""
+    past = runs.read_metrics(conductor.folder, conductor._record.extent)
+    return [event.step for event in past if isinstance(event, Stepped)]
+
+
 def test_a_run_gone_back_to_a_checkpoint_forgets_what_came_after(
     conductor: Conductor, told: list[AnyEvent]
 ) -> None:
@@ -126,8 +133,7 @@ def test_a_run_gone_back_to_a_checkpoint_forgets_what_came_after(
     again: list[AnyEvent] = []
     second = Conductor(conductor.folder, Record(conductor.folder, again.extend))
     second.build(second.open_corpus(lambda _: None))
-    past = [e.step for e in runs.read_metrics(conductor.folder) if isinstance(e, Stepped)]
-    assert past == [1, 2, 3, 4, 5]
+    assert steps_of(second) == [1, 2, 3, 4, 5]
     assert second.step == 5
     assert second.status().learning_rate == 0.005
     assert [e.state for e in again if isinstance(e, StateChanged)] == ["paused"]
@@ -227,9 +233,11 @@ def test_rolling_back_goes_on_from_the_last_good_checkpoint_at_half_the_rate(
     steps = [event for event in told if isinstance(event, Stepped)]
     assert [event.step for event in steps] == [*range(1, 10), *range(6, 10)]
     assert steps[-1].learning_rate == 0.0025
-    assert list(runs.read_metrics(conductor.folder)) == [e for e in told if isinstance(e, Recorded)]
+    recorded = [as_recorded(event) for event in told if isinstance(event, Recorded)]
+    assert list(runs.read_metrics(conductor.folder)) == recorded
     shown = History()
-    shown.apply(runs.read_metrics(conductor.folder))
+    for piece in runs.open_past(conductor.folder).pieces():
+        shown.recall(piece)
     assert shown.step == 9
     assert shown.loss.values().tolist() == pytest.approx([e.loss for e in steps[:5] + steps[9:]])
     assert shown.non_finite == []
@@ -240,7 +248,7 @@ def test_rolling_back_goes_on_from_the_last_good_checkpoint_at_half_the_rate(
     second = conduct(conductor.folder, again)
     assert second.trainer is not None
     assert (second.step, second.trainer.learning_rate) == (5, 0.005)
-    past = list(runs.read_metrics(conductor.folder))
+    past = list(runs.read_metrics(conductor.folder, second._record.extent))
     assert [event.step for event in past if isinstance(event, Stepped)] == [1, 2, 3, 4, 5]
     assert not any(isinstance(event, RolledBack) for event in past)
 
@@ -264,7 +272,7 @@ def test_a_record_keeps_a_roll_back_that_a_checkpoint_came_after(
     second = conduct(conductor.folder, [])
     assert second.trainer is not None
     assert (second.step, second.trainer.learning_rate) == (3, 0.0025)
-    assert list(runs.read_metrics(conductor.folder)) == before
+    assert list(runs.read_metrics(conductor.folder, second._record.extent)) == before
     assert [e.step for e in before if isinstance(e, Stepped)] == [1, 2, 3, 4, 5, 3]
 
 

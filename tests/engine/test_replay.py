@@ -1,21 +1,27 @@
 """A run steered by hand is reproduced bit by bit from its record."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
+import numpy as np
 import pytest
 import torch
 
 from engine.config import RunConfig, replace
 from engine.errors import UserError
-from engine.runs import create_run, load_config, save_config
+from engine.events import RolledBack
+from engine.runs import create_run, load_config, open_past, read_metrics, recorder, save_config
+from engine.runs.steps import HEADER, Layout
 from engine.service import protocol as p
 from engine.service.conductor import Conductor
 from engine.service.record import Record
+from engine.training.checkpoint import Checkpoint
+from tests.recorded import write_old
 
 Open = Callable[..., Conductor]
+ROW = Layout(["embedding", "lstm.0", "lstm.1", "output"]).step.itemsize
 
 
 @pytest.fixture
@@ -116,14 +122,11 @@ def test_a_run_that_was_rolled_back_is_reproduced(
 def test_a_number_that_differs_is_found(open_run: Open, tmp_path: Path, field: str) -> None:
     conductor = open_run()
     steer(conductor)
-    path = tmp_path / "run" / "metrics.jsonl"
-    lines = path.read_bytes().splitlines()
-    for number, line in enumerate(lines):
-        event = msgspec.json.decode(line)
-        if event["type"] == "Stepped" and event["step"] == 17:
-            event[field] += 2**-40
-            lines[number] = msgspec.json.encode(event)
-    path.write_bytes(b"\n".join(lines) + b"\n")
+    path = tmp_path / "run" / "steps.bin"
+    layout = Layout(json.loads(path.read_bytes()[:HEADER])["groups"])
+    rows = np.memmap(path, layout.step, "r+", offset=HEADER)
+    rows[field][rows["step"] == 17] = np.nextafter(rows[field][rows["step"] == 17], 9)
+    rows.flush()
     assert replayed(conductor).first_difference == 17
 
 
@@ -158,3 +161,111 @@ def test_other_threads_are_named(open_run: Open) -> None:
     conductor.command(p.Stop())
     torch.set_num_threads(2)
     assert "the number of threads was 1, is 2" in replayed(conductor).note
+
+
+@pytest.fixture
+def _thinned_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record of 20 whole steps at most, of which the older half is thinned."""
+    monkeypatch.setattr(recorder, "STEPS_BYTES", 20 * ROW)
+
+
+def thinned(folder: Path) -> int:
+    """Steps in rows of several."""
+    counts = [piece.counts for piece in open_past(folder).pieces()]
+    return int(sum(count[count > 1].sum() for count in counts))
+
+
+@pytest.mark.usefixtures("_thinned_soon")
+def test_a_run_of_which_some_steps_were_thinned_is_reproduced(
+    open_run: Open, tmp_path: Path
+) -> None:
+    conductor = open_run(schedule__name="cosine", training__epochs=1)
+    steer(conductor)
+    assert thinned(tmp_path / "run") >= 16
+    result = replayed(conductor)
+    assert (result.steps, result.first_difference, result.note) == (33, None, "")
+    assert result.weights_equal is True
+
+
+@pytest.mark.usefixtures("_thinned_soon")
+@pytest.mark.parametrize(("field", "end"), [("loss", 0), ("norm_after", 2), ("groups_before", 2)])
+def test_a_number_that_differs_among_thinned_steps_is_found(
+    open_run: Open, tmp_path: Path, field: str, end: int
+) -> None:
+    conductor = open_run()
+    steer(conductor)
+    path = tmp_path / "run" / "older.bin"
+    layout = Layout(json.loads(path.read_bytes()[:HEADER])["groups"])
+    rows = np.memmap(path, layout.older, "r+", offset=HEADER)
+    rows[field][1, ..., end] = np.nextafter(rows[field][1, ..., end], 9)
+    first = int(rows["step"][1] - rows["steps"][1]) + 1
+    rows.flush()
+    assert replayed(conductor).first_difference == first > 1
+
+
+@pytest.mark.usefixtures("_thinned_soon")
+def test_a_clock_that_was_thinned_away_is_told(open_run: Open) -> None:
+    conductor = open_run(training__minutes=60, schedule__name="linear")
+    steer(conductor)
+    result = replayed(conductor)
+    assert "The run goes by minutes" in result.note
+    assert result.steps == 33
+
+
+def test_lost_numbers_are_passed_over_and_told(open_run: Open, tmp_path: Path) -> None:
+    conductor = open_run()
+    steer(conductor)
+    path = tmp_path / "run" / "steps.bin"
+    data = bytearray(path.read_bytes())
+    data[HEADER + 10 * ROW : HEADER + 15 * ROW] = bytes(5 * ROW)
+    path.write_bytes(data)
+    result = replayed(conductor)
+    assert (result.steps, result.first_difference, result.weights_equal) == (33, None, True)
+    assert result.note == "The record lacks the numbers of 5 steps."
+
+
+def test_a_damaged_line_is_told(open_run: Open, tmp_path: Path) -> None:
+    conductor = open_run()
+    steer(conductor)
+    path = tmp_path / "run" / "metrics.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:3], b"x" * (len(lines[3]) - 1) + b"\n", *lines[4:]]))
+    with pytest.raises(UserError, match="damaged in line 4"):
+        replayed(conductor)
+
+
+def test_a_run_of_an_earlier_version_is_reproduced(open_run: Open, tmp_path: Path) -> None:
+    conductor = open_run()
+    steer(conductor)
+    folder = tmp_path / "run"
+    past = list(read_metrics(folder))
+    (folder / "steps.bin").unlink()
+    write_old(folder, past)
+    conductor = open_run()
+    result = replayed(conductor)
+    assert (result.steps, result.first_difference, result.weights_equal) == (33, None, True)
+    assert not (folder / "steps.bin").exists(), "nothing was written"
+    train(conductor, 40)
+    result = replayed(conductor)
+    assert (result.steps, result.first_difference) == (40, None)
+    assert (folder / "steps.bin").exists()
+
+
+def test_a_run_that_went_back_to_an_earlier_checkpoint_is_reproduced(
+    open_run: Open, tmp_path: Path
+) -> None:
+    """Not to the newest, which is of a past that is void by then."""
+    conductor = open_run(training__keep=3)
+    trainer = conductor.trainer
+    assert trainer is not None
+    for step in (4, 8):
+        train(conductor, step)
+        conductor.save_asked()
+    train(conductor, 9)
+    first = tmp_path / "run" / "checkpoints" / "step-00000004"
+    Checkpoint(first).restore(trainer)
+    conductor.publish(RolledBack(step=4, from_step=9, learning_rate=trainer.learning_rate))
+    train(conductor, 14)
+    conductor.save_asked()
+    result = replayed(conductor)
+    assert (result.steps, result.first_difference, result.weights_equal) == (15 + 4, None, True)

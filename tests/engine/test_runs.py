@@ -98,7 +98,7 @@ def test_the_record_keeps_what_happened_and_only_the_newest_progress(tmp_path: P
         "Sampled",
     ]
     assert batches[0][0] == Progress(task="evaluating", done=4, total=5)
-    assert record.size == (tmp_path / "metrics.jsonl").stat().st_size
+    assert record.extent.size == (tmp_path / "metrics.jsonl").stat().st_size
     past = list(runs.read_metrics(tmp_path))
     assert past == [batches[0][1], batches[0][3]]
 
@@ -159,14 +159,14 @@ def test_events_that_find_no_room_wait_for_it(
         with pytest.raises(OSError, match="No space left"):
             record.sync()
     assert told == events[:2]
-    assert record.size == 0
+    assert record.extent.size == 0
     assert list(runs.read_metrics(tmp_path)) == []
     record.add(events[2])
     record.sync()
     assert list(runs.read_metrics(tmp_path)) == events
     record.flush()
     assert told == events
-    assert record.size == (tmp_path / "metrics.jsonl").stat().st_size
+    assert record.extent.size == (tmp_path / "metrics.jsonl").stat().st_size
 
 
 NO_RUNS = [

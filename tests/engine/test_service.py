@@ -18,7 +18,7 @@ import pytest
 from engine import runs
 from engine.config import RunConfig, replace
 from engine.errors import UserError
-from engine.events import AnyEvent, Evaluated, Intervened, Saved, StateChanged, Stepped
+from engine.events import AnyEvent, Evaluated, Intervened, Rewound, Saved, StateChanged, Stepped
 from engine.runs.engines import log_path
 from engine.service import protocol as p
 from engine.service.client import Engine, EngineEnded, attach, launch
@@ -219,7 +219,9 @@ async def test_evaluate_save_and_reopen_with_the_whole_history(folder: Path) -> 
         assert run.engine.welcome.status.step == 0 or run.state == "paused"
         status = await call(run, p.AskStatus())
         assert status.step == saved.step
-        past = [e.step for e in runs.read_metrics(folder) if isinstance(e, Stepped)]
+        rewound = run.all(Rewound)
+        extent = rewound[-1].recorded if rewound else run.engine.welcome.recorded
+        past = [e.step for e in runs.read_metrics(folder, extent) if isinstance(e, Stepped)]
         assert past == list(range(1, saved.step + 1))
 
 
@@ -268,8 +270,9 @@ async def test_a_detached_engine_trains_on_and_is_found_again(folder: Path) -> N
         await call(run, p.Detach())
         await run.engine.close()
         pid = run.engine.welcome.status.pid
-        size = (folder / "metrics.jsonl").stat().st_size
-        await wait_until(lambda: (folder / "metrics.jsonl").stat().st_size > size + 10_000)
+        await wait_until((folder / "steps.bin").exists)
+        size = (folder / "steps.bin").stat().st_size
+        await wait_until(lambda: (folder / "steps.bin").stat().st_size > size + 2_000)
         engine = await attach(folder)
         again = Listener(engine)
         assert engine.welcome.status.pid == pid

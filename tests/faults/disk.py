@@ -97,7 +97,9 @@ class Tree:
                 content.extend(bytes(max(0, offset - len(content))))
                 content[offset : offset + len(data)] = data
             case Truncate(node, size):
-                del self.nodes.setdefault(node, Node(False)).data[size:]
+                content = self.nodes.setdefault(node, Node(False)).data
+                del content[size:]
+                content.extend(bytes(size - len(content)))
             case Sync():
                 pass
 

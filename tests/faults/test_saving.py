@@ -51,6 +51,11 @@ class Run:
         assert self.conductor.trainer is not None
         return weights(self.conductor.trainer.judged.state_dict())
 
+    def steps(self) -> list[int]:
+        """Those in the record as far as it counts."""
+        past = runs.read_metrics(self.folder, self.conductor._record.extent)
+        return [event.step for event in past if isinstance(event, Stepped)]
+
     def train(self, steps: int) -> None:
         """Take so many steps, and save where that is due."""
         if self.conductor.state != "running":
@@ -174,10 +179,7 @@ def test_killed_at_any_file_operation_it_goes_on_from_the_last_good_model(
         assert best is None or Checkpoint(best)
         run = Run(disk, config)  # another process
         assert (run.conductor.step, run.weights()) == found
-        steps = [
-            event.step for event in runs.read_metrics(run.folder) if isinstance(event, Stepped)
-        ]
-        assert steps == list(range(1, run.conductor.step + 1))
+        assert run.steps() == list(range(1, run.conductor.step + 1))
     assert place > 40
     assert len(list((run.folder / "checkpoints").iterdir())) <= 2, "nothing half written is left"
 
@@ -285,6 +287,9 @@ def check_after_crash(run: Run, done: int, folder: Path) -> None:
         assert Checkpoint(best).training.step == 4
     record = Record(folder, lambda _: None)
     record.rewind(checkpoint.training.step, checkpoint.path.name)
+    told = list(runs.read_metrics(folder, record.extent))
+    record.open()
     record.close()
-    steps = [event.step for event in runs.read_metrics(folder) if isinstance(event, Stepped)]
+    assert list(runs.read_metrics(folder)) == told
+    steps = [event.step for event in told if isinstance(event, Stepped)]
     assert steps == list(range(1, checkpoint.training.step + 1))

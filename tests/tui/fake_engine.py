@@ -160,10 +160,7 @@ class FakeEngine:
 
     def __init__(self, welcome: p.Status) -> None:
         self.folder = Path(welcome.folder)
-        past = self.folder / "metrics.jsonl"
-        self.welcome = p.Welcome(
-            status=welcome, recorded=past.stat().st_size if past.exists() else 0
-        )
+        self.welcome = p.Welcome(status=welcome, recorded=None)
         self.status = welcome
         """The run as it stands by what was pushed."""
         self.calls: list[p.AnyCommand | p.AnyQuery] = []

@@ -1,5 +1,6 @@
 import math
 import time
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from engine.config import TrainingConfig
 from engine.events import (
+    AnyRecorded,
     Averaging,
     Evaluated,
     Intervened,
@@ -17,7 +20,10 @@ from engine.events import (
     StateChanged,
     Stepped,
 )
-from tui.history import CLIP_WINDOW, HALF_LIFE, SLACK, History, Series
+from engine.runs import open_past
+from engine.runs.recorder import Recorder
+from tests.recorded import as_recorded, write_old
+from tui.history import CLIP_WINDOW, HALF_LIFE, KEPT, LISTED, SLACK, History, Series, _Average
 
 
 def stepped(step: int, loss: float | None = 2.0, *, clipped: bool = False) -> Stepped:
@@ -301,23 +307,265 @@ def test_the_threshold_is_kept_where_it_is_one_of_norms():
     )
 
 
-@pytest.mark.parametrize("far", [10**15, 10**30, 2 * SLACK, -1, 0])
-def test_a_damaged_record_does_not_fill_the_memory(far: int):
+def recall(history: History, folder: Path, *events: AnyRecorded) -> None:
+    write_old(folder, events)
+    for piece in open_past(folder).pieces():
+        history.recall(piece)
+
+
+@pytest.mark.parametrize("far", [10**15, 10**18, 2 * SLACK])
+def test_a_damaged_record_does_not_fill_the_memory(tmp_path: Path, far: int):
     history = History()
-    history.recall([stepped(1), stepped(2), stepped(far), stepped(3)])
+    recall(history, tmp_path, stepped(1), stepped(2), stepped(far), stepped(3))
     assert (history.step, history.strays) == (3, 1)
     assert losses(history) == [2.0] * 3
-    history.recall([evaluated(-1), evaluated(10**30)])
-    history.recall([RolledBack(step=far, from_step=far, learning_rate=0.1)] if far else [])
-    history.recall([RolledBack(step=1, from_step=10**30, learning_rate=0.1)])
+    recall(history, tmp_path, evaluated(-1), evaluated(10**18))
+    recall(history, tmp_path, RolledBack(step=far, from_step=far, learning_rate=0.1))
+    recall(history, tmp_path, RolledBack(step=1, from_step=10**18, learning_rate=0.1))
     assert history.evaluations == [] and history.roll_backs == []
-    assert history.step == 3
+    assert (history.step, history.strays) == (3, 5)
 
 
-def test_steps_missing_from_a_record_are_a_gap_and_so_are_any_before_a_live_one():
+@pytest.mark.parametrize("lost", [-1, 0])
+def test_a_step_that_can_not_be_is_a_gap(tmp_path: Path, lost: int):
     history = History()
-    history.recall([stepped(1), stepped(SLACK)])
+    recall(history, tmp_path, stepped(1), stepped(lost), stepped(3))
+    np.testing.assert_array_equal(history.loss.values(), [2, math.nan, 2])
+
+
+def test_steps_missing_from_a_record_are_a_gap_and_so_are_any_before_a_live_one(tmp_path: Path):
+    history = History()
+    recall(history, tmp_path, stepped(1), stepped(SLACK))
     assert (history.step, history.strays) == (SLACK, 0)
     history.apply([stepped(4 * SLACK)])
     assert history.step == 4 * SLACK
-    assert np.isfinite(history.loss.values()).sum() == 3
+    low, _ = history.loss.envelope(0, 4 * SLACK, 40)
+    assert np.flatnonzero(np.isfinite(low)).tolist() == [0, 9, 39]
+
+
+# --- what is forgotten, and what is recalled -----------------------------------------------------
+
+
+@pytest.fixture(params=[64, 1024])
+def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """So few blocks are kept of each level."""
+    monkeypatch.setattr("tui.history.KEPT", request.param)
+    return request.param
+
+
+def spikes(length: int, seed: int = 0) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    values = random.normal(size=length).astype(np.float32)
+    values[random.integers(0, length, 20)] = np.nan
+    return values
+
+
+def check_envelope(series: Series, values: np.ndarray, start: int, stop: int, columns: int) -> None:
+    """No number is lost, and none appears that is far from its column."""
+    low, high = series.envelope(start, stop, columns)
+    part = values[start:stop]
+    assert np.nanmin(low) <= np.nanmin(part) and np.nanmax(high) >= np.nanmax(part)
+    slack = (stop - start) // columns + 8 ** math.ceil(math.log(max(9, stop - start), 8) - 1)
+    for column in range(columns):
+        first = start + (stop - start) * column // columns
+        last = start + (stop - start) * (column + 1) // columns
+        near = values[max(0, first - slack) : last + slack]
+        if not math.isnan(low[column]):
+            assert np.nanmin(near) <= low[column] <= high[column] <= np.nanmax(near)
+
+
+def test_a_series_that_forgot_its_oldest_numbers_still_shows_them_all(kept: int) -> None:
+    values, series, at = spikes(40_000), Series(), 0
+    random = np.random.default_rng(1)
+    while at < len(values):
+        more = int(random.integers(1, 900))
+        series.extend(values[at : at + more])
+        at += more
+    assert series._lows[0].first > 0
+    np.testing.assert_array_equal(series.values(-kept), values[-kept:])
+    assert np.isnan(series.values(0, 100)).all() and len(series.values(0, 100)) == 100
+    for columns in (1, 3, 60, 480):
+        check_envelope(series, values, 0, len(values), columns)
+        check_envelope(series, values, 0, 9000, columns)
+        check_envelope(series, values, 30_000, 40_000, columns)
+
+
+def test_what_a_series_holds_is_bounded() -> None:
+    series = Series()
+    for _ in range(40):
+        series.extend(np.zeros(250_000))
+        levels = [*series._lows, *series._highs[1:]]
+        assert sum(level._room.nbytes for level in levels) <= 4 * 2 * KEPT * len(levels)
+    assert len(series) == 10_000_000
+    assert len(levels) <= 7
+    series.extend_ranges(np.zeros(900_000, np.float32), np.ones(900_000, np.float32),
+                         np.full(900_000, 4096))  # fmt: skip
+    assert len(series) == 10_000_000 + 900_000 * 4096
+    levels = [*series._lows, *series._highs[1:]]
+    assert len(series._lows) <= 7
+    assert sum(level._room.nbytes for level in levels) <= 4 * 2 * KEPT * 13 < 7_000_000
+
+
+def test_going_back_into_what_is_forgotten_leaves_a_short_gap(kept: int) -> None:
+    values = spikes(40_000)
+    for length in (39_999, 33_333, 12_345, 77, 8, 0):
+        series = Series(values)
+        series.truncate(length)
+        assert len(series) == length
+        more = spikes(20_000, seed=2)
+        series.extend(more)
+        whole = np.append(values[:length], more)
+        np.testing.assert_array_equal(series.values(-kept), whole[-kept:])
+        low, high = series.envelope(0, len(whole), 40)
+        gap = np.isnan(series.values(length - 600, length)).sum() if length > 600 else 0
+        assert gap <= 600
+        for column in range(40):
+            first, last = len(whole) * column // 40, len(whole) * (column + 1) // 40
+            if last <= length - 600 or first >= length:
+                near = whole[max(0, first - 600) : last + 600]
+                assert np.nanmin(near) <= low[column] <= high[column] <= np.nanmax(near)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_ranges_count_as_their_least_and_greatest(data: st.DataObject) -> None:
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    random = np.random.default_rng(seed)
+    values = random.normal(size=data.draw(st.integers(1, 5000))).astype(np.float32)
+    before = data.draw(st.integers(0, len(values) - 1))
+    widest = data.draw(st.sampled_from([1, 3, 8, 16, 50, 64, 512]))
+    counts, left = [], len(values) - before
+    while left:
+        counts.append(min(left, int(random.integers(1, widest + 1))))
+        left -= counts[-1]
+    ends = before + np.cumsum(counts)
+    parts = np.split(values[before:], (ends - before)[:-1])
+    series = Series(values[:before])
+    low = np.array([part.min() for part in parts])
+    high = np.array([part.max() for part in parts])
+    middle = data.draw(st.integers(0, len(counts)))
+    for part in (slice(0, middle), slice(middle, None)):
+        if len(low[part]):
+            series.extend_ranges(low[part], high[part], np.array(counts)[part])
+    after = random.normal(size=data.draw(st.integers(0, 600))).astype(np.float32)
+    series.extend(after)
+    whole = np.append(values, after)
+    assert len(series) == len(whole)
+    least, greatest = series.envelope(0, len(whole), 1)
+    assert (least[0], greatest[0]) == (whole.min(), whole.max())
+    columns = data.draw(st.integers(1, 50))
+    least, greatest = series.envelope(0, len(whole), columns)
+    assert (np.nanmin(least), np.nanmax(greatest)) == (whole.min(), whole.max())
+    slack = len(whole) // columns + 2 * widest + 8
+    for column in range(columns):
+        first, last = len(whole) * column // columns, len(whole) * (column + 1) // columns
+        near = whole[max(0, first - slack) : last + slack]
+        if not math.isnan(least[column]):
+            assert near.min() <= least[column] <= greatest[column] <= near.max()
+
+
+def test_the_average_is_the_same_in_one_go_as_one_by_one() -> None:
+    random = np.random.default_rng(0)
+    losses = np.where(random.random(5000) < 0.1, np.nan, random.normal(3, 1, 5000))
+    at_once, one_by_one = _Average(), _Average()
+    expected = np.concatenate([one_by_one.extend([loss]) for loss in losses])
+    np.testing.assert_allclose(at_once.extend(losses), expected, rtol=1e-12)
+    plain, weight = 0.0, 0.0
+    keep = 0.5 ** (1 / HALF_LIFE)
+    for loss, average in zip(losses, expected, strict=True):
+        if math.isnan(loss):
+            assert math.isnan(average)
+            continue
+        plain, weight = keep * plain + (1 - keep) * loss, keep * weight + 1 - keep
+        assert average == pytest.approx(plain / weight, rel=1e-12)
+
+
+@pytest.mark.parametrize("steps", [1, 8, 64, 512, 4096])
+def test_an_average_of_rows_of_several_steps_is_finite(steps: int) -> None:
+    averages = _Average().extend(np.linspace(5, 1, 3000), steps)
+    assert np.isfinite(averages).all() and (np.diff(averages) < 0).all()
+    assert averages[0] == pytest.approx(5)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.sampled_from("sssssssnverai"), max_size=80))
+def test_a_past_recalled_is_what_was_told(tmp_path_factory, kinds: list[str]):
+    folder = tmp_path_factory.mktemp("run")
+    events, step = [], 0
+    for number, kind in enumerate(kinds):
+        match kind:
+            case "s":
+                step += 1
+                events.append(stepped(step, 2.0 + number % 3, clipped=number % 2 > 0))
+            case "n":
+                step += 1
+                events.append(stepped(step, None))
+                events.append(NonFinite(step=step, tensor="loss", value="nan", in_a_row=1))
+            case "v":
+                events.append(evaluated(step))
+            case "e":
+                events.append(Intervened(step=step, action="evaluate", new="valid"))
+            case "r" if step:
+                back = RolledBack(step=step // 2, from_step=step, learning_rate=0.1)
+                events.append(back)
+                step //= 2
+            case "a":
+                events.append(Averaging(step=step))
+            case "i":
+                events.append(Intervened(step=step, action="learning_rate", old=1.0, new=2.0))
+    told, recalled = History(), History()
+    told.apply(events)
+    recorder = Recorder(folder)
+    for event in events:
+        recorder.add(event)
+    recorder.write()
+    recorder.close()
+    for piece in open_past(folder).pieces():
+        recalled.recall(piece)
+    for name in ("loss", "smoothed_loss", "norm_before", "norm_after", "clip_threshold"):
+        np.testing.assert_allclose(
+            getattr(recalled, name).values(), getattr(told, name).values(), rtol=1e-6
+        )
+    for name in (
+        "step", "clip_fraction", "evaluations", "interventions", "non_finite", "roll_backs",
+        "averaging", "non_finite_since",
+    ):  # fmt: skip
+        assert getattr(recalled, name) == getattr(told, name), name
+    assert recalled.last == (told.last and as_recorded(told.last))
+    assert recalled.strays == 0
+    assert recalled.validations.stale == told.validations.stale
+    limits = TrainingConfig(steps=10_000)
+    assert recalled.pace.seconds_left(limits) == pytest.approx(told.pace.seconds_left(limits))
+
+
+def test_a_spike_that_was_thinned_is_still_on_the_screen(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("engine.runs.recorder.STEPS_BYTES", 300 * 73)
+    monkeypatch.setattr("engine.runs.steps.OLDER_BYTES", 50 * 109)
+    recorder = Recorder(tmp_path)
+    for step in range(1, 3001):
+        loss = {777: 99.0, 1234: -9.0}.get(step, 2.0)
+        recorder.add(stepped(step, loss, clipped=step < 1500))
+        recorder.write()
+    recorder.close()
+    history = History()
+    for piece in open_past(tmp_path).pieces():
+        history.recall(piece)
+    assert (history.step, history.strays) == (3000, 0)
+    low, high = history.loss.envelope(0, 3000, 30)
+    assert (np.nanmax(high), np.nanmin(low)) == (99, -9)
+    assert np.nanargmax(high) == pytest.approx(777 / 100, abs=1.5)
+    assert np.nanargmin(low) == pytest.approx(1234 / 100, abs=1.5)
+    assert np.isfinite(low).all() and np.isfinite(history.smoothed_loss.envelope(0, 3000, 30)).all()
+    assert history.last == as_recorded(stepped(3000))
+
+
+def test_the_lists_of_rarer_events_are_bounded_and_keep_the_best() -> None:
+    history = History()
+    for step in range(1, 20_000):
+        loss = 1.0 if step == 3333 else 2.0 + step % 7
+        history.apply([msgspec.structs.replace(evaluated(step), loss=loss)])
+        history.apply([Sampled(step=step, text="x")])
+    assert len(history.evaluations) <= LISTED and len(history.samples) <= LISTED
+    assert min(event.loss for event in history.evaluations) == 1.0
+    steps = [event.step for event in history.samples]
+    assert steps == sorted(steps) and steps[-1] == 19_999

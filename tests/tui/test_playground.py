@@ -12,9 +12,11 @@ from engine.config import fields, get, preset, replace
 from engine.errors import UserError
 from engine.events import (
     AnyEvent,
+    Extent,
     Intervened,
     NonFinite,
     Progress,
+    Rewound,
     RolledBack,
     Sampled,
     Saved,
@@ -136,9 +138,9 @@ async def test_a_saved_run_stands_where_its_checkpoint_is(tmp_path: Path) -> Non
         assert room.app.session.history.step == 60
         # The engine drops what no checkpoint holds.
         lines = (folder / "metrics.jsonl").read_bytes().splitlines(keepends=True)
-        (folder / "metrics.jsonl").write_bytes(b"".join(lines[:41]))
+        rewound = Rewound(recorded=Extent(sum(map(len, lines[:41])), 0))
         loaded = msgspec.structs.replace(READY[1], step=40, epoch=0.5)
-        room.engine.push(READY[0], loaded, StateChanged(state="paused"))
+        room.engine.push(READY[0], rewound, loaded, StateChanged(state="paused"))
         await room.until(lambda: "step 40" in room.text("#status"))
         session = room.app.session
         assert session.history.step == 40 and not session.unsaved
@@ -319,7 +321,7 @@ async def test_a_damaged_record_is_told_and_the_rest_is_shown(tmp_path: Path) ->
     launch = Launch(lambda folder: built(folder, state="paused", step=2))
     async with playground(tmp_path, launch, folder=folder) as room:
         await room.until(lambda: room.toasts)
-        assert "record is damaged: 2 of its lines" in room.toasts[0]
+        assert "record is damaged: 2 of its entries" in room.toasts[0]
         assert room.app.session.history.step == 1
         await room.happens(step(2))
         assert room.app.session.history.step == 2

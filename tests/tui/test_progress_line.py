@@ -5,12 +5,15 @@ import io
 import json
 import re
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from engine.config import TrainingConfig
 from engine.events import Evaluated, NonFinite, Progress, SaveFailed, Stepped
+from engine.runs import open_past
+from tests.recorded import write_old
 from tui.progress_line import JsonReport, Report, Tally, TerminalReport
 
 
@@ -112,11 +115,13 @@ def test_plain_lines_every_ten_seconds_and_at_events(clock: list[float]) -> None
     ]
 
 
-def test_early_stopping_is_told_with_each_validation_that_was_no_better() -> None:
+def test_early_stopping_is_told_with_each_validation_that_was_no_better(tmp_path: Path) -> None:
     out = io.StringIO()
     report = Report(out, TrainingConfig(patience=3))
     worse = msgspec.structs.replace(evaluated(3), loss=6.0, best=False)
-    report.recall([stepped(1), evaluated(1), stepped(2), msgspec.structs.replace(worse, step=2)])
+    past = [stepped(1), evaluated(1), stepped(2), msgspec.structs.replace(worse, step=2)]
+    write_old(tmp_path, past)
+    report.recall(open_past(tmp_path).pieces())
     assert out.getvalue() == ""
     report.apply([stepped(3), worse])
     assert out.getvalue().endswith("  2 of 3 validations without a better one\n")

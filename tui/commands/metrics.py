@@ -1,0 +1,116 @@
+"""`lstm-tui metrics`: the steps that a run has recorded."""
+
+import csv
+import json
+import sys
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tui.commands.shared import find, models_dir_option, print_table
+
+if TYPE_CHECKING:
+    from engine.events import Stepped
+
+_LATEST = 10
+"""Steps in the table."""
+
+
+@click.command()
+@click.argument("run")
+@click.option("--csv", "as_csv", is_flag=True, help="Print every recorded step as CSV.")
+@click.option("--json", "as_json", is_flag=True, help="Print every recorded step as a JSON line.")
+@models_dir_option
+def metrics(run: str, as_csv: bool, as_json: bool) -> None:
+    """Print what a run has recorded of its steps.
+
+    RUN is its name, or a path to its folder. Of a long run the older steps are thinned: a row
+    stands for as many as its column `steps` says, and has the mean of their losses and norms, and
+    the least and the greatest as `loss_min`, `loss_max` and so on.
+    """
+    folder = find(run)
+    if as_csv:
+        _print_csv(folder)
+    elif as_json:
+        for columns, rows in _tables(folder):
+            for row in rows:
+                sys.stdout.write(f"{json.dumps(dict(zip(columns, row, strict=True)))}\n")
+    else:
+        _print_summary(folder)
+
+
+def _print_csv(folder: Path) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    told: tuple[str, ...] = ()
+    for columns, rows in _tables(folder):
+        if not told:
+            writer.writerow(columns)
+            told = columns
+        writer.writerows(rows)
+
+
+def _tables(folder: Path) -> Iterator[tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]]:
+    """The columns and the rows of one piece of the record after the other; None for NaN."""
+    from engine.runs import open_past
+    from engine.runs.table import table
+
+    for piece in open_past(folder).pieces():
+        made = table(piece)
+        columns = made.dtype.names or ()
+        yield columns, zip(*(_numbers(made[name]) for name in columns), strict=True)
+
+
+def _numbers(column: Any) -> list[Any]:
+    """A column as Python has it: a float32 as the shortest number that stands for it."""
+    if column.dtype == "<f4":
+        return [None if text == "nan" else float(text) for text in column.astype("U16").tolist()]
+    if column.dtype.kind == "f":
+        return [None if number != number else number for number in column.tolist()]
+    values: list[Any] = column.tolist()
+    return values
+
+
+def _print_summary(folder: Path) -> None:
+    from engine.runs import open_past
+    from tui.sanitize import visible
+
+    steps = thinned = 0
+    latest: deque[Stepped] = deque(maxlen=_LATEST)
+    past = open_past(folder)
+    for piece in past.pieces():
+        counts = piece.counts
+        steps += int(counts.sum())
+        thinned += int(counts[counts > 1].sum())
+        latest.extend(piece.layout.decode(piece.held[-_LATEST:]))
+    lost = past.lost + past.damaged
+    click.echo(
+        f"{visible(folder.name)}: {steps:,} steps recorded"
+        f"{f', {thinned:,} of them thinned' if thinned else ''}"
+        f"{f'; {lost:,} entries are damaged' if lost else ''}."
+    )
+    if not latest:
+        return
+    print_table(
+        [("step", "epoch", "loss", "norm before", "after", "rate", "clipped", "tokens/s")]
+        + [
+            (
+                f"{step.step:,}",
+                f"{step.epoch:.2f}",
+                _short(step.loss),
+                _short(step.norm_before),
+                _short(step.norm_after),
+                f"{step.learning_rate:.3g}",
+                "yes" if step.clipped else "no",
+                f"{step.tokens_per_second:,.0f}",
+            )
+            for step in latest
+        ]
+    )
+    click.echo("--csv and --json print all of them.")
+
+
+def _short(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.4g}"
