@@ -423,7 +423,7 @@ def test_what_can_t_be_is_one_short_sentence_and_leaves_nothing(plain: Place, li
 
 def test_numbers_on_the_command_line_are_read_as_people_write_them(plain: Place) -> None:
     ended = plain.run(
-        *("train", "toy-world", "--name", "numbers", "--steps", "+1_0", "--epochs", "5."),
+        *("train", "toy-world", "--name", "numbers", "--steps", "+1e1", "--epochs", "5."),
         *("--minutes", ".5", "--set", "regularisation.input_dropout=.2"),
     )
     assert (ended.returncode, ended.stderr) == (0, "")
