@@ -23,12 +23,13 @@ def named_path(text: str, what: str) -> Path:
             f"{what} can't be {quoted(text)}: {user} is no user's home on this machine, and a "
             f"folder of that name is ./{user}."
         )
-    if not is_unicode(expanded):
-        raise UserError(f"{what} can't be {quoted(text)}: its name isn't UTF-8; rename it first.")
     try:
         path = Path(expanded).absolute()
     except OSError:
         raise UserError("The working folder is gone: go to another one.") from None
+    if not is_unicode(str(path)):
+        name = quoted(str(path))
+        raise UserError(f"{what} can't be {name}: its name isn't UTF-8; rename it first.")
     try:
         path.lstat()
     except ValueError:

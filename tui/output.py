@@ -2,13 +2,10 @@
 
 import errno
 import io
-import json
 import math
 import os
 import sys
 from typing import Any
-
-import msgspec
 
 from engine.visible import escaped
 
@@ -66,6 +63,10 @@ def silence(number: int) -> None:
 
 def json_text(value: Any, indent: int | None = None) -> str:
     """The value as JSON in which no character is hidden; a number that isn't finite is null."""
+    import json
+
+    import msgspec
+
     plain = _finite(msgspec.to_builtins(value, str_keys=True))
     separators = None if indent else (",", ":")
     return escaped(json.dumps(plain, indent=indent, separators=separators, ensure_ascii=False))

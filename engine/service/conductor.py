@@ -142,6 +142,7 @@ class Conductor:
 
         from engine.training.checkpoint import load_latest
         from engine.training.device import pick_device, pick_threads
+        from engine.training.memory import too_large
         from engine.training.trainer import Trainer
 
         device = pick_device()
@@ -156,6 +157,8 @@ class Conductor:
             )
         trainer, problem = None, corpus_problem
         if self._corpus is not None:
+            problem = too_large(self.config, self._corpus, device)
+        if self._corpus is not None and not problem:
             trainer = Trainer(self.config, self._corpus, device)
             wanted = self.config.training.threads
             saved = checkpoint.training.threads if checkpoint and not wanted else 0

@@ -1,6 +1,8 @@
 """What the command line prints, and what becomes of it where it can't be: real processes."""
 
 import ast
+import errno
+import io
 import json
 import os
 import re
@@ -14,8 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.config import preset
+from engine.errors import UserError
 from engine.runs import list_runs, load_config
 from engine.visible import quoted, shortened, visible
+from tests.drive import Program
+from tui.commands import new_run
+from tui.commands.new_run import spool
 from tui.output import json_text
 
 ROOT = Path(__file__).parents[2]
@@ -341,6 +348,24 @@ def test_standard_input_without_a_text(plain: Place, command: str, place: str, w
     assert sorted(plain.models.iterdir()) == before
 
 
+@pytest.mark.parametrize("failing", ["spool", "save_config"])
+def test_standard_input_that_can_t_be_kept_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one two three\n" * 99)))
+    if failing == "spool":
+        monkeypatch.setattr(new_run, "spool", lambda _: spool(Path("/dev/full")))
+    else:
+
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr("engine.runs.save_config", fail)
+    with pytest.raises(UserError, match="No space left on device"):
+        new_run.new_run(tmp_path, "-", "mine", preset("toy"))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("command", ["settings", "models", "generate trained --tokens 3 --seed 1"])
 def test_a_command_that_reads_nothing_needs_no_standard_input(plain: Place, command: str) -> None:
     assert (
@@ -398,7 +423,7 @@ def test_what_can_t_be_is_one_short_sentence_and_leaves_nothing(plain: Place, li
 
 def test_numbers_on_the_command_line_are_read_as_people_write_them(plain: Place) -> None:
     ended = plain.run(
-        *("train", "toy-world", "--name", "numbers", "--steps", "+1_0", "--epochs", "5."),
+        *("train", "toy-world", "--name", "numbers", "--steps", "+1e1", "--epochs", "5."),
         *("--minutes", ".5", "--set", "regularisation.input_dropout=.2"),
     )
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -407,3 +432,19 @@ def test_numbers_on_the_command_line_are_read_as_people_write_them(plain: Place)
     assert (training.steps, training.epochs, training.minutes) == (10, 5.0, 0.5)
     assert config.regularisation.input_dropout == 0.2
     shutil.rmtree(plain.models / "numbers")
+
+
+@pytest.mark.parametrize("place", ["<&-", "</dev/null", ">&-", ">/dev/full", "| cat", "2>&-"])
+@pytest.mark.parametrize("command", ["", "attach"])
+def test_the_playground_needs_every_stream_on_a_terminal(
+    plain: Place, tmp_path: Path, command: str, place: str
+) -> None:
+    line = f"set -o pipefail; {' '.join(LSTM_TUI)} {command} {place}; echo code $? >{tmp_path}/code"
+    environment = plain.environment | {"LSTM_TUI_MODELS": str(tmp_path / "models")}
+    with Program(["bash", "-c", line], environment=environment) as program:
+        program.wait()
+        told = program.raw().decode()
+    assert (tmp_path / "code").read_text() == "code 1\n"
+    assert not (tmp_path / "models").exists()
+    if place != "2>&-":
+        assert ("needs a terminal" if not command else "is training now") in told

@@ -314,6 +314,16 @@ def test_a_hostile_file_is_one_short_sentence(tmp_path: Path, name: str) -> None
     assert sentence.count(": ") <= 3 and sentence.endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"), [("a long line", "a line of"), ("huge", "larger than")]
+)
+def test_a_file_that_would_take_long_is_not_read(tmp_path: Path, name: str, reason: str) -> None:
+    path = tmp_path / "run.toml"
+    path.write_bytes(HOSTILE_FILES[name])
+    with pytest.raises(UserError, match=f"^Can't read .* it .*{reason}"):
+        read_toml(path)
+
+
 @pytest.mark.parametrize("kind", ["pipe", "folder", "gone", "device", "long", "link to nothing"])
 def test_a_file_of_settings_that_is_no_plain_file(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "run.toml"

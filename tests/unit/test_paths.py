@@ -49,6 +49,16 @@ def test_a_working_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.Monke
     assert named_path("/models", "It") == Path("/models")
 
 
+def test_a_working_folder_that_has_no_utf_8_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / os.fsdecode(b"bad\xff")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(UserError, match="isn't UTF-8"):
+        named_path("models", "It")
+
+
 @given(st.text(st.characters(codec=None, exclude_categories=()), max_size=300))
 def test_any_text_is_an_absolute_path_or_refused(text: str) -> None:
     try:

@@ -80,13 +80,16 @@ def new_run(models: Path, corpus: str, name: str | None, config: "RunConfig") ->
 
 
 def spool(path: Path) -> None:
-    """Copy standard input to a file. Raises OSError where that can't be written, and UserError
-    where standard input can't be read or is nothing to learn from."""
+    """Copy standard input to a file. Raises UserError where one of them fails, or where there is
+    nothing to learn from."""
     from engine.text.reading import check_beginning, resolve
 
-    with path.open("wb") as file:
-        while block := _read_input():
-            file.write(block)
+    try:
+        with path.open("wb") as file:
+            while block := _read_input():
+                file.write(block)
+    except OSError as error:
+        raise UserError(f"Can't keep standard input in {path}: {error.strerror}.") from None
     if path.stat().st_size == 0:
         raise UserError("Standard input was empty: there is no text to read.")
     try:

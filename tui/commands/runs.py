@@ -132,7 +132,8 @@ def _started_first_run(models: Path) -> Path | None:
 
 def play(folder: Path | None) -> None:
     """Open the playground, on a run's live engine if its folder is given."""
-    on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
+    # Drawn on standard error, in the size of standard output.
+    on_terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
     if not on_terminal and "TEXTUAL_DRIVER" not in os.environ:
         raise UserError("The playground needs a terminal: `lstm-tui train` does without one.")
     models = models_folder()
