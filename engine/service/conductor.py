@@ -180,6 +180,8 @@ class Conductor:
             can = "The saved model can be asked, not trained." if problem else ""
             note = f"{problem} {can}".strip()
             self._explore_only(checkpoint, device)
+        else:
+            raise UserError(problem)
         self._tell_model(device.type, torch.get_num_threads())
         self.set_state("ready" if self.step == 0 else "paused", note)
 

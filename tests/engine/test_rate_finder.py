@@ -140,15 +140,15 @@ def test_the_conductor_tests_rates_only_at_rest_and_the_gradient_always(
     folder = runs.create_run(tmp_path, "run", small_config)
     conductor = Conductor(folder, Record(folder, lambda _: None))
     conductor.build(conductor.open_corpus(lambda _: None))
-    assert isinstance(next(conductor.find_rate()), RateTried)
+    assert isinstance(next(conductor.answer(p.FindRate())), RateTried)
     conductor.command(p.Start())
     while conductor.step < 3:
         conductor.advance()
     with pytest.raises(UserError, match="pause it first"):
-        conductor.find_rate()
-    assert conductor.gradient_flow().step == 3
+        next(conductor.answer(p.FindRate()))
+    assert next(conductor.answer(p.GradientFlow())).step == 3
     conductor.command(p.Pause())
-    *_, found = conductor.find_rate()
+    *_, found = conductor.answer(p.FindRate())
     assert isinstance(found, RateFound)
 
 

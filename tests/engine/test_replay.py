@@ -63,7 +63,7 @@ def steer(conductor: Conductor) -> None:
 
 
 def replayed(conductor: Conductor) -> p.Replayed:
-    *progress, result = conductor.replay()
+    *progress, result = conductor.answer(p.Replay())
     assert isinstance(result, p.Replayed)
     assert len(progress) == result.steps
     return result
@@ -144,7 +144,7 @@ def test_what_was_not_recorded_is_found(open_run: Open, tmp_path: Path) -> None:
 def test_nothing_to_replay_is_told(open_run: Open) -> None:
     conductor = open_run()
     with pytest.raises(UserError, match="no step to replay"):
-        list(conductor.replay())
+        list(conductor.answer(p.Replay()))
 
 
 def test_training_is_not_replayed_while_it_runs(open_run: Open) -> None:
@@ -152,7 +152,7 @@ def test_training_is_not_replayed_while_it_runs(open_run: Open) -> None:
     conductor.command(p.Start())
     conductor.advance()
     with pytest.raises(UserError, match="pause it first"):
-        conductor.replay()
+        next(conductor.answer(p.Replay()))
 
 
 def test_other_threads_are_named(open_run: Open) -> None:

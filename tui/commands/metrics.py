@@ -1,8 +1,6 @@
 """`lstm-tui metrics`: the steps that a run has recorded."""
 
-import csv
 import json
-import sys
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tui.commands.shared import find, models_dir_option, print_table
+from tui.commands.shared import find, models_dir_option, print_table, write_lines
 
 if TYPE_CHECKING:
     from engine.events import Stepped
@@ -33,23 +31,30 @@ def metrics(run: str, as_csv: bool, as_json: bool) -> None:
     """
     folder = find(run)
     if as_csv:
-        _print_csv(folder)
+        write_lines(_csv_lines(folder))
     elif as_json:
-        for columns, rows in _tables(folder):
-            for row in rows:
-                sys.stdout.write(f"{json.dumps(dict(zip(columns, row, strict=True)))}\n")
+        write_lines(
+            json.dumps(dict(zip(columns, row, strict=True)))
+            for columns, rows in _tables(folder)
+            for row in rows
+        )
     else:
         _print_summary(folder)
 
 
-def _print_csv(folder: Path) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    told: tuple[str, ...] = ()
+def _csv_lines(folder: Path) -> Iterator[str]:
+    """The header and the rows. A cell needs no quoting but where a group's name does."""
+    told = False
     for columns, rows in _tables(folder):
         if not told:
-            writer.writerow(columns)
-            told = columns
-        writer.writerows(rows)
+            yield ",".join(_quoted(name) for name in columns)
+            told = True
+        for row in rows:
+            yield ",".join("" if value is None else str(value) for value in row)
+
+
+def _quoted(name: str) -> str:
+    return f'"{name.replace(chr(34), chr(34) * 2)}"' if any(c in name for c in '",') else name
 
 
 def _tables(folder: Path) -> Iterator[tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]]:

@@ -1,7 +1,7 @@
 """What the sub-commands share: options, the run that is meant, questions, and how to print."""
 
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -85,6 +85,12 @@ def wait_for(work: Coroutine[Any, Any, T]) -> T:
 def echo(text: str = "") -> None:
     """A line of standard output, made visible: nothing else prints, but `write_text`."""
     click.echo(visible(text))
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Many lines, made visible, as fast as they come."""
+    for line in lines:
+        sys.stdout.write(f"{visible(line)}\n")
 
 
 def write_text(text: str) -> None:
