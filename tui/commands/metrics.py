@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tui.commands.shared import find, models_dir_option, print_table, write_lines
+from tui.commands.shared import echo, find, models_dir_option, print_table, write_lines
 
 if TYPE_CHECKING:
     from engine.events import Stepped
@@ -91,7 +91,7 @@ def _print_summary(folder: Path) -> None:
         thinned += int(counts[counts > 1].sum())
         latest.extend(piece.layout.decode(piece.held[-_LATEST:]))
     lost = past.lost + past.damaged
-    click.echo(
+    echo(
         f"{visible(folder.name)}: {steps:,} steps recorded"
         f"{f', {thinned:,} of them thinned' if thinned else ''}"
         f"{f'; {lost:,} entries are damaged' if lost else ''}."
@@ -114,7 +114,7 @@ def _print_summary(folder: Path) -> None:
             for step in latest
         ]
     )
-    click.echo("--csv and --json print all of them.")
+    echo("--csv and --json print all of them.")
 
 
 def _short(value: float | None) -> str:
