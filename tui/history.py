@@ -133,7 +133,7 @@ class Series:
         """Add numbers at the end. O(len(values))."""
         with np.errstate(over="ignore"):
             added = np.asarray(values, np.float32)
-        added = np.where(np.isfinite(added), added, np.float32(np.nan))
+        added = _finite(added)
         numbers = self._lows[0]
         for start in range(0, len(added), KEPT):
             part = added[start : start + KEPT]
@@ -144,6 +144,7 @@ class Series:
     def extend_ranges(self, lows: Floats, highs: Floats, counts: NDArray[np.int64]) -> None:
         """Add numbers at the end of which only the least and the greatest of each `counts`
         neighbours are known. O(len(counts)), however many they are."""
+        lows, highs = _finite(lows), _finite(highs)
         for start in range(0, len(counts), KEPT // 16):
             part = slice(start, start + KEPT // 16)
             self._extend_ranges(lows[part], highs[part], counts[part])
@@ -266,6 +267,10 @@ class Series:
             level += 1
 
 
+def _finite(values: Floats) -> Floats:
+    return np.where(np.isfinite(values), values, np.float32(np.nan))
+
+
 def _summarise(below: _Level, level: _Level, least_or_greatest: np.ufunc) -> None:
     """Bring a level up to date: a block for every `_FACTOR` finished ones below it."""
     new = below.from_(level.end * _FACTOR)
@@ -295,11 +300,11 @@ class _Average:
         self._weight = 0.0
 
     def extend(self, values: ArrayLike, steps: int = 1) -> NDArray[np.float64]:
-        """The averages with each value in it, which stands for so many steps. NaN gives NaN and
-        leaves the average alone."""
+        """The averages with each value in it, which stands for so many steps. One that is not
+        finite gives NaN and leaves the average alone."""
         all_values = np.asarray(values, np.float64)
         averages = np.full(len(all_values), np.nan)
-        known = np.flatnonzero(~np.isnan(all_values))
+        known = np.flatnonzero(np.isfinite(all_values))
         keep = 0.5 ** (steps / HALF_LIFE)
         at_once = min(
             1024, max(1, 800 * HALF_LIFE // steps)

@@ -20,6 +20,7 @@ from engine.runs.steps import (
     Layout,
     Rows,
     StepFile,
+    are_sound,
     open_older,
     open_steps,
 )
@@ -145,13 +146,13 @@ class Past:
         """Rows in which nothing is impossible."""
         if older is None:
             return
-        end = -1
+        end = 0
         limit = self._extent.rows if self._extent else 2**53
         for rows in older.blocks():
             place, count = rows["row"].astype(np.int64), rows["steps"].astype(np.int64)
             before = np.append(end, place[:-1] + count[:-1])
             sound = (place >= before) & (count > 0) & (count <= older.header.width)
-            sound &= count <= rows["step"]
+            sound &= (count <= rows["step"]) & are_sound(rows)
             within = place + count <= limit
             self._leave_out(int((within & ~sound).sum()), OLDER)
             sound &= within
@@ -168,7 +169,9 @@ class Past:
         stop = steps.rows if self._extent is None else max(0, self._extent.rows - first)
         start = max(0, begin - first)
         for number, rows in enumerate(steps.blocks(start, stop)):
-            self._leave_out(int((rows["step"] == 0).sum()), STEPS)
+            if not (sound := are_sound(rows)).all():
+                self._leave_out(int((~sound).sum()), STEPS)
+                rows = np.where(sound, rows, np.zeros(1, rows.dtype))
             yield first + start + number * BLOCK, rows
 
     def _told(self, lines: Iterable[Line]) -> Iterator[Told]:

@@ -50,6 +50,10 @@ CLIPPED, SKIPPED = 8, 16
 """Bits of a row's flags."""
 MEASURED = ("loss", "norm_before", "norm_after", "groups_before", "groups_after")
 """What differs from step to step: in older.bin each has its least, mean and greatest."""
+_FINITE = (
+    *("epoch", "seconds", "learning_rate", "clip_threshold"),
+    *("norm_median", "norm_p90", "norm_p99", "tokens_per_second"),
+)
 _GROUP = r"^[A-Za-z0-9_.-]{1,40}$"
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _COUNT_MAX = 2**32 - 1
@@ -140,7 +144,7 @@ class Layout:
             rows = self.means(rows)
         size = len(self.groups)
         for values in self._struct.iter_unpack(rows.tobytes()):
-            numbers = [None if value != value else value for value in values[5 : 8 + 2 * size]]
+            numbers = [None if value - value != 0 else value for value in values[5 : 8 + 2 * size]]
             median, p90, p99, speed, clipped_steps, non_finite_steps, flags = values[-7:]
             yield Stepped(
                 step=values[0],
@@ -276,8 +280,18 @@ def _open(path: Path, kind: Kind) -> StepFile | None:
 def older_end(older: StepFile | None) -> int:
     """How many rows were recorded up to the end of older.bin."""
     for block in older.blocks(older.rows - 1) if older and older.rows else ():
-        return int(block["row"][-1]) + int(block["steps"][-1])
+        end = int(block["row"][-1]) + int(block["steps"][-1])
+        return end if end <= 2**53 else 0
     return 0
+
+
+def are_sound(rows: Rows) -> NDArray[np.bool_]:
+    """Whether each row can be one: what is always a finite number is. It is not where a disk or
+    somebody else wrote it."""
+    with np.errstate(all="ignore"):
+        total = sum((rows[name].astype(np.float64) for name in _FINITE), np.zeros(len(rows)))
+    sound: NDArray[np.bool_] = np.isfinite(total) & (rows["step"] > 0)
+    return sound
 
 
 def thin(folder: Path, keep: int) -> None:

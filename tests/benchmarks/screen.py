@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine.runs.steps import open_steps
 from tests.benchmarks.machine import tell_machine
 from tests.drive import Program
 
@@ -144,17 +145,13 @@ def tokens_per_second(folder: Path, seconds: float) -> float:
 
 
 def last_step(folder: Path) -> int:
-    """The newest step in metrics.jsonl; 0 before the first."""
-    path = folder / "metrics.jsonl"
-    if not path.exists():
+    """The newest step recorded; 0 before the first."""
+    steps = open_steps(folder)
+    if steps is None:
         return 0
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 65536))
-        lines = file.read().split(b"\n")[:-1]
-    for line in reversed(lines):
-        if line.startswith(b'{"type":"Stepped"'):
-            return int(json.loads(line)["step"])
-    return 0
+    last = [int(rows["step"][-1]) for rows in steps.blocks(max(0, steps.rows - 1))]
+    steps.close()
+    return last[-1] if last else 0
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.runs import is_live, read_address
+from engine.runs.steps import open_steps
 from tests.benchmarks.machine import tell_machine
 from tests.drive import Program, cpu_seconds
 
@@ -46,7 +47,6 @@ Empty().run()
 """
 LAST_PAINTED = re.compile(rb"4 generation")
 A_STEP = re.compile(rb"step [1-9]")
-STEPPED = b'{"type":"Stepped"'
 PATIENCE = 60.0
 """Seconds."""
 T = TypeVar("T")
@@ -104,7 +104,7 @@ class Starts:
             stdout=subprocess.DEVNULL,
         ) as process:
             run = wait_for(lambda: next(iter(set(self.models.glob("*")) - before), None))
-            wait_for(lambda: STEPPED in record_of(run))
+            wait_for(lambda: steps_of(run) > 0)
             return Cost(time.perf_counter() - began, cpu_seconds(process.pid) + engine_seconds(run))
 
     def first_step_shown(self) -> Cost:
@@ -151,9 +151,13 @@ def wait_for_output(program: Program, shows: re.Pattern[bytes]) -> float:
     return last
 
 
-def record_of(run: Path) -> bytes:
-    path = run / "metrics.jsonl"
-    return path.read_bytes() if path.exists() else b""
+def steps_of(run: Path) -> int:
+    """Steps in the run's record."""
+    steps = open_steps(run)
+    if steps is None:
+        return 0
+    steps.close()
+    return steps.rows
 
 
 def engine_seconds(run: Path) -> float:

@@ -11,16 +11,22 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load, save
 
 from engine import runs
-from engine.config import RunConfig
+from engine.config import RunConfig, TrainingConfig
 from engine.errors import UserError
-from engine.events import Sampled, Saved
+from engine.events import Extent, RolledBack, Sampled, Saved, Stepped
+from engine.runs import recorder
+from engine.runs.table import read_steps
 from engine.service.record import Record
 from engine.training import checkpoint
 from engine.training.checkpoint import load_latest
 from engine.training.trainer import Trainer
+from tests.tui.fake_engine import step
+from tui.history import SLACK, History
 
 HUGE = 1 << 42
 """Bytes of a sparse file."""
@@ -360,3 +366,62 @@ def test_damaged_lines_of_the_record_are_left_out_and_told(folder: Path) -> None
     record.open()
     record.close()
     assert list(runs.read_metrics(folder)) == events
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a record of 400 steps, most of them thinned."""
+    folder = tmp_path_factory.mktemp("recorded")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recorder, "STEPS_BYTES", 5000)
+        record = Record(folder, lambda _: None)
+        for number in range(1, 401):
+            record.add(step(number))
+            if number % 40 == 0:
+                record.add(Saved(step=number, checkpoint=f"step-{number:08d}", seconds=0.0))
+                record.add(Sampled(step=number, text="x"))
+            if number == 350:
+                record.add(RolledBack(step=340, from_step=350, learning_rate=0.1))
+            record.flush()
+        record.close()
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_a_record_of_any_bytes_is_read_gone_back_in_and_gone_on_with(
+    tmp_path_factory: pytest.TempPathFactory, recorded: dict[str, bytes], data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    for name, contents in recorded.items():
+        spoilt = bytearray(contents)
+        for _ in range(data.draw(st.integers(0, 3))):
+            at = data.draw(st.integers(0, len(spoilt)))
+            what = data.draw(st.binary(max_size=9) | st.sampled_from([b"\xff" * 8, bytes(200)]))
+            spoilt[at : at + data.draw(st.sampled_from([0, len(what), len(what), 999]))] = what
+        (folder / name).write_bytes(spoilt)
+
+    def look(extent: Extent | None) -> None:
+        history, past = History(), runs.open_past(folder, extent)
+        for piece in past.pieces():
+            history.recall(piece)
+            list(piece.in_order())
+        assert history.step <= 2 * SLACK
+        history.loss.envelope(0, history.step, 100)
+        history.pace.seconds_left(TrainingConfig(steps=10**6))
+        read_steps(folder)
+
+    record = Record(folder, lambda _: None)
+    at = data.draw(st.sampled_from([0, 40, 200, 339, 360, 400]))
+    look(None)
+    record.rewind(at, f"step-{at:08d}" if at else "")
+    look(record.extent)
+    for number in range(at + 1, at + 4):
+        record.add(step(number))
+        record.add(Sampled(step=number, text="y"))
+        record.sync()
+    record.close()
+    look(None)
+    told = [event for piece in runs.open_past(folder).pieces() for event in piece.in_order()]
+    assert [e.step for e in told if isinstance(e, Sampled)][-3:] == [at + 1, at + 2, at + 3]
+    assert [e.step for e in told if isinstance(e, Stepped)][-3:] == [at + 1, at + 2, at + 3]

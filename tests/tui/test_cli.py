@@ -1,5 +1,6 @@
 """The command line as a user has it: real processes, real exit codes, the real engine."""
 
+import csv
 import json
 import os
 import re
@@ -154,12 +155,17 @@ def test_resume_goes_on_to_the_new_limit(
     )
     summary = json.loads(printed.splitlines()[-1])
     assert (summary["run"], summary["step"], summary["outcome"]) == ("resumed", 45, "finished")
-    steps = [
-        json.loads(line)["step"]
-        for line in (models / "resumed" / "metrics.jsonl").read_text().splitlines()
-        if '"Stepped"' in line
-    ]
-    assert steps == list(range(1, 46))
+    printed = run.well("metrics", "resumed", "--json")
+    steps = [json.loads(line) for line in printed.splitlines()]
+    assert [step["step"] for step in steps] == list(range(1, 46))
+    table = list(csv.DictReader(run.well("metrics", "resumed", "--csv").splitlines()))
+    assert list(table[0]) == list(steps[0])
+    for printed_step, step in zip(table, steps, strict=True):
+        assert {name: str(value) for name, value in step.items()} == printed_step
+    assert steps[7]["loss_min"] == steps[7]["loss"] > 0
+    told = run.well("metrics", "resumed")
+    assert told.startswith("resumed: 45 steps recorded.\nstep ")
+    assert [line.split()[0] for line in told.splitlines()[2:12]] == list(map(str, range(36, 46)))
 
 
 def test_resume_takes_the_newest_run_of_the_corpus_and_refuses_at_its_limit(
