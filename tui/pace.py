@@ -45,7 +45,8 @@ class Pace:
         # Of older ones no mark would be left; and one a second is enough.
         recent = rows[rows["seconds"].searchsorted(rows["seconds"][-1] - 2 * WINDOW) :]
         second = recent["seconds"] // 1
-        marks = [0, *(second[1:] != second[:-1]).nonzero()[0] + 1, len(recent) - 1]
+        changes = (second[1:] != second[:-1]).nonzero()[0] + 1
+        marks = sorted({0, *changes.tolist(), len(recent) - 1})
         for row in recent[marks][["step", "seconds", "epoch"]].tolist():
             self._mark(_Mark(*row))
 

@@ -132,21 +132,23 @@ def test_an_empty_folder_stays_empty(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("more", [MORE, [Averaging(step=3), *MORE]])
 @pytest.mark.parametrize("marked", [True, False])
-def test_the_first_event_cuts_off_what_is_void(tmp_path: Path, write: Write, marked: bool) -> None:
+def test_the_first_event_cuts_off_what_is_void(
+    tmp_path: Path, write: Write, marked: bool, more: list[AnyEvent]
+) -> None:
     """Also where a crash came between the checkpoint and the line that tells of it."""
     past = PAST if marked else PAST[:-1]
     write(tmp_path, [*past, *VOID])
     record = Record(tmp_path, lambda _: None)
     record.rewind(3, "step-00000003")
-    for event in MORE:
+    for number, event in enumerate(more, start=1):
         record.add(event)
         record.flush()
-        assert record.extent is not None
-        so_far = list(read_metrics(tmp_path, record.extent))
-        assert so_far == [*past, *MORE][: len(so_far)] and so_far[-1] == event
+        so_far = [*past, *more[:number]]
+        assert list(read_metrics(tmp_path, record.extent)) == so_far
+        assert list(read_metrics(tmp_path)) == so_far
     record.close()
-    assert list(read_metrics(tmp_path)) == [*past, *MORE]
     lines = (tmp_path / "metrics.jsonl").read_bytes().splitlines()
     assert all(b'"row":' in line and b"Stepped" not in line for line in lines)
 

@@ -419,3 +419,41 @@ def test_the_table_says_which_rows_stand_for_several_steps(tmp_path: Path) -> No
     steps_file = open_steps(tmp_path)
     assert steps_file is not None and steps_file.header.first > 0
     steps_file.close()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("field", ["epoch", "seconds", "learning_rate", "norm_p99"])
+def test_a_row_that_can_not_be_is_left_out(tmp_path: Path, field: str, value: float) -> None:
+    record(tmp_path, list(map(stepped, range(1, 6)))).close()
+    rows = np.memmap(tmp_path / "steps.bin", LAYOUT.step, "r+", offset=HEADER)
+    rows[field][2] = value
+    rows.flush()
+    past = open_past(tmp_path)
+    told = [event for piece in past.pieces() for event in piece.in_order()]
+    assert [event.step for event in told] == [1, 2, 4, 5]
+    assert past.lost == 1
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seconds", math.nan),
+        ("steps", 2**31),
+        ("steps", 0),
+        ("step", 3),
+        ("row", 0),
+        ("row", 2**63),
+    ],
+)
+def test_a_thinned_row_that_can_not_be_is_left_out(
+    tmp_path: Path, field: str, value: float
+) -> None:
+    record(tmp_path, list(map(stepped, range(1, 401)))).close()
+    rows = np.memmap(tmp_path / "older.bin", LAYOUT.older, "r+", offset=HEADER)
+    rows[field][2] = value
+    rows.flush()
+    past = open_past(tmp_path)
+    counts = np.concatenate([piece.counts for piece in past.pieces()])
+    assert 1 <= past.lost <= 2, "and one that it hides, at worst"
+    assert counts.sum() == 400 - 8 * past.lost
