@@ -333,6 +333,7 @@ async def test_a_run_whose_text_is_gone_can_still_be_asked(
     moved.write_bytes(text_file.read_bytes())
     config = replace(runs.load_config(folder), {"corpus.source": str(moved), "training.steps": 3})
     runs.save_config(folder, config)
+    runs.allow(folder, str(moved))
     async with opened(folder) as run:
         await call(run, p.Start())
         await run.until(lambda: run.state == "finished")

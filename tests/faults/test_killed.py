@@ -14,7 +14,7 @@ from engine import runs
 from engine.config import RunConfig, replace
 from engine.events import AnyEvent, Saved, SaveFailed, StateChanged, Stepped
 from engine.service import protocol as p
-from engine.service.client import Engine, EngineEnded, launch
+from engine.service.client import Engine, EngineEnded, attach, launch
 from engine.training.checkpoint import load_latest
 
 ROUNDS = 3
@@ -43,6 +43,13 @@ async def kill(engine: Engine) -> list[Saved]:
     return told
 
 
+async def reopened(engine: Engine) -> p.Welcome:
+    """How a second client is greeted."""
+    other = await attach(engine.folder)
+    await other.close()
+    return other.welcome
+
+
 async def test_killed_while_it_saves_at_every_step_it_goes_on_where_it_was(
     tmp_path: Path, small_config: RunConfig
 ) -> None:
@@ -69,7 +76,9 @@ async def test_killed_while_it_saves_at_every_step_it_goes_on_where_it_was(
         steps = [event.step for event in runs.read_metrics(folder) if isinstance(event, Stepped)]
         assert steps[:before] == list(range(1, before + 1)), "the record was synced before it"
     engine = await prepared(folder)
-    steps = [event.step for event in runs.read_metrics(folder) if isinstance(event, Stepped)]
+    recorded = (await reopened(engine)).recorded
+    past = runs.read_metrics(folder, recorded)
+    steps = [event.step for event in past if isinstance(event, Stepped)]
     assert steps == list(range(1, before + 1))
     left = {path.name for path in folder.iterdir() if path.name.startswith(".")}
     assert left <= {".latest.tmp", ".best.tmp"}
@@ -110,7 +119,7 @@ async def test_a_second_engine_is_refused(tmp_path: Path, small_config: RunConfi
         subprocess.run, command, capture_output=True, text=True, check=False, timeout=60
     )
     assert second.returncode == 2
-    assert "Another engine serves run: `lstm-tui attach run`." in second.stderr
+    assert "Another engine serves run." in second.stderr
     assert "Traceback" not in second.stderr
     status = await engine.call(p.AskStatus())
     assert isinstance(status, p.Status)
