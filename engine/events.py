@@ -3,9 +3,13 @@
 Losses are nats per token. A float that may be None is None exactly when it was not finite.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+"""Of steps or tokens. A record may come from a stranger, and what is beyond this can neither be
+sent nor drawn."""
 
 State = Literal["preparing", "ready", "running", "paused", "stopped", "finished", "failed"]
 """preparing: reading the corpus, building the model. ready: nothing trained yet. paused: goes on
@@ -20,7 +24,7 @@ class Event(Struct, frozen=True, tag=True, kw_only=True, omit_defaults=True):
 class Recorded(Event, frozen=True, kw_only=True):
     """An event that is kept in metrics.jsonl, with the number of steps taken before or by it."""
 
-    step: int
+    step: Count
 
 
 class Stepped(Recorded, frozen=True, kw_only=True):
@@ -53,7 +57,7 @@ class Stepped(Recorded, frozen=True, kw_only=True):
     """Share of all finite steps so far that were clipped."""
     skipped: bool = False
     """True when loss or gradient was not finite and the weights were left alone."""
-    non_finite_steps: int = 0
+    non_finite_steps: Count = 0
     """Steps so far whose loss or gradient was not finite; they count nowhere else."""
     seconds: float
     """Training time of the run so far, evaluation and pauses left out."""
@@ -68,7 +72,7 @@ class Evaluated(Recorded, frozen=True, kw_only=True):
     loss: float | None
     perplexity: float | None
     """exp(loss). No token is left out: <unk> and <eos> count as tokens."""
-    tokens: int
+    tokens: Count
     seconds: float
     best: bool = False
     """Whether this is the lowest validation loss of the run so far."""
@@ -87,7 +91,7 @@ class NonFinite(Recorded, frozen=True, kw_only=True):
     """`loss`, or the name of the first parameter whose gradient was not finite."""
     value: str
     """`nan` or `inf`."""
-    in_a_row: int
+    in_a_row: Count
 
 
 class Intervened(Recorded, frozen=True, kw_only=True):
@@ -103,7 +107,7 @@ class Intervened(Recorded, frozen=True, kw_only=True):
 class RolledBack(Recorded, frozen=True, kw_only=True):
     """The run went back to the checkpoint taken at `step`: what was recorded after it is void."""
 
-    from_step: int
+    from_step: Count
     learning_rate: float
     """The base rate it goes on with."""
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.errors import UserError
+from engine.events import Count
 from engine.files import read_plain
 
 _CHECKPOINT = re.compile(r"step-(\d{8,16})(?:\.(\d{1,9}))?", re.ASCII)
@@ -21,7 +22,7 @@ MAX_NOTE: Final = 1 << 12
 class Standing(Struct, frozen=True, kw_only=True):
     """How far a checkpoint is: the plain part of its training.json."""
 
-    step: int
+    step: Count
     best_valid_loss: float | None = None
 
 

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from engine.config import ClipMode, RunConfig, get
 from engine.errors import UserError
+from engine.events import Count
 from engine.files import read_plain, replace_file, sync, write_synced
 from engine.model.lstm import LSTMLanguageModel
 from engine.runs import (
@@ -45,8 +46,6 @@ from engine.training.tensor_files import (
     weights_layout,
 )
 from engine.training.trainer import Trainer
-
-Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class TrainingState(Struct, frozen=True, kw_only=True):

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import asdict
 from safetensors.torch import load, save
 
 from engine import runs
 from engine.config import RunConfig
 from engine.errors import UserError
-from engine.events import Sampled, Saved
+from engine.events import Evaluated, NonFinite, Recorded, RolledBack, Sampled, Saved
 from engine.service.record import Record
 from engine.training import checkpoint
 from engine.training.checkpoint import load_latest
@@ -342,6 +343,37 @@ def test_a_hostile_record(folder: Path, kind: str) -> None:
         record.rewind(2, "step-00000002")
         record.close()
         assert list(runs.read_metrics(folder)) == []
+
+
+WHOLE = [
+    NonFinite(step=1, tensor="loss", value="nan", in_a_row=1),
+    Evaluated(step=1, split="valid", loss=1.0, perplexity=2.7, tokens=1, seconds=1.0),
+    RolledBack(step=1, from_step=1, learning_rate=1.0),
+]
+
+
+@pytest.mark.parametrize("number", ["-1", "9007199254740993", "1" + "0" * 30, "9" * 5000])
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (event, name)
+        for event in WHOLE
+        for name, value in asdict(event).items()
+        if type(value) is int
+    ],
+    ids=str,
+)
+def test_a_record_of_impossible_counts_is_damaged(
+    event: Recorded, field: str, number: str, folder: Path
+) -> None:
+    """They could neither be sent nor drawn."""
+    line = json.dumps({"type": type(event).__name__, **asdict(event)})
+    assert runs.decode_event(line.encode()) == event
+    assert runs.decode_event(line.replace(f'"{field}": 1', f'"{field}": {number}').encode()) is None
+    training = saved(folder) / "training.json"
+    training.write_text(f'{{"step": {number}}}')
+    with pytest.raises(UserError, match="is damaged"):
+        runs.load_standing(folder)
 
 
 def test_damaged_lines_of_the_record_are_left_out_and_told(folder: Path) -> None:
