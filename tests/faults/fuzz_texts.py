@@ -63,7 +63,10 @@ STORED = {"train.ids", "valid.ids", "test.ids", "tokenizer.json", "manifest.json
 @contextmanager
 def target(folder: Path) -> Iterator[object]:
     """See `fuzz`."""
-    with mock.patch("engine.text.store.sync"), mock.patch("engine.text.scans.SETTLED", 0):
+    with (
+        mock.patch("engine.text.store.sync", lambda _: None),
+        mock.patch("engine.text.scans.SETTLED", 0),
+    ):
         yield lambda random: _case(random, folder / "case")
 
 
