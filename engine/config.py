@@ -21,6 +21,8 @@ ScheduleName = Literal["constant", "linear", "cosine", "one-cycle", "plateau"]
 ClipMode = Literal["off", "norm", "value", "layer", "adaptive"]
 NonFinitePolicy = Literal["skip", "stop", "roll-back", "let-it-happen"]
 Precision = Literal["float32", "bfloat16"]
+MOST_STEPS = 10**12
+"""More than any run takes: what can't be sent as a number is no setting."""
 
 
 _ENDING = ("linear", "cosine", "one-cycle")
@@ -315,7 +317,10 @@ class TrainingConfig(Section, frozen=True):
         ]
         | None
     ) = None
-    steps: Annotated[int, Meta(ge=1, description="Finish after this many steps.")] | None = None
+    steps: (
+        Annotated[int, Meta(ge=1, le=MOST_STEPS, description="Finish after this many steps.")]
+        | None
+    ) = None
     epochs: (
         Annotated[
             float,
@@ -335,6 +340,7 @@ class TrainingConfig(Section, frozen=True):
             int,
             Meta(
                 ge=1,
+                le=MOST_STEPS,
                 description="Early stopping: finish after this many validations without a better "
                 "one.",
             ),
@@ -343,14 +349,27 @@ class TrainingConfig(Section, frozen=True):
     ) = None
     evaluate_every: Annotated[
         int,
-        Meta(ge=0, description="Steps between validations; 0 validates at the end of each epoch."),
+        Meta(
+            ge=0,
+            le=MOST_STEPS,
+            description="Steps between validations; 0 validates at the end of each epoch.",
+        ),
     ] = 0
     sample_every: Annotated[
-        int, Meta(ge=0, description="Steps between samples of text; 0 means at each validation.")
+        int,
+        Meta(
+            ge=0,
+            le=MOST_STEPS,
+            description="Steps between samples of text; 0 means at each validation.",
+        ),
     ] = 0
     save_every: Annotated[
         int,
-        Meta(ge=0, description="Steps between checkpoints; 0 saves about once a minute."),
+        Meta(
+            ge=0,
+            le=MOST_STEPS,
+            description="Steps between checkpoints; 0 saves about once a minute.",
+        ),
     ] = 0
     keep: Annotated[
         int,
@@ -584,9 +603,7 @@ def _values(kind: type, meta: Meta, choices: tuple[str, ...]) -> str:
     low = write(meta.ge)
     if meta.le is not None:
         return f"{low} to {write(meta.le)}"
-    if meta.lt is not None:
-        return f"{low} to below {write(meta.lt)}"
-    return f"{low} or more"
+    return f"{low} to below {write(meta.lt)}"
 
 
 def get(config: RunConfig, path: str) -> Any:

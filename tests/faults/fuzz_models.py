@@ -48,6 +48,7 @@ MARK = "canary"
 def target(folder: Path) -> Iterator[object]:
     """See `fuzz`."""
     torch.set_num_threads(1)
+    folder = folder.resolve()
     sound = {}
     for tokenizer in ("word", "character", "subword"):
         trainer = _trainer(folder / tokenizer, tokenizer, folder / "cache")
@@ -365,8 +366,8 @@ def _replace(random: Random, path: Path, canary: Path) -> None:
 def _seal(path: Path) -> None:
     """Make the manifest beside a file agree with it, as somebody hostile would."""
     manifest_path = path.parent / "manifest.json"
-    if path == manifest_path or any(each.is_symlink() for each in (path, manifest_path)):
-        return
+    if path == manifest_path or any(each.resolve() != each for each in (path, manifest_path)):
+        return  # a link leads there
     if not (path.is_file() and manifest_path.is_file()):
         return
     if path.stat().st_size > 1 << 24:
