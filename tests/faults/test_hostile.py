@@ -270,6 +270,14 @@ def test_latest_names_a_checkpoint_that_is_gone(folder: Path) -> None:
     assert standing.step == found.training.step
 
 
+def standing_refused(folder: Path) -> None:
+    with pytest.raises(UserError, match="is a symbolic link"):
+        runs.load_standing(folder)
+    (info,) = runs.list_runs(folder.parent)
+    assert "is a symbolic link" in info.problem
+    assert info.step == 0
+
+
 def test_links_in_place_of_folders(
     folder: Path, make_trainer: Callable[..., Trainer], tmp_path: Path
 ) -> None:
@@ -278,10 +286,12 @@ def test_links_in_place_of_folders(
     shutil.move(path, tmp_path / path.name)
     path.symlink_to(tmp_path / path.name)
     refused(folder, "is a symbolic link")
+    standing_refused(folder)
     path.unlink()
     (folder / "checkpoints").rmdir()
     (folder / "checkpoints").symlink_to(tmp_path)
     refused(folder, "is a symbolic link")
+    standing_refused(folder)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match="is a symbolic link"):
         checkpoint.save(folder, make_trainer())
