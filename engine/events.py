@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-Count = Annotated[int, Meta(ge=0, le=2**53)]
-"""Of steps or tokens. A record may come from a stranger, and what is beyond this can neither be
-sent nor drawn."""
+Whole = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+"""A whole number that can be sent and drawn: a record may come from a stranger."""
 
 State = Literal["preparing", "ready", "running", "paused", "stopped", "finished", "failed"]
 """preparing: reading the corpus, building the model. ready: nothing trained yet. paused: goes on
@@ -24,7 +23,7 @@ class Event(Struct, frozen=True, tag=True, kw_only=True, omit_defaults=True):
 class Recorded(Event, frozen=True, kw_only=True):
     """An event that is kept in metrics.jsonl, with the number of steps taken before or by it."""
 
-    step: Count
+    step: Whole
 
 
 class Stepped(Recorded, frozen=True, kw_only=True):
@@ -57,7 +56,7 @@ class Stepped(Recorded, frozen=True, kw_only=True):
     """Share of all finite steps so far that were clipped."""
     skipped: bool = False
     """True when loss or gradient was not finite and the weights were left alone."""
-    non_finite_steps: Count = 0
+    non_finite_steps: Whole = 0
     """Steps so far whose loss or gradient was not finite; they count nowhere else."""
     seconds: float
     """Training time of the run so far, evaluation and pauses left out."""
@@ -72,7 +71,7 @@ class Evaluated(Recorded, frozen=True, kw_only=True):
     loss: float | None
     perplexity: float | None
     """exp(loss). No token is left out: <unk> and <eos> count as tokens."""
-    tokens: Count
+    tokens: Whole
     seconds: float
     best: bool = False
     """Whether this is the lowest validation loss of the run so far."""
@@ -91,7 +90,7 @@ class NonFinite(Recorded, frozen=True, kw_only=True):
     """`loss`, or the name of the first parameter whose gradient was not finite."""
     value: str
     """`nan` or `inf`."""
-    in_a_row: Count
+    in_a_row: Whole
 
 
 class Intervened(Recorded, frozen=True, kw_only=True):
@@ -107,7 +106,7 @@ class Intervened(Recorded, frozen=True, kw_only=True):
 class RolledBack(Recorded, frozen=True, kw_only=True):
     """The run went back to the checkpoint taken at `step`: what was recorded after it is void."""
 
-    from_step: Count
+    from_step: Whole
     learning_rate: float
     """The base rate it goes on with."""
 

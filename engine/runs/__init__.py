@@ -2,6 +2,7 @@
 
 from engine.runs.checkpoints import (
     MAX_TRAINING,
+    Count,
     Standing,
     checkpoints_to_try,
     latest_checkpoint,
@@ -29,6 +30,7 @@ __all__ = [
     "MAX_LINE",
     "MAX_TRAINING",
     "MODELS_VARIABLE",
+    "Count",
     "EngineAddress",
     "RunInfo",
     "Standing",

@@ -4,16 +4,16 @@ import errno
 import os
 import re
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from engine.errors import UserError
-from engine.events import Count
 from engine.files import read_plain
 
 _CHECKPOINT = re.compile(r"step-(\d{8,16})(?:\.(\d{1,9}))?", re.ASCII)
+Count = Annotated[int, Meta(ge=0, le=2**53)]
 MAX_TRAINING = 1 << 26
 """Bytes of training.json, at most."""
 MAX_NOTE: Final = 1 << 12

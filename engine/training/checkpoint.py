@@ -26,11 +26,11 @@ from torch import Tensor
 
 from engine.config import ClipMode, RunConfig, get
 from engine.errors import UserError
-from engine.events import Count
 from engine.files import read_plain, replace_file, sync, write_synced
 from engine.model.lstm import LSTMLanguageModel
 from engine.runs import (
     MAX_TRAINING,
+    Count,
     checkpoints_to_try,
     load_config,
     named_checkpoint,
