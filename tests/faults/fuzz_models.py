@@ -366,11 +366,12 @@ def _replace(random: Random, path: Path, canary: Path) -> None:
 def _seal(path: Path) -> None:
     """Make the manifest beside a file agree with it, as somebody hostile would."""
     manifest_path = path.parent / "manifest.json"
-    if path == manifest_path or any(each.resolve() != each for each in (path, manifest_path)):
-        return  # a link leads there
-    if not (path.is_file() and manifest_path.is_file()):
-        return
-    if path.stat().st_size > 1 << 24:
+    for each in (path, manifest_path):
+        if os.path.realpath(each) != str(each):
+            return  # a link leads there
+        if not each.is_file() or each.stat().st_size > 1 << 24:
+            return
+    if path == manifest_path:
         return
     with suppress(ValueError, TypeError, RecursionError):
         manifest = json.loads(manifest_path.read_bytes())

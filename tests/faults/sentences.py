@@ -2,8 +2,8 @@
 
 from engine.visible import visible
 
-LONGEST = 5_500
-"""Characters: a path may have 4,096 bytes."""
+LONGEST = 100_000
+"""Characters: ten thousand, each shown by its code."""
 
 
 def assert_sentence(error: Exception) -> None:
