@@ -33,7 +33,7 @@ BUILT_IN = ("toy-world", "python-docs")
 _ENDING = ("linear", "cosine", "one-cycle")
 """Schedules that have to know where the run ends."""
 
-_MANY = 10**12
+MOST_STEPS = 10**12
 """The most of what has no natural end: a JSON number holds it exactly."""
 MAX_FILE, _MAX_LINE = 1 << 16, 1000
 """Bytes of a file of settings, and of a line in it: the time to read a key of many parts grows with
@@ -329,7 +329,8 @@ class TrainingConfig(Section, frozen=True):
         | None
     ) = None
     steps: (
-        Annotated[int, Meta(ge=1, le=_MANY, description="Finish after this many steps.")] | None
+        Annotated[int, Meta(ge=1, le=MOST_STEPS, description="Finish after this many steps.")]
+        | None
     ) = None
     epochs: (
         Annotated[
@@ -350,7 +351,7 @@ class TrainingConfig(Section, frozen=True):
             int,
             Meta(
                 ge=1,
-                le=_MANY,
+                le=MOST_STEPS,
                 description="Early stopping: finish after this many validations without a better "
                 "one.",
             ),
@@ -361,7 +362,7 @@ class TrainingConfig(Section, frozen=True):
         int,
         Meta(
             ge=0,
-            le=_MANY,
+            le=MOST_STEPS,
             description="Steps between validations; 0 validates at the end of each epoch.",
         ),
     ] = 0
@@ -369,13 +370,17 @@ class TrainingConfig(Section, frozen=True):
         int,
         Meta(
             ge=0,
-            le=_MANY,
+            le=MOST_STEPS,
             description="Steps between samples of text; 0 means at each validation.",
         ),
     ] = 0
     save_every: Annotated[
         int,
-        Meta(ge=0, le=_MANY, description="Steps between checkpoints; 0 saves about once a minute."),
+        Meta(
+            ge=0,
+            le=MOST_STEPS,
+            description="Steps between checkpoints; 0 saves about once a minute.",
+        ),
     ] = 0
     keep: Annotated[
         int,

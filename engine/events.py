@@ -4,9 +4,12 @@
 Losses are nats per token. A float that may be None is None exactly when it was not finite.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Whole = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+"""A whole number that can be sent and drawn: a record may come from a stranger."""
 
 from engine.errors import Advice
 
@@ -23,7 +26,7 @@ class Event(Struct, frozen=True, tag=True, kw_only=True, omit_defaults=True):
 class Recorded(Event, frozen=True, kw_only=True):
     """An event that is kept in the run's record, with the number of steps taken before or by it."""
 
-    step: int
+    step: Whole
 
 
 class Stepped(Recorded, frozen=True, kw_only=True):
@@ -56,7 +59,7 @@ class Stepped(Recorded, frozen=True, kw_only=True):
     """Share of all finite steps so far that were clipped."""
     skipped: bool = False
     """True when loss or gradient was not finite and the weights were left alone."""
-    non_finite_steps: int = 0
+    non_finite_steps: Whole = 0
     """Steps so far whose loss or gradient was not finite; they count nowhere else."""
     seconds: float
     """Training time of the run so far, evaluation and pauses left out."""
@@ -71,7 +74,7 @@ class Evaluated(Recorded, frozen=True, kw_only=True):
     loss: float | None
     perplexity: float | None
     """exp(loss). No token is left out: <unk> and <eos> count as tokens."""
-    tokens: int
+    tokens: Whole
     seconds: float
     best: bool = False
     """Whether this is the lowest validation loss of the run so far."""
@@ -90,7 +93,7 @@ class NonFinite(Recorded, frozen=True, kw_only=True):
     """`loss`, or the name of the first parameter whose gradient was not finite."""
     value: str
     """`nan` or `inf`."""
-    in_a_row: int
+    in_a_row: Whole
 
 
 class Intervened(Recorded, frozen=True, kw_only=True):
@@ -106,7 +109,7 @@ class Intervened(Recorded, frozen=True, kw_only=True):
 class RolledBack(Recorded, frozen=True, kw_only=True):
     """The run went back to the checkpoint taken at `step`: what was recorded after it is void."""
 
-    from_step: int
+    from_step: Whole
     learning_rate: float
     """The base rate it goes on with."""
 

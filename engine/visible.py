@@ -14,6 +14,7 @@ _HIDDEN = re.compile(
     "\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"  # zero-width, line ends, bidi
     "\ud800-\udfff"  # lone surrogates
     "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"  # byte order mark, annotations, tags
+    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"  # other formats
     "]"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")

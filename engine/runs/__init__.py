@@ -2,6 +2,7 @@
 
 from engine.runs.checkpoints import (
     MAX_TRAINING,
+    Count,
     Standing,
     checkpoints_to_try,
     latest_checkpoint,
@@ -31,6 +32,7 @@ __all__ = [
     "MAX_TRAINING",
     "MODELS_VARIABLE",
     "STATE_VARIABLE",
+    "Count",
     "EngineAddress",
     "RunInfo",
     "Standing",

@@ -1,17 +1,19 @@
 """Checkpoints by name: which there are, which a run goes on from, how far each is."""
 
+import errno
 import os
 import re
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from engine.errors import UserError
 from engine.files import read_plain
 
 _CHECKPOINT = re.compile(r"step-(\d{8,16})(?:\.(\d{1,9}))?", re.ASCII)
+Count = Annotated[int, Meta(ge=0, le=2**53)]
 MAX_TRAINING = 1 << 26
 """Bytes of training.json, at most."""
 MAX_NOTE: Final = 1 << 12
@@ -21,7 +23,7 @@ MAX_NOTE: Final = 1 << 12
 class Standing(Struct, frozen=True, kw_only=True):
     """How far a checkpoint is: the plain part of its training.json."""
 
-    step: int
+    step: Count
     best_valid_loss: float | None = None
 
 
@@ -57,9 +59,15 @@ def named_checkpoint(pointer: Path) -> Path | None:
 
 
 def saved_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints on the disk, the one of the most steps first. Raises OSError."""
+    """The checkpoints on the disk, the one of the most steps first.
+
+    Raises OSError, also where their folder is a link.
+    """
+    checkpoints = folder / "checkpoints"
+    if checkpoints.is_symlink():
+        raise OSError(errno.ELOOP, "it is a symbolic link", str(checkpoints))
     try:
-        names = os.listdir(folder / "checkpoints")  # noqa: PTH208 - names are wanted
+        names = os.listdir(checkpoints)  # noqa: PTH208 - names are wanted
     except (FileNotFoundError, NotADirectoryError):
         return []
     found = [name for name in names if _CHECKPOINT.fullmatch(name)]
@@ -81,6 +89,9 @@ def load_standing(folder: Path) -> Standing | None:
     problem = ""
     for checkpoint in checkpoints_to_try(folder):
         path = checkpoint / "training.json"
+        if checkpoint.is_symlink():
+            problem = problem or f"{checkpoint} is damaged: it is a symbolic link."
+            continue
         try:
             return msgspec.json.decode(read_plain(path, MAX_TRAINING), type=Standing)
         except OSError as error:

@@ -30,6 +30,7 @@ from engine.files import read_plain, replace_file, sync, write_synced
 from engine.model.lstm import LSTMLanguageModel
 from engine.runs import (
     MAX_TRAINING,
+    Count,
     checkpoints_to_try,
     load_config,
     named_checkpoint,
@@ -45,8 +46,6 @@ from engine.training.tensor_files import (
     weights_layout,
 )
 from engine.training.trainer import Trainer
-
-Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class TrainingState(Struct, frozen=True, kw_only=True):

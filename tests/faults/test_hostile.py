@@ -13,12 +13,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 from safetensors.torch import load, save
 
 from engine import runs
 from engine.config import RunConfig, TrainingConfig
 from engine.errors import UserError
-from engine.events import Extent, RolledBack, Sampled, Saved, Stepped
+from engine.events import (
+    Evaluated,
+    Extent,
+    NonFinite,
+    Recorded,
+    RolledBack,
+    Sampled,
+    Saved,
+    Stepped,
+)
 from engine.runs import recorder
 from engine.runs.table import read_steps
 from engine.service.record import Record
@@ -275,6 +285,14 @@ def test_latest_names_a_checkpoint_that_is_gone(folder: Path) -> None:
     assert standing.step == found.training.step
 
 
+def standing_refused(folder: Path) -> None:
+    with pytest.raises(UserError, match="is a symbolic link"):
+        runs.load_standing(folder)
+    (info,) = runs.list_runs(folder.parent)
+    assert "is a symbolic link" in info.problem
+    assert info.step == 0
+
+
 def test_links_in_place_of_folders(
     folder: Path, make_trainer: Callable[..., Trainer], tmp_path: Path
 ) -> None:
@@ -283,10 +301,12 @@ def test_links_in_place_of_folders(
     shutil.move(path, tmp_path / path.name)
     path.symlink_to(tmp_path / path.name)
     refused(folder, "is a symbolic link")
+    standing_refused(folder)
     path.unlink()
     (folder / "checkpoints").rmdir()
     (folder / "checkpoints").symlink_to(tmp_path)
     refused(folder, "is a symbolic link")
+    standing_refused(folder)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match="is a symbolic link"):
         checkpoint.save(folder, make_trainer())
@@ -351,6 +371,37 @@ def test_a_hostile_record(folder: Path, kind: str) -> None:
         record.open()
         assert list(runs.read_metrics(folder)) == []
     record.close()
+
+
+WHOLE = [
+    NonFinite(step=1, tensor="loss", value="nan", in_a_row=1),
+    Evaluated(step=1, split="valid", loss=1.0, perplexity=2.7, tokens=1, seconds=1.0),
+    RolledBack(step=1, from_step=1, learning_rate=1.0),
+]
+
+
+@pytest.mark.parametrize("number", ["9007199254740993", "-" + "1" * 30, "1" + "0" * 30, "9" * 5000])
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (event, name)
+        for event in WHOLE
+        for name, value in asdict(event).items()
+        if type(value) is int
+    ],
+    ids=str,
+)
+def test_a_record_of_impossible_counts_is_damaged(
+    event: Recorded, field: str, number: str, folder: Path
+) -> None:
+    """They could neither be sent nor drawn."""
+    line = json.dumps({"type": type(event).__name__, **asdict(event)})
+    assert runs.decode_event(line.encode()) == event
+    assert runs.decode_event(line.replace(f'"{field}": 1', f'"{field}": {number}').encode()) is None
+    training = saved(folder) / "training.json"
+    training.write_text(f'{{"step": {number}}}')
+    with pytest.raises(UserError, match="is damaged"):
+        runs.load_standing(folder)
 
 
 def test_damaged_lines_of_the_record_are_left_out_and_told(folder: Path) -> None:

@@ -56,6 +56,13 @@ def test_bidi_and_invisible_characters_show_their_code(code):
     assert visible(f"a{chr(code)}b") == f"a‹U+{code:04X}›b"
 
 
+def test_no_format_character_passes_but_signs_of_a_script():
+    """Of all of Unicode. These signs are drawn around the digits after them."""
+    signs = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD}
+    formats = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) == "Cf"]
+    assert {ord(each) for each in formats if visible(each) == each} == signs
+
+
 @pytest.mark.parametrize("code", [*range(0x20), 0x7F, *range(0x80, 0xA0)])
 def test_no_control_character_passes(code):
     shown = visible(f"a{chr(code)}b")

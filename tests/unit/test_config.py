@@ -107,6 +107,13 @@ def test_a_percentile_outside_1_to_100_is_one_sentence(value: float | str) -> No
 
 
 @pytest.mark.parametrize("field", [field.path for field in fields()])
+@pytest.mark.parametrize("value", [2**63, 10**30, -(10**30)])
+def test_no_setting_takes_a_number_that_can_not_be_sent(field: str, value: int) -> None:
+    with pytest.raises(UserError):
+        replace(preset("toy"), {field: value})
+
+
+@pytest.mark.parametrize("field", [field.path for field in fields()])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_no_setting_takes_a_number_that_is_not_finite(field: str, value: float) -> None:
     with pytest.raises(UserError):

@@ -140,3 +140,10 @@ def test_no_message_holds_what_a_terminal_obeys(text: str) -> None:
     message = str(UserError(f"There is no run {text} here."))
     assert_safe(message)
     assert str(UserError(message)) == message
+
+
+def test_of_a_huge_message_both_ends_are_kept() -> None:
+    message = str(UserError(f"The setting {'x' * 100_000} is none of ours."))
+    assert len(message) < 11_000
+    assert message.startswith("The setting xxx")
+    assert message.endswith("xxx is none of ours.")
