@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from engine.errors import Advice
+
 Whole = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 """A whole number that can be sent and drawn: a record may come from a stranger."""
-
-from engine.errors import Advice
 
 State = Literal["preparing", "ready", "running", "paused", "stopped", "finished", "failed"]
 """preparing: reading the corpus, building the model. ready: nothing trained yet. paused: goes on
