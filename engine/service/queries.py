@@ -8,8 +8,10 @@ two.
 import copy
 import math
 import time
-from collections.abc import Container, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Container, Generator, Iterator
+from concurrent.futures import Future, wait
+from threading import BoundedSemaphore, Thread
+from typing import TypeVar
 
 import torch
 
@@ -40,6 +42,11 @@ MAX_SENTENCE = 2_000
 MAX_NEIGHBOURS = 1_000
 PIECES = 4096
 """Of a prompt, that are passed over at once."""
+MOST_OPENING = 4
+"""Texts that are looked for or opened at once."""
+_background = BoundedSemaphore(MOST_OPENING)
+
+T = TypeVar("T")
 
 
 class UnknownWord(UserError):
@@ -217,29 +224,51 @@ def _opened(config: CorpusConfig, tokenizer: Tokenizer) -> Generator[Progress | 
     """The text the model was trained on, told of while it is opened. Raises UserError, also where
     it is no longer what it was."""
     told: list[Progress] = []
-    with ThreadPoolExecutor(1, "opening") as opener:
-        opening = opener.submit(open_corpus, config, progress=told.append)
-        while not opening.done():
-            wait([opening], 0.02)
-            yield told.pop() if told else None
-            told.clear()
-    corpus = opening.result()
+    corpus = yield from _in_background(lambda: open_corpus(config, progress=told.append), told)
     if corpus.tokenizer.vocabulary.tokens != tokenizer.vocabulary.tokens:
         raise UserError(f"The vocabulary of {config.source} has changed since the model was saved.")
     return corpus
 
 
+def _in_background(
+    work: Callable[[], T], told: list[Progress]
+) -> Generator[Progress | None, None, T]:
+    """What `work` returns or raises, done in a thread of its own, for it may take as long as a disk
+    does. What it has `told` is told on. Where the answer isn't wanted any more nobody waits for it.
+
+    Raises UserError where too much is done so already.
+    """
+    if not _background.acquire(blocking=False):
+        raise UserError(f"{MOST_OPENING} texts are being opened already: ask later.")
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:
+            outcome.set_exception(error)
+        finally:
+            _background.release()
+
+    Thread(target=run, name="opening", daemon=True).start()
+    while not outcome.done():
+        wait([outcome], 0.02)
+        yield told.pop() if told else None
+        told.clear()
+    return outcome.result()
+
+
 def _split_and_text(
     query: p.EvaluateCorpus, tokenizer: Tokenizer, corpus: Corpus | None
-) -> Generator[Progress, None, tuple[str, EncodedText]]:
+) -> Generator[Progress | None, None, tuple[str, EncodedText]]:
     """Tell of progress, then return what is asked for, with the name of its split, empty where it
     has none."""
     if corpus is not None and same_source(query.source, corpus.summary.source):
         split = query.split or _held_out(corpus.splits)
         return split, corpus.text(split)
-    source = resolve(query.source)
+    source = yield from _in_background(lambda: resolve(query.source), [])
     split = query.split or (_held_out(source.splits) if source.given_splits else "")
-    return split, (yield from encode_source(query.source, tokenizer, split=split))
+    return split, (yield from encode_source(source, tokenizer, split=split))
 
 
 def _held_out(splits: Container[str]) -> str:

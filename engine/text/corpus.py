@@ -122,14 +122,14 @@ def open_corpus(
 
 
 def encode_source(
-    name: str, tokenizer: Tokenizer, *, split: str = ""
+    source: Source, tokenizer: Tokenizer, *, split: str = ""
 ) -> Generator[Progress, None, EncodedText]:
     """Tell of progress, then return the text of a source, or of one split of a folder that names
     its splits, as `tokenizer` reads it. The ids lie in a temporary file that goes when they do.
 
     Raises UserError where the source can't be read, isn't text, is too little or lacks the split.
     """
-    source = resolve(name)
+    name = source.name
     if split and not source.given_splits:
         raise UserError(f"{name} has no splits of its own; only a folder with train.txt has.")
     if split and split not in source.splits:

@@ -130,7 +130,7 @@ def check_beginning(source: Source) -> None:
 
 def same_source(first: str, second: str) -> bool:
     """Whether two source strings stand for the same text, by whatever path."""
-    if first in BUILT_IN or second in BUILT_IN:
+    if first in BUILT_IN or second in BUILT_IN or "\0" in first + second:
         return first == second
     paths = (os.path.realpath(os.path.expanduser(source)) for source in (first, second))  # noqa: PTH111
     return next(paths) == next(paths)

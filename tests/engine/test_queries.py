@@ -2,6 +2,8 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from itertools import islice
+from threading import Event
 from typing import Any
 
 import pytest
@@ -15,7 +17,14 @@ from engine.explore.stepping import SHORTEST, stretches
 from engine.model.lstm import LSTMLanguageModel
 from engine.service import protocol as p
 from engine.service import queries
-from engine.service.queries import evaluate_corpus, neighbours, represent, score, text_stream
+from engine.service.queries import (
+    MOST_OPENING,
+    evaluate_corpus,
+    neighbours,
+    represent,
+    score,
+    text_stream,
+)
 from engine.text.corpus import Corpus, open_corpus
 from engine.training.trainer import Trainer
 
@@ -168,8 +177,32 @@ def test_another_text_is_encoded_in_turns(make_trainer: MakeTrainer, tmp_path: A
     path.write_text(SENTENCE * 10_000, encoding="utf-8")
     query = p.EvaluateCorpus(source=str(path))
     answers = evaluate_corpus(query, trainer.corpus.tokenizer, trainer.judged, None, CONFIG, 0)
-    told = [next(answers) for _ in range(4)]
+    told = list(islice(filter(None, answers), 4))
     assert [event.task for event in told if isinstance(event, Progress)] == [
         *["encoding"] * 3,
         "evaluating",
     ]
+
+
+def test_a_text_that_is_long_to_be_found_holds_nobody_up(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither while it is looked for nor once nobody wants it; and not many are looked for."""
+    trainer, found = make_trainer(), Event()
+    monkeypatch.setattr(queries, "resolve", lambda _: found.wait(30))
+    query = p.EvaluateCorpus(source="/somewhere/**/slow.txt")
+
+    def asked() -> Iterator[Any]:
+        answers = evaluate_corpus(
+            query, trainer.corpus.tokenizer, trainer.judged, trainer.corpus, CONFIG, 0
+        )
+        assert next(answers) is None
+        return answers
+
+    try:
+        for _ in range(MOST_OPENING):
+            asked().close()  # type: ignore[attr-defined]
+        with pytest.raises(UserError, match="ask later"):
+            asked()
+    finally:
+        found.set()

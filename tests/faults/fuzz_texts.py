@@ -14,6 +14,7 @@ import msgspec
 from engine.config import CorpusConfig
 from engine.errors import UserError
 from engine.text.corpus import Corpus, encode_source, open_corpus
+from engine.text.reading import resolve
 from tests.faults.sentences import assert_sentence
 
 SCRIPTS = [
@@ -113,7 +114,7 @@ def _check_cache(cache: Path) -> None:
 def _encode_another(random: Random, corpus: Corpus, texts: Path) -> None:
     other = texts / "other"
     other.write_bytes(_text(random))
-    work = encode_source(str(other), corpus.tokenizer)
+    work = encode_source(resolve(str(other)), corpus.tokenizer)
     try:
         while True:
             next(work)

@@ -11,7 +11,9 @@ import pytest
 from tests.faults import fuzz
 
 
-@pytest.mark.parametrize(("target", "cases"), [("texts", 250), ("models", 200), ("screen", 500)])
+@pytest.mark.parametrize(
+    ("target", "cases"), [("texts", 250), ("models", 200), ("messages", 300), ("screen", 500)]
+)
 def test_a_few_cases(target: str, cases: int) -> None:
     report = fuzz.run(target, cases, seed=1)
     assert not report.faults, "\n".join(report.faults)

@@ -19,7 +19,7 @@ from engine.events import Progress
 from engine.text import corpus as corpus_module
 from engine.text import scans, store
 from engine.text.corpus import Corpus, EncodedText, encode_source, open_corpus
-from engine.text.reading import CHUNK, TextFile
+from engine.text.reading import CHUNK, TextFile, resolve
 from engine.text.splitting import divide
 from engine.text.tokenizer import Tokenizer
 
@@ -49,7 +49,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def encoded(source: Path, tokenizer: Tokenizer, **which: str) -> EncodedText:
-    work = encode_source(str(source), tokenizer, **which)
+    work = encode_source(resolve(str(source)), tokenizer, **which)
     while True:
         try:
             next(work)
@@ -241,7 +241,7 @@ def test_another_text_is_encoded_a_chunk_at_a_time(tmp_path: Path) -> None:
             return encode(text)
 
     told = []
-    for progress in encode_source(str(path), Counting()):  # type: ignore[arg-type]
+    for progress in encode_source(resolve(str(path)), Counting()):  # type: ignore[arg-type]
         told.append(progress.done)
         assert len(lengths) == len(told)
         assert progress.total == path.stat().st_size

@@ -15,6 +15,7 @@ from engine.config import CorpusConfig, RunConfig
 from engine.errors import UserError
 from engine.text import scans
 from engine.text.corpus import Corpus, encode_source, open_corpus
+from engine.text.reading import resolve
 from engine.visible import visible
 
 UNICODE = ["two\nlines", "\x1b[31mred", "\x1b]0;x\x07", "a\u202egpj", "a\u2028b", "[b]x", "a\tb"]
@@ -90,7 +91,10 @@ def test_a_source_of_any_name_is_kept_or_refused(
         msgspec.msgpack.encode(summary)
         msgspec.json.encode(RunConfig(corpus=CorpusConfig(source=str(source))))
         return
-    for attempt in (lambda: opened(source), lambda: next(encode_source(str(source), None))):
+    for attempt in (
+        lambda: opened(source),
+        lambda: next(encode_source(resolve(str(source)), None)),
+    ):
         with pytest.raises(UserError, match="isn't UTF-8") as caught:
             attempt()
         assert_safe(str(caught.value))

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from engine.errors import UserError
 from engine.text import reading
-from engine.text.reading import BEGINNING, check_beginning, cut_chunks, read_chunks, resolve
+from engine.text.reading import (
+    BEGINNING,
+    check_beginning,
+    cut_chunks,
+    read_chunks,
+    resolve,
+    same_source,
+)
 
 
 def text_of(source: str, split: str = "train") -> str:
@@ -248,3 +255,8 @@ def test_a_split_that_isn_t_text_is_known_and_an_empty_one_may_be(tmp_path: Path
 @pytest.mark.parametrize("name", reading.BUILT_IN)
 def test_the_built_in_texts_can_be_learnt_from(name: str) -> None:
     check_beginning(resolve(name))
+
+
+def test_no_name_with_a_nul_is_that_of_a_text(tmp_path: Path) -> None:
+    assert not same_source("a\0b", str(tmp_path))
+    assert same_source(str(tmp_path), f"{tmp_path}/../{tmp_path.name}")
