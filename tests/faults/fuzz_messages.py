@@ -24,12 +24,14 @@ from tests.faults.clients import connect
 from tests.faults.fuzz_models import LINES, SMALL
 from tests.faults.sentences import assert_sentence
 
-GROWTH = 192 << 20
+GROWTH = 128 << 20
 """Bytes that may come to the engine's resident memory once it trains, with all that may wait for
 slow clients."""
 ANSWERS_IN = 10.0
 """Seconds in which the good client has its answers."""
 STARTS_IN = 60.0
+LIFE = 2000
+"""Cases of an engine: its log takes no more lines than those of some 10,000."""
 MOST_OTHERS = 8
 """Bad clients at once."""
 CALLS = [
@@ -49,14 +51,21 @@ def target(folder: Path) -> Iterator[object]:
     os.mkfifo(folder / "pipe")
     changes = {**SMALL, "corpus.source": str(text), "training.evaluate_every": 1000}
     run = runs.create_run(folder / "models", "run", replace(preset("toy"), changes))
-    engine = start(run)
+    attack = _Attack(folder, run)
+
+    def case(random: Random) -> str:
+        nonlocal attack
+        if attack.cases == LIFE:
+            attack.end()
+            attack = _Attack(folder, run)
+        return attack.case(random)
+
     try:
-        attack = _Attack(folder, run, engine.pid)
-        yield attack.case
+        yield case
         attack.end()
     finally:
-        engine.kill()
-        engine.wait()
+        attack.engine.kill()
+        attack.engine.wait()
         for name, value in kept.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -65,14 +74,18 @@ def target(folder: Path) -> Iterator[object]:
 
 
 class _Attack:
-    def __init__(self, folder: Path, run: Path, pid: int) -> None:
-        self._folder, self._run, self._pid = folder, run, pid
+    """The life of one engine, which goes on from what the one before has saved."""
+
+    def __init__(self, folder: Path, run: Path) -> None:
+        self.cases = 0
+        self.engine = start(run)
+        self._folder, self._run = folder, run
         self._log = runs.log_path(run)
         self._read = 0
         """Bytes of the log."""
         self._good = self._wait_for_engine()
         self._others: list[socket.socket] = []
-        self._memory = _resident(pid)
+        self._memory = _resident(self.engine.pid)
 
     def _wait_for_engine(self) -> "_Good":
         deadline = time.monotonic() + STARTS_IN
@@ -87,6 +100,7 @@ class _Attack:
 
     def case(self, random: Random) -> str:
         """One client says a few things, and the good one is answered."""
+        self.cases += 1
         if not self._others or (len(self._others) < MOST_OTHERS and random.random() < 0.5):
             self._others.append(connect(self._run))
         other = random.choice(self._others)
@@ -110,21 +124,22 @@ class _Attack:
             self._good.ask(p.GoBack() if status.advice == "calm" else p.Start())
         if random.random() < 0.02:
             assert isinstance(self._good.ask(p.Represent(text="the cat")), p.Representation)
-        grown = _resident(self._pid) - self._memory
+        grown = _resident(self.engine.pid) - self._memory
         assert grown < GROWTH, f"the engine grew by {grown >> 20} MiB"
         with self._log.open("rb") as log:
             log.seek(self._read)
             told = log.read()
         self._read += len(told)
         assert b"Traceback" not in told, told.decode()
-        assert self._read < MAX_LOG + (1 << 16)
+        assert self._read < MAX_LOG, "a traceback would not be seen any more"
 
     def end(self) -> None:
         """SIGTERM is heard, and the run can be opened again."""
         for other in self._others:
             other.close()
-        os.kill(self._pid, signal.SIGTERM)
+        self.engine.send_signal(signal.SIGTERM)
         self._good.listen_to_the_end()
+        self.engine.wait(ANSWERS_IN)
         runs.load_standing(self._run)
         list(runs.read_metrics(self._run))
 
