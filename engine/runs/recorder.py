@@ -139,6 +139,8 @@ def _among_steps(folder: Path, end: End, rows: int | None) -> End:
     """The end with its place in steps.bin: after so many rows, or after all there are."""
     with _files(folder) as (steps, older):
         thinned = older_end(older)
+        if steps is not None:
+            thinned = min(thinned, steps.header.first + steps.rows)  # else it is damaged
         first = steps.header.first if steps else thinned
         held = max(thinned, first + (steps.rows if steps else 0))
         rows = held if rows is None else min(rows, held + SLACK)
@@ -338,7 +340,7 @@ class Recorder:
     def _cut_steps(self, end: End) -> None:
         steps, older = self._folder / STEPS, self._folder / OLDER
         with _files(self._folder) as (_, thinned):
-            if thinned is not None and end.rows < older_end(thinned):
+            if thinned is not None and (not end.rows or end.rows < older_end(thinned)):
                 steps.unlink(missing_ok=True)
                 if end.rows:
                     replace_file(older, _cut(thinned, end.rows))
