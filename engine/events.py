@@ -210,6 +210,7 @@ class ModelReady(Event, frozen=True, kw_only=True):
     learning_rate: float
     clip_mode: str
     clip_threshold: float
+    asking: bool = False
 
 
 AnyRecorded = (

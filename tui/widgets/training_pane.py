@@ -37,6 +37,7 @@ _GO_ON: dict[State, str] = {
     "finished": "g writes text, r begins a new run",
     "failed": "r begins a new run, m opens a model",
 }
+_ASKED = "asked only: space shows the text it would read to train"
 _NO_LOSS = "Training and validation loss by step: press space to start."
 _NO_NORMS = "The norm of each step's gradient, before and after clipping."
 _AXIS_ENDS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
@@ -229,7 +230,7 @@ def _fit(parts: Sequence[_Part], width: int) -> Content:
 
 
 def _hint_row(status: Status) -> list[_Part]:
-    hint = _GO_ON.get(status.state)
+    hint = _ASKED if status.asking else _GO_ON.get(status.state)
     return [(1, Content(hint))] if hint else []
 
 
@@ -238,7 +239,7 @@ def _progress_row(session: Session, last: Stepped) -> list[_Part]:
     status, history = session.status, session.history
     training = status.config.training
     of = f"of {training.epochs:g}" if training.epochs else ""
-    parts = [*_hint_row(status), (0, _number("epoch", f"{status.epoch:.2f}", of))]
+    parts = [*_hint_row(status), (0, _number("epoch", f"{last.epoch:.2f}", of))]
     left = history.pace.seconds_left(training) if session.running else None
     if left is not None:
         parts.append((2, Content(f"{duration(left)} left")))
