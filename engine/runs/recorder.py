@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 
 from engine.events import AnyRecorded, Extent, NonFinite, Sampled, Saved, Stepped
-from engine.files import replace_file, sync, write_all
+from engine.files import identity, replace_file, sync, write_all
 from engine.runs.record import METRICS, Line, Lines
 from engine.runs.steps import (
     BLOCK,
@@ -164,6 +164,7 @@ class Recorder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._identity = identity(folder)
         self._end: End | None = None
         """Where the past ends, once that is known."""
         self._layout: Layout | None = None
@@ -314,6 +315,7 @@ class Recorder:
         record can't be read."""
         if self._metrics >= 0:
             return
+        self._require_folder()
         if self._end is None:
             self.rewind(past_end(self._folder))
         assert self._end is not None
@@ -363,6 +365,11 @@ class Recorder:
             os.ftruncate(file, end.size)
         return file
 
+    def _require_folder(self) -> None:
+        """Raises OSError where the run's folder is gone, or another is in its place."""
+        if identity(self._folder) != self._identity:
+            raise FileNotFoundError(errno.ENOENT, "the run's folder is gone", str(self._folder))
+
     def _open_steps(self) -> None:
         self._steps = _open_for_appending(self._folder / STEPS)
         with _files(self._folder) as (steps, _):
@@ -372,6 +379,7 @@ class Recorder:
 
     def _create_steps(self, layout: Layout) -> None:
         """Begin steps.bin where the rows that wait begin."""
+        self._require_folder()
         self._first = self._rows - self._lost - self._waiting_rows
         file = _open_for_appending(self._folder / STEPS, os.O_CREAT)
         try:

@@ -27,6 +27,7 @@ from engine.events import (
     StateChanged,
     Stepped,
 )
+from engine.files import identity
 from engine.runs import load_config
 from engine.service import protocol as p
 from engine.service.record import Record
@@ -61,7 +62,7 @@ class Conductor:
         self.folder = folder
         self.asking = asking
         self.config: RunConfig = load_config(folder)
-        self._identity = _identity(folder)
+        self._identity = identity(folder)
         self.state: State = "preparing"
         self.reason = ""
         self.advice: Advice = ""
@@ -103,7 +104,7 @@ class Conductor:
     @property
     def folder_is_gone(self) -> bool:
         """Whether the run's folder is no longer where it was, or another is in its place."""
-        return _identity(self.folder) != self._identity
+        return identity(self.folder) != self._identity
 
     @property
     def busy(self) -> bool:
@@ -588,15 +589,6 @@ class Conductor:
         if self.busy:
             raise UserError("Training is running: pause it first.", "pause-first")
         return trainer
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from another that takes its name; None where there is none."""
-    try:
-        status = folder.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def describe(error: Exception) -> str:

@@ -87,6 +87,11 @@ def echo(text: str = "") -> None:
     click.echo(visible(text))
 
 
+def note(text: str) -> None:
+    """A line of standard error that is no part of the answer."""
+    click.echo(visible(text), err=True)
+
+
 def write_lines(lines: Iterable[str]) -> None:
     """Many lines, made visible, as fast as they come."""
     for line in lines:
@@ -112,10 +117,12 @@ def with_corpus(folder: Path) -> "Connect":
     from engine.config import BUILT_IN
     from engine.runs import load_config
     from engine.service.client import ask
+    from engine.text.reading import resolve
 
     source = load_config(folder).corpus.source
     if source not in BUILT_IN:
-        click.echo(visible(f"Reading the run's own text, {source}."), err=True)
+        resolve(source)
+        note(f"Reading the run's own text, {source}.")
     return partial(ask, corpus=True)
 
 
