@@ -45,6 +45,7 @@ PAUSE_AFTER = 3
 """Non-finite steps in a row after which training pauses."""
 LOWEST_RATE = 1e-9
 """A roll-back doesn't halve the rate below it."""
+_UNTOUCHED = "The checkpoint before is untouched."
 MAX_EVALUATIONS = 8
 """That wait to be made."""
 TrainingCommand = p.Start | p.Pause | p.Step | p.Stop | p.SetKnob | p.Evaluate | p.GoBack
@@ -81,6 +82,8 @@ class Conductor:
         self._explored_step = 0
         self._saved_step = -1
         """The step of the checkpoint that holds all there is to keep; -1 where none does."""
+        self._save_failure: SaveFailed | None = None
+        """The last that was told."""
         self.kept_step: int | None = None
         """The step of the newest checkpoint."""
         self._changed_limits: list[tuple[str, float | None, float | None]] = []
@@ -150,10 +153,11 @@ class Conductor:
         self.tell_progress("building")
         checkpoint, note = load_latest(self.folder)
         if checkpoint is None and (self.asking or self._corpus is None):
+            if corpus_problem:
+                raise UserError(corpus_problem)
             raise UserError(
-                corpus_problem
-                or f"{self.folder.name} has no checkpoint: nothing of it was saved "
-                "that could be asked.",
+                f"{self.folder.name} has no checkpoint: nothing of it was saved that could be "
+                "asked.",
                 "train-first",
             )
         trainer, problem = None, corpus_problem
@@ -357,7 +361,7 @@ class Conductor:
             logging.exception("saving failed")
             return self._save_failed(
                 f"Can't save to {error.filename or self.folder}: {error.strerror}. "
-                "The checkpoint before is untouched."
+                + ("Nothing of it is saved yet." if self.kept_step is None else _UNTOUCHED)
             )
         except UserError as error:
             return self._save_failed(str(error))
@@ -367,7 +371,10 @@ class Conductor:
         return name
 
     def _save_failed(self, reason: str) -> str:
-        self.publish(SaveFailed(step=self.step, reason=reason))
+        failure = SaveFailed(step=self.step, reason=reason)
+        if failure != self._save_failure:
+            self.publish(failure)
+        self._save_failure = failure
         return ""
 
     def fail(self, reason: str, advice: Advice = "") -> None:
@@ -487,7 +494,8 @@ class Conductor:
         self._intervene("save")
         name = self.save()
         if not name:
-            raise UserError("The checkpoint could not be saved; the one before is untouched.")
+            assert self._save_failure is not None
+            raise UserError(f"The checkpoint could not be saved: {self._save_failure.reason}")
         return p.Done(step=self.step, note=name)
 
     def _check_limit(self, trainer: "Trainer") -> None:
