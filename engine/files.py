@@ -3,6 +3,7 @@ old file or the new one."""
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
@@ -63,6 +64,18 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with all that is in it, as far as that can be done.
+
+    rmtree opens what a link leads to before it refuses to go there.
+    """
+    if path.is_symlink() or not path.is_dir():
+        with suppress(OSError):
+            path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def replace_file(path: Path, chunks: Iterable[bytes]) -> None:

@@ -4,14 +4,17 @@ from engine.paths import named_path
 from engine.text.reading import BUILT_IN, check_beginning, resolve
 
 
-def chosen_source(text: str) -> str:
-    """A built-in corpus as it is, anything else as an absolute path or pattern.
-
-    Raises UserError where there is no such text, or none that anything could be learnt from.
-    """
+def named_source(text: str) -> str:
+    """A built-in corpus as it is, anything else as an absolute path or pattern; there may be
+    nothing there. Raises UserError where it can't be one."""
     text = text.strip()
-    if text in BUILT_IN:
-        return text
-    source = str(named_path(text, "The text"))
-    check_beginning(resolve(source))
+    return text if text in BUILT_IN else str(named_path(text, "The text"))
+
+
+def chosen_source(text: str) -> str:
+    """The same. Raises UserError also where there is no such text, or none that anything could be
+    learnt from."""
+    source = named_source(text)
+    if source not in BUILT_IN:
+        check_beginning(resolve(source))
     return source

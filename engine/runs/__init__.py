@@ -23,7 +23,7 @@ from engine.runs.folders import (
     remove_unbegun,
     save_config,
 )
-from engine.runs.origins import allow, is_allowed, is_made_here
+from engine.runs.origins import allow, check_own_text, is_allowed, is_made_here
 from engine.runs.private import STATE_VARIABLE
 from engine.runs.record import MAX_LINE, decode_event, open_past, read_metrics
 
@@ -37,6 +37,7 @@ __all__ = [
     "RunInfo",
     "Standing",
     "allow",
+    "check_own_text",
     "checkpoints_to_try",
     "create_run",
     "decode_event",

@@ -234,6 +234,13 @@ def list_runs(models: Path) -> list[RunInfo]:
     return sorted(runs, key=lambda info: info.modified, reverse=True)
 
 
+def _changed(path: Path) -> float:
+    """When a file was changed last, in Unix seconds; 0 where there is none."""
+    with suppress(OSError):
+        return path.lstat().st_mtime
+    return 0.0
+
+
 def _inspect(folder: Path) -> RunInfo:
     config, standing, problem = None, None, ""
     try:
@@ -243,14 +250,13 @@ def _inspect(folder: Path) -> RunInfo:
     except UserError as error:
         problem = str(error)
     loss = standing.best_valid_loss if standing else None
-    marks = [path for path in (folder / "latest", folder / "config.json") if path.exists()]
     return RunInfo(
         name=folder.name,
         folder=folder,
         config=config,
         step=standing.step if standing else 0,
         valid_perplexity=None if loss is None else perplexity(loss),
-        modified=max((path.stat().st_mtime for path in marks), default=0.0),
+        modified=max(_changed(folder / "latest"), _changed(folder / "config.json")),
         live=is_live(folder),
         problem=problem,
     )

@@ -14,6 +14,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 import msgspec
 from msgspec import Struct
 
+from engine.config import BUILT_IN
 from engine.errors import UserError
 from engine.files import read_plain, replace_file
 from engine.runs.private import STATE_VARIABLE, make_place, place_of, places
@@ -52,6 +53,23 @@ def is_made_here(run: Path) -> bool:
     """Whether this program made the run."""
     origin = _read(place_of(run))
     return origin is not None and origin.made
+
+
+def check_own_text(run: Path, source: str) -> None:
+    """Raises UserError where the text lies in the run's own folder and isn't a plain file there: a
+    link in it may lead anywhere."""
+    if source in BUILT_IN:
+        return
+    named = os.path.abspath(os.path.expanduser(source))  # noqa: PTH100, PTH111 - Path's own raise
+    real = Path(os.path.realpath(run))
+    for folder in (Path(os.path.abspath(run)), real):  # noqa: PTH100
+        if Path(named).is_relative_to(folder):
+            inside = real / Path(named).relative_to(folder)
+            if os.path.realpath(named) != str(inside) or not inside.is_file():
+                raise UserError(
+                    f"{source} is no text that {run.name} may read: in its own folder that has to "
+                    "be a plain file, and no symbolic link."
+                )
 
 
 def _name(run: Path) -> str:

@@ -28,7 +28,7 @@ from engine.events import (
     Stepped,
 )
 from engine.files import identity
-from engine.runs import load_config
+from engine.runs import check_own_text, load_config
 from engine.service import protocol as p
 from engine.service.record import Record
 
@@ -135,6 +135,7 @@ class Conductor:
         """Read and encode the corpus; needs no torch. Raises UserError."""
         from engine.text.corpus import open_corpus
 
+        check_own_text(self.folder, self.config.corpus.source)
         self._corpus = open_corpus(self.config.corpus, progress=on_progress)
         self.tokenizer = self._corpus.tokenizer
         self.publish(CorpusReady(corpus=self._corpus.summary))

@@ -11,7 +11,6 @@ import copy
 import hashlib
 import logging
 import platform
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +25,7 @@ from torch import Tensor
 
 from engine.config import ClipMode, RunConfig, get
 from engine.errors import UserError
-from engine.files import read_plain, replace_file, sync, write_synced
+from engine.files import read_plain, remove, replace_file, sync, write_synced
 from engine.model.lstm import LSTMLanguageModel
 from engine.runs import (
     MAX_TRAINING,
@@ -138,13 +137,13 @@ def save(folder: Path, trainer: Trainer, *, best: bool = False) -> str:
     checkpoints.mkdir(exist_ok=True)
     name = _new_name(folder, trainer.step)
     temporary = checkpoints / f".{name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
+    remove(temporary)
     try:
         temporary.mkdir()
         _write_files(temporary, trainer)
         temporary.rename(checkpoints / name)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove(temporary)
         raise
     sync(checkpoints)
     sync(folder)
@@ -196,7 +195,7 @@ def _prune(folder: Path, newest: str, keep: int) -> None:
     unfinished = (folder / "checkpoints").glob(".step-*.tmp")
     for path in (*saved, *unfinished):
         if path not in kept:
-            shutil.rmtree(path, ignore_errors=True)
+            remove(path)
 
 
 def _weights(model: LSTMLanguageModel) -> dict[str, Tensor]:

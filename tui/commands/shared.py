@@ -112,6 +112,7 @@ def print_json(value: Any) -> None:
 
 def with_corpus(folder: Path) -> "Connect":
     """How to ask about a run what takes the text it was trained on: its path is told first."""
+    import os
     from functools import partial
 
     from engine.config import BUILT_IN
@@ -122,7 +123,9 @@ def with_corpus(folder: Path) -> "Connect":
     source = load_config(folder).corpus.source
     if source not in BUILT_IN:
         resolve(source)
-        note(f"Reading the run's own text, {source}.")
+        real = os.path.realpath(source)
+        leads = "" if real == source else f", which is {real}"
+        note(f"Reading the run's own text, {source}{leads}.")
     return partial(ask, corpus=True)
 
 

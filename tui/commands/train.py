@@ -116,21 +116,33 @@ def _interventions(checkpoint: str | None, settings: tuple[str, ...]) -> "list[A
 def _resumed_run(corpus: str, name: str | None, limits: dict[str, Any]) -> Path:
     """The run to go on with, its limits replaced where new ones are given."""
     from engine.config import replace
-    from engine.runs import allow, find_run, is_live, list_runs, load_config, save_config
+    from engine.runs import (
+        allow,
+        check_own_text,
+        find_run,
+        is_live,
+        list_runs,
+        load_config,
+        save_config,
+    )
+    from tui.source import named_source
 
-    source = source_of(corpus)
     if corpus == "-":
         raise UserError("--resume needs the run's own text: that of - is corpus.txt in its folder.")
+    source = named_source(corpus)
     if name is not None:
         folder = find_run(models_folder(), name)
     else:
         runs = list_runs(models_folder())
         same = [run.folder for run in runs if run.config and run.config.corpus.source == source]
         if not same:
+            source_of(corpus)  # that there is no such text comes first
             raise UserError(
                 f"No run in {models_folder()} was trained on {source}: leave out --resume."
             )
         folder = same[0]
+    check_own_text(folder, source)
+    source_of(corpus)
     config = load_config(folder)
     if config.corpus.source != source:
         raise UserError(f"{folder.name} was trained on {config.corpus.source}, not on {source}.")
