@@ -108,8 +108,8 @@ def test_texts_that_are_passed_over_are_told_by_a_pattern_that_gives_them(
     assert text_of(str(folder)) == "read me\n"
     assert text_of(source.passed_over) == "x = 0\nx = 1\nx = 2\n"
     write(folder / "deep" / "3.py", "x = 3\n")
-    assert resolve(resolve(str(folder)).passed_over).files == 4
-    for number in range(4):
+    assert resolve(resolve(str(folder)).passed_over).files == 5
+    for number in range(5):
         write(folder / f"{number}.md", "more\n")
     assert resolve(str(folder)).passed_over == "", "most of it is read"
 
