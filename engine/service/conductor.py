@@ -153,7 +153,7 @@ class Conductor:
                 corpus_problem
                 or f"{self.folder.name} has no checkpoint: nothing of it was saved "
                 "that could be asked.",
-                "train-first",
+                "" if corpus_problem else "train-first",
             )
         trainer, problem = None, corpus_problem
         if self._corpus is not None:
