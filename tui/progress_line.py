@@ -258,6 +258,8 @@ class Tally:
         text = ""
         for rank in range(6, -1, -1):
             text = "  ".join(part for soon, part in parts if part and soon <= rank)
+            if rank < 2:  # what it is per, too
+                text = text.replace(valid, valid.partition("/")[0])
             if width is None or len(text) <= width:
                 break
         return text[:width]

@@ -29,7 +29,7 @@ def remarks_on_writing(look: Look, tokenizer: TokenizerName) -> list[Remark]:
     length = look.word_length if word else look.piece_length
     one_word_rows = look.rows and (not word or look.word_length >= 0.8 * look.piece_length)
     if look.long >= UNKNOWN_SHARE:
-        remark = _long_words(f"{look.long:.0%} of the text")
+        remark = _long_words(f"{look.long:.0%} of the text stands in words")
     elif look.spaceless >= 0.3 and look.phrase >= PHRASE:
         remark = _spell(
             "no-spaces",
@@ -63,8 +63,8 @@ def remarks_on_files(source: Source) -> list[Remark]:
     return [
         Remark(
             kind="passed-over",
-            sentence=f"Of this folder only the {source.files:,} files named as texts are "
-            f"({', '.join(SUFFIXES)}) are read.",
+            sentence=f"Of this folder only what is named as texts are ({', '.join(SUFFIXES)}) is "
+            "read, which is the smaller part.",
             source=source.passed_over,
         )
     ]
@@ -100,7 +100,7 @@ def _on_unknown(
     if share >= 0.5 and look.unknown >= share / 2:
         return _says_unknown(share)
     if too_long["train"] >= 0.1 * words:
-        return _long_words(f"{too_long['train']:,} of {words:,} words")
+        return _long_words(f"{too_long['train']:,} of {words:,} words are")
     if share >= 0.5:
         return _unknown(config, vocabulary, f"{share:.0%} of the words it learns from are unknown")
     if "valid" in tokens:
@@ -133,7 +133,8 @@ def _says_unknown(share: float) -> Remark:
 
 def _long_words(what: str) -> Remark:
     return _spell(
-        "long-words", f"{what} is longer than {MAX_TOKEN} characters a word, and so unknown."
+        "long-words",
+        f"{what} longer than {MAX_TOKEN} characters, and so unknown to the model.",
     )
 
 
