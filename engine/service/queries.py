@@ -22,7 +22,7 @@ from engine.explore.neighbours import nearest
 from engine.explore.neural_cache import SHARE, THETA, WINDOW, NeuralCache
 from engine.explore.online_evaluation import online_loss
 from engine.explore.stepping import stretches
-from engine.measures import bits_per_character, perplexity
+from engine.measures import perplexity
 from engine.model.lstm import LSTMLanguageModel
 from engine.service import protocol as p
 from engine.text.corpus import Corpus, EncodedText, encode_source, open_corpus
@@ -206,7 +206,7 @@ def evaluate_corpus(
         cache=query.cache,
         loss=total / count,
         perplexity=perplexity(total / count),
-        bits_per_character=_bits(total, tokenizer, text),
+        bits_per_character=text.bits_per_character(total, tokenizer),
         tokens=count,
         unknown=text.unknown,
         convention=_convention(query, tokenizer),
@@ -244,14 +244,6 @@ def _split_and_text(
 
 def _held_out(splits: Container[str]) -> str:
     return next(split for split in ("test", "valid", "train") if split in splits)
-
-
-def _bits(total_loss: float, tokenizer: Tokenizer, text: EncodedText) -> float | None:
-    """Bits for each character that was predicted; None where tokens don't spell the text out."""
-    if tokenizer.name in ("word", "whitespace"):
-        return None
-    first = tokenizer.decode(text.ids[:1].tolist())
-    return bits_per_character(total_loss, text.characters - len(first))
 
 
 def _convention(query: p.EvaluateCorpus, tokenizer: Tokenizer) -> str:

@@ -316,17 +316,19 @@ class Trainer:
         if tokens is None or len(tokens) < 2:
             raise UserError(f"The corpus has no {split} split to evaluate on.")
         began = time.perf_counter()
-        loss = math.nan
+        loss = total = math.nan
         for total, count in total_loss(self.judged, tokens):
             loss = total / count
             yield Progress(task="evaluating", done=count, total=len(tokens) - 1, unit="tokens")
         self._throughput.rest()
         best = self.best_valid_loss
+        bits = self.corpus.text(split).bits_per_character(total, self.corpus.tokenizer)
         yield Evaluated(
             step=self.step,
             split=split,
             loss=_finite(loss),
             perplexity=_finite(perplexity(loss)),
+            bits_per_character=None if bits is None else _finite(bits),
             tokens=len(tokens) - 1,
             seconds=time.perf_counter() - began,
             best=split == "valid" and loss < (math.inf if best is None else best),

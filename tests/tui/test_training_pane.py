@@ -263,7 +263,7 @@ async def test_averaging_and_early_stopping_are_told():
         ({"corpus.tokenizer": "word"}, "per word token", "nats/token"),
         ({"corpus.tokenizer": "whitespace"}, "per word token", "nats/token"),
         ({"corpus.tokenizer": "character"}, "per character", "nats/character"),
-        ({"corpus.tokenizer": "subword"}, "per sub-word token", "nats/token"),
+        ({"corpus.tokenizer": "subword"}, "per sub-word piece", "nats/token"),
     ],
 )
 async def test_the_token_convention_is_named(settings, words, axis):

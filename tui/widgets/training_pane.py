@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from textual.app import ComposeResult
 from textual.content import Content
 
-from engine.config import TokenizerName
 from engine.events import Evaluated, State, Stepped
 from engine.service.protocol import Status
 from tui.chart_data import ChartData, Curve, Mark, Points, Rule
 from tui.numbers import short
 from tui.sanitize import content
 from tui.session import Session
+from tui.units import UNITS
 from tui.widgets.chart import Chart
 from tui.widgets.pane import Block, Pane
 from tui.widgets.status_line import duration
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 
 _MARKS = {"learning_rate": "lr", "clip_threshold": "clip", "clip_mode": "clip"}
 """The interventions drawn on the charts, and the word for each."""
-_UNITS: dict[TokenizerName, tuple[str, str]] = {
-    "word": ("token", "per word token"),
-    "whitespace": ("token", "per word token"),
-    "character": ("character", "per character"),
-    "subword": ("token", "per sub-word token"),
-}
-"""What a tokenizer's losses are per: on the axis, and in words."""
 _GO_ON: dict[State, str] = {
     "ready": "press space to start, n for a single step",
     "paused": "space goes on, n takes one step",
@@ -89,7 +82,7 @@ class TrainingPane(Pane):
 
 def _loss_chart(session: Session, *, log: bool) -> ChartData:
     history, status = session.history, session.status
-    unit = _UNITS[status.config.corpus.tokenizer][0]
+    unit = UNITS[status.config.corpus.tokenizer].axis
     evaluations = _validations(history)
     return ChartData(
         title=f"loss, nats/{unit}",
@@ -268,7 +261,7 @@ def _rate(status: Status, last: Stepped) -> Content:
 
 
 def _loss_row(status: Status, history: "History", last: Stepped) -> list[_Part]:
-    per = _UNITS[status.config.corpus.tokenizer][1]
+    per = UNITS[status.config.corpus.tokenizer].per
     smoothed = float(history.smoothed_loss.values(-1)[0])
     parts = [(0, _number("loss", _fixed(last.loss)))]
     if not math.isnan(smoothed):
