@@ -35,6 +35,7 @@ Ended = subprocess.CompletedProcess[str]
 
 PRINTERS = {
     ("shared.py", "echo"),
+    ("shared.py", "write_lines"),
     ("shared.py", "write_text"),
     ("shared.py", "print_json"),
     ("cli.py", "_complain"),
