@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
+import msgspec
+
 from engine.config import RunConfig, replace
 from engine.errors import Advice, UserError
 from engine.events import (
@@ -579,10 +581,17 @@ class Conductor:
     def _generate(self, query: p.Generate) -> Iterator[p.TextPiece | None]:
         """Pieces of text, each from the weights of its moment."""
         tokenizer, model = self._require_model()
-        from engine.service.queries import text_stream
+        from engine.service.queries import drawn_seed, text_stream, unknown_words
 
+        if query.seed is None:
+            query = msgspec.structs.replace(query, seed=drawn_seed())
+        note = None
         for piece in text_stream(query, tokenizer, model):
-            yield None if piece is None else p.TextPiece(text=piece, step=self.step)
+            if piece is None:
+                yield None
+                continue
+            note = unknown_words(query.prompt, tokenizer) if note is None else ""
+            yield p.TextPiece(text=piece, step=self.step, seed=query.seed, note=note)
 
     def _evaluate_corpus(self, query: p.EvaluateCorpus) -> Answers:
         """Progress, then the score."""

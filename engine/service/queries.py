@@ -7,7 +7,7 @@ two.
 
 import copy
 import math
-import time
+import secrets
 from collections.abc import Container, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -26,10 +26,12 @@ from engine.measures import perplexity
 from engine.model.lstm import LSTMLanguageModel
 from engine.service import protocol as p
 from engine.text.corpus import Corpus, EncodedText, encode_source, open_corpus
+from engine.text.lookup import find_token, unit
 from engine.text.reading import resolve, same_source
 from engine.text.tokenizer import Tokenizer
-from engine.text.vocabulary import MAX_TOKEN
+from engine.text.vocabulary import END_OF_SENTENCE
 from engine.training.evaluation import COLUMNS, total_loss, window_loss
+from engine.visible import shortened, visible
 
 EMBEDDING_SHOWN = 8
 """Numbers of a word's vector that a Representation holds."""
@@ -38,18 +40,10 @@ MAX_TEXT = 100_000
 MAX_SENTENCE = 2_000
 """Characters of a sentence or a word."""
 MAX_NEIGHBOURS = 1_000
+UNKNOWN_NAMED = 8
+"""Unknown words of a prompt, at most."""
 PIECES = 4096
 """Of a prompt, that are passed over at once."""
-
-
-class UnknownWord(UserError):
-    """A word the vocabulary doesn't hold, with close ones."""
-
-    def __init__(self, word: str, suggestions: list[str]) -> None:
-        near = f": did you mean {', '.join(suggestions)}?" if suggestions else "."
-        shown = word if len(word) <= MAX_TOKEN else f"{word[:MAX_TOKEN]}…"
-        super().__init__(f"{shown!r} isn't in the vocabulary{near}")
-        self.suggestions = suggestions
 
 
 def represent(
@@ -83,32 +77,51 @@ def neighbours(
     """From the model as it stands after `step` steps.
 
     Raises UnknownWord, or UserError where the query is not one token or asks for too many.
+    Tokens that never occur in the training split, or are parts of a character, are no answer.
     """
     _check_length(query.word, MAX_SENTENCE)
     if query.top > MAX_NEIGHBOURS:
         raise UserError(f"Ask for at most {MAX_NEIGHBOURS:,} neighbours.")
-    words = [token for token in tokenizer.tokens(query.word) if token.strip()]
-    if len(words) != 1:
-        raise UserError("Neighbours are of one word: type one.")
     vocabulary = tokenizer.vocabulary
-    token = vocabulary.id(words[0])
-    if token is None:
-        raise UnknownWord(words[0], vocabulary.suggest(words[0]))
-    found = nearest(model.embedding.weight, token, max(1, query.top))
+    token, note = find_token(query.word, tokenizer)
+    found = nearest(model.embedding.weight, token, max(1, query.top), vocabulary.readable)
     if not all(math.isfinite(cosine) for _, cosine in found):
-        raise UserError("The words' vectors are no longer finite numbers: none is near another.")
+        raise UserError(
+            f"The {unit(tokenizer)}s' vectors are no longer finite numbers: none is near another."
+        )
     return p.NeighbourList(
-        word=words[0],
+        word=vocabulary.tokens[token],
+        note=note,
         step=step,
         count=vocabulary.counts[token],
         neighbours=[p.Neighbour(vocabulary.tokens[other], cosine) for other, cosine in found],
     )
 
 
+def drawn_seed() -> int:
+    """A seed by chance, short enough to be typed."""
+    return secrets.randbelow(1_000_000_000)
+
+
+def unknown_words(prompt: str, tokenizer: Tokenizer) -> str:
+    """A sentence that names the tokens of a prompt the vocabulary doesn't hold; empty where it
+    holds all."""
+    tokens = [token for token in tokenizer.tokens(prompt) if token != END_OF_SENTENCE]
+    unknown = [token for token in tokens if tokenizer.vocabulary.id(token) is None]
+    if not unknown:
+        return ""
+    named = list(dict.fromkeys(shortened(visible(token)) for token in unknown))
+    shown = ", ".join(named[:UNKNOWN_NAMED]) + (", …" if len(named) > UNKNOWN_NAMED else "")
+    marks = not all(any(map(str.isalnum, token)) for token in tokens)
+    units = "tokens" if marks and unit(tokenizer) == "word" else f"{unit(tokenizer)}s"
+    return f"{len(unknown):,} of {len(tokens):,} {units} unknown: {shown}"
+
+
 def text_stream(
     query: p.Generate, tokenizer: Tokenizer, model: LSTMLanguageModel
 ) -> Iterator[str | None]:
-    """Pieces of generated text, after the prompt. Raises UserError for settings out of range."""
+    """Pieces of generated text, which go on from the prompt as it is written: a blank at its end is
+    not written again. Raises UserError for settings out of range."""
     _check_length(query.prompt, MAX_TEXT)
     if not (0 <= query.temperature <= 100 and 0 < query.top_p <= 1 and query.top_k >= 0):
         raise UserError("Temperature goes from 0 to 100, top-p from above 0 to 1, top-k from 0.")
@@ -121,7 +134,7 @@ def text_stream(
         if number % PIECES == 0:
             yield None
     random = torch.Generator()
-    random.manual_seed(time.time_ns() if query.seed is None else query.seed)
+    random.manual_seed(drawn_seed() if query.seed is None else query.seed)
     ids = generate_in_turns(
         model,
         [start_token(tokenizer), *prompt],
@@ -131,11 +144,17 @@ def text_stream(
         random=random,
         banned=tokenizer.vocabulary.unknown,
     )
+    blank = query.prompt[-1:].isspace() and not tokenizer.spells
     left = query.tokens
     while left:
         token = next(ids)
-        yield None if token is None else decode(token)
-        left -= token is not None
+        if token is None:
+            yield None
+            continue
+        piece = decode(token)
+        yield piece.removeprefix(" ") if blank else piece
+        blank = False
+        left -= 1
 
 
 def score(

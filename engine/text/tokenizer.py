@@ -29,6 +29,8 @@ class Tokenizer(Protocol):
 
     name: ClassVar[str]
     """As in `corpus.tokenizer`."""
+    spells: ClassVar[bool]
+    """Whether its tokens are the text as it was written, white space too."""
     vocabulary: Vocabulary
 
     @property

@@ -349,7 +349,7 @@ class Trainer:
         except UserError:
             text = ""
         self._throughput.rest()
-        return Sampled(step=self.step, text=text.strip())
+        return Sampled(step=self.step, text=text if tokenizer.spells else text.strip())
 
     def next_window(self) -> tuple[Tensor, Tensor]:
         """The window the next step will take, (time, batch) twice, without taking it."""

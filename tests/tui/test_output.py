@@ -35,7 +35,6 @@ Ended = subprocess.CompletedProcess[str]
 
 PRINTERS = {
     ("shared.py", "echo"),
-    ("shared.py", "note"),
     ("shared.py", "write_lines"),
     ("shared.py", "write_text"),
     ("shared.py", "print_json"),
