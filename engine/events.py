@@ -80,6 +80,12 @@ class Evaluated(Recorded, frozen=True, kw_only=True):
     seconds: float
     best: bool = False
     """Whether this is the lowest validation loss of the run so far."""
+    steers: bool = True
+    """Whether plateau, nt-asgd and early stopping go by it. One that was asked for, or made because
+    the run ended there, measures only."""
+    stale: Whole | None = None
+    """Steering validations since the best one, this one too, where it steers; older records don't
+    say."""
 
 
 class Sampled(Recorded, frozen=True, kw_only=True):
@@ -114,6 +120,8 @@ class RolledBack(Recorded, frozen=True, kw_only=True):
     from_step: Whole
     learning_rate: float
     """The base rate it goes on with."""
+    stale: Whole | None = None
+    """Steering validations since the best one, as they then were; older records don't say."""
 
 
 class Averaging(Recorded, frozen=True, kw_only=True):

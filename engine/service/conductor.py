@@ -95,7 +95,8 @@ class Conductor:
         """Asked for by the user, before the next step."""
         self._unfinished: Iterator[Any] | None = None
         """What is in the middle of an evaluation."""
-        self._single_step = False
+        self._single_steps = 0
+        """Asked for, each by a command, and not yet taken."""
 
     @property
     def step(self) -> int:
@@ -116,7 +117,7 @@ class Conductor:
         """Whether `advance` has something to do."""
         if self.trainer is None or self.state in ("preparing", "failed"):
             return False
-        waiting = self._single_step or self._evaluations or self._unfinished
+        waiting = self._single_steps or self._evaluations or self._unfinished
         return self.state == "running" or bool(waiting)
 
     @property
@@ -222,6 +223,7 @@ class Conductor:
         try:
             self._advance()
         except UserError as error:
+            self._single_steps = 0
             self.set_state("paused", str(error))
         except Exception as error:
             logging.exception("training failed")
@@ -243,7 +245,7 @@ class Conductor:
         elif source is asked:
             self._evaluations.pop(0)
         else:
-            self._training, self._single_step = None, False
+            self._training, self._single_steps = None, 0
             limit = self.trainer.limit_reached
             self._rest_saved("finished", f"Reached {limit}")
 
@@ -268,7 +270,7 @@ class Conductor:
         if isinstance(event, Evaluated):
             self._saved_step = -1  # a record that went back to the checkpoint would lose it
         if isinstance(event, Stepped):
-            self._single_step = False
+            self._single_steps = max(0, self._single_steps - 1)
         if isinstance(event, NonFinite):
             self._answer_non_finite(event)
 
@@ -287,6 +289,7 @@ class Conductor:
     def _pause_for(self, event: NonFinite) -> None:
         assert self.trainer is not None
         self._rest()
+        self._single_steps = 0
         steps = "This step was" if event.in_a_row == 1 else f"{event.in_a_row} steps in a row were"
         fault = self.trainer.fault()
         self.set_state(
@@ -318,7 +321,7 @@ class Conductor:
         checkpoint.restore(self.trainer)
         self.trainer.learning_rate = rate
         self._saved_step = -1
-        self.publish(RolledBack(step=self.step, from_step=event.step, learning_rate=rate))
+        self._tell_gone_back(event.step)
 
     def _go_back(self, to: str) -> None:
         """Put the run back to a checkpoint, whose knobs come with it. Raises UserError."""
@@ -335,8 +338,7 @@ class Conductor:
                 continue
             self._training, self._evaluations = None, []
             trainer.non_finite_in_a_row = 0
-            rate = trainer.learning_rate
-            self.publish(RolledBack(step=self.step, from_step=before, learning_rate=rate))
+            self._tell_gone_back(before)
             if fault := trainer.fault():
                 problem = problem or f"{path.name} is no good: {fault}."
                 continue
@@ -344,6 +346,18 @@ class Conductor:
             self.set_state("paused", f"Back at step {self.step:,}, as {path.name} was saved.")
             return
         raise UserError(problem or f"There is no checkpoint {to!r} to go back to.", "calm")
+
+    def _tell_gone_back(self, before: int) -> None:
+        """Tell that the run, which had taken `before` steps, stands at an earlier one."""
+        assert self.trainer is not None
+        self.publish(
+            RolledBack(
+                step=self.step,
+                from_step=before,
+                learning_rate=self.trainer.learning_rate,
+                stale=self.trainer.stale_validations,
+            )
+        )
 
     def _rest(self) -> None:
         if self.trainer is not None:
@@ -449,6 +463,7 @@ class Conductor:
                 self._check_limit(trainer)
                 self._record.open()
                 trainer.non_finite_in_a_row = 0
+                self._single_steps = 0
                 self._intervene("start")
                 self.set_state("running")
             case p.Step():
@@ -456,17 +471,18 @@ class Conductor:
                 self._record.open()
                 self._rest()
                 self._intervene("step")
-                self._single_step = True
+                self._single_steps += 1
                 self.set_state("paused")
             case p.Pause():
-                if self.state == "running":
+                if self.state == "running" or self._single_steps:
                     self._rest()
+                    self._single_steps = 0
                     self._intervene("pause")
                     self.set_state("paused")
             case p.Stop():
                 self._rest()
                 self._intervene("stop")
-                self._single_step = False
+                self._single_steps = 0
                 self._rest_saved("stopped", "Stopped")
             case p.Evaluate(split=split):
                 if split not in trainer.corpus.splits:

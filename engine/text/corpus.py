@@ -87,7 +87,7 @@ class EncodedText:
         """A loss in nats, of all tokens but the first, as bits for each character that was
         predicted; None where `tokenizer`, which made them, makes words, as these don't spell the
         text out."""
-        if tokenizer.name in ("word", "whitespace"):
+        if not tokenizer.spells:
             return None
         first = tokenizer.decode(self.ids[:1].tolist())
         return bits_per_character(total_loss, self.characters - len(first))

@@ -502,11 +502,11 @@ def test_a_past_recalled_is_what_was_told(tmp_path_factory, kinds: list[str]):
                 events.append(stepped(step, None))
                 events.append(NonFinite(step=step, tensor="loss", value="nan", in_a_row=1))
             case "v":
-                events.append(evaluated(step))
+                events.append(msgspec.structs.replace(evaluated(step), stale=len(events)))
             case "e":
                 events.append(Intervened(step=step, action="evaluate", new="valid"))
             case "r" if step:
-                back = RolledBack(step=step // 2, from_step=step, learning_rate=0.1)
+                back = RolledBack(step=step // 2, from_step=step, learning_rate=0.1, stale=step)
                 events.append(back)
                 step //= 2
             case "a":

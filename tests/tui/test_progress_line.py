@@ -182,8 +182,8 @@ def test_plain_lines_every_ten_seconds_and_at_events(clock: list[float]) -> None
 def test_early_stopping_is_told_with_each_validation_that_was_no_better(tmp_path: Path) -> None:
     out = io.StringIO()
     report = Report(out, TrainingConfig(patience=3))
-    worse = msgspec.structs.replace(evaluated(3), loss=6.0, best=False)
-    past = [stepped(1), evaluated(1), stepped(2), msgspec.structs.replace(worse, step=2)]
+    worse = msgspec.structs.replace(evaluated(3), loss=6.0, best=False, stale=2)
+    past = [stepped(1), evaluated(1), stepped(2), msgspec.structs.replace(worse, step=2, stale=1)]
     write_old(tmp_path, past)
     report.recall(open_past(tmp_path).pieces())
     assert out.getvalue() == ""
