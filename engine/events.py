@@ -74,10 +74,18 @@ class Evaluated(Recorded, frozen=True, kw_only=True):
     loss: float | None
     perplexity: float | None
     """exp(loss). No token is left out: <unk> and <eos> count as tokens."""
+    bits_per_character: float | None = None
+    """The loss of all tokens, for each character they spell; None where they don't: of words."""
     tokens: Whole
     seconds: float
     best: bool = False
     """Whether this is the lowest validation loss of the run so far."""
+    steers: bool = True
+    """Whether plateau, nt-asgd and early stopping go by it. One that was asked for, or made because
+    the run ended there, measures only."""
+    stale: Whole | None = None
+    """Steering validations since the best one, this one too, where it steers; older records don't
+    say."""
 
 
 class Sampled(Recorded, frozen=True, kw_only=True):
@@ -112,6 +120,8 @@ class RolledBack(Recorded, frozen=True, kw_only=True):
     from_step: Whole
     learning_rate: float
     """The base rate it goes on with."""
+    stale: Whole | None = None
+    """Steering validations since the best one, as they then were; older records don't say."""
 
 
 class Averaging(Recorded, frozen=True, kw_only=True):
@@ -169,6 +179,36 @@ class Progress(Event, frozen=True, kw_only=True):
     unit: str = ""
 
 
+RemarkKind = Literal[
+    "says-unknown",
+    "long-words",
+    "no-spaces",
+    "few-words",
+    "rows",
+    "pre-tokenised",
+    "unknown",
+    "little-repetition",
+    "passed-over",
+]
+"""says-unknown: most words are <unk> in the text itself. long-words: longer than a token can be.
+no-spaces: a script that writes none between words. few-words: long runs that hardly come again
+(DNA). rows: marks, or rows of characters (a grid). pre-tokenised: tokens stand between blanks
+already. unknown: to the model, though not in the text. little-repetition: most words occur once.
+passed-over: files of a folder that aren't read."""
+
+
+class Remark(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something worth knowing about a text before a model learns from it."""
+
+    kind: RemarkKind
+    sentence: str
+    """What is the matter, without what to do about it."""
+    settings: list[str] = []
+    """Settings that help, key=value, any of them by itself."""
+    source: str = ""
+    """Another name of a text that helps: a pattern."""
+
+
 class CorpusSummary(Struct, frozen=True, kw_only=True):
     """What the corpus pane shows. Counts are of the whole corpus unless a split is named."""
 
@@ -185,6 +225,9 @@ class CorpusSummary(Struct, frozen=True, kw_only=True):
     vocabulary: int
     unknown_rate: dict[str, float]
     """Share of each split's tokens that are <unk>."""
+    too_long: dict[str, int] = {}
+    """Words of each split that are longer than a token can be, and so unknown."""
+    remarks: list[Remark] = []
     frequent: list[tuple[str, int]]
     """The most frequent tokens of the training split with their counts, at most 100."""
     cached: bool = False
@@ -210,6 +253,7 @@ class ModelReady(Event, frozen=True, kw_only=True):
     learning_rate: float
     clip_mode: str
     clip_threshold: float
+    asking: bool = False
 
 
 AnyRecorded = (

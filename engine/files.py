@@ -90,3 +90,12 @@ def replace_file(path: Path, chunks: Iterable[bytes]) -> None:
             temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file or a folder from another that takes its name; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -19,23 +19,46 @@ _HIDDEN = re.compile(
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TAB = "    "
+_BOX = "▯"
+_OWN_PICTURE = {"\t": "␉", "\n": "⏎"}
 MOST_QUOTED = 80
 """Characters of a value in a message."""
 
 
-def visible(text: str, *, keep_newlines: bool = False) -> str:
+def visible(text: str, *, keep_newlines: bool = False, begins: bool = True) -> str:
     """The text with every control, escape, bidi, zero-width and surrogate character made visible.
 
     C0 characters become their pictures (ESC is ␛), the rest their code (‹U+202E›), a tab four
     spaces. A newline is shown as ⏎ unless kept. A combining mark at the very start gets a
-    dotted circle to sit on, so that it can't change what stands before it on the screen.
+    dotted circle to sit on, so that it can't change what stands before it on the screen; not so
+    where the text goes on from one of its kind instead of beginning here.
     """
-    if text and unicodedata.category(text[0]) in ("Mn", "Mc", "Me"):
+    if begins and text and _is_mark(text[0]):
         text = "◌" + text
     if text.isascii() and text.isprintable():
         return text
     shown = _HIDDEN.sub(_picture, text)
     return shown if keep_newlines else shown.replace("\n", "⏎")
+
+
+def drawn(text: str) -> str:
+    """The text made visible with one character for each of its own, so that places in it stay
+    where they are. What has no picture is drawn as a box, a mark at the very start too."""
+    if text.isascii() and text.isprintable():
+        return text
+    if text and _is_mark(text[0]):
+        text = _BOX + text[1:]
+    return _HIDDEN.sub(lambda match: _OWN_PICTURE.get(match[0]) or _control(match[0]) or _BOX, text)
+
+
+def token(text: str) -> str:
+    """A token made visible, of which something is to be seen even where it is a blank."""
+    return drawn(text).replace(" ", "␣") if text.isspace() else visible(text)
+
+
+def without_surrogates(text: str) -> str:
+    """The text as it can be written as UTF-8: what has no place there is U+FFFD."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def escaped(json: str) -> str:
@@ -79,8 +102,16 @@ def _picture(match: re.Match[str]) -> str:
         return character
     if character == "\t":
         return _TAB
+    return _control(character) or f"‹U+{code:04X}›"
+
+
+def _control(character: str) -> str:
+    """The picture of a C0 control character or DEL; empty for any other."""
+    code = ord(character)
     if code < 0x20:
         return chr(0x2400 + code)
-    if code == 0x7F:
-        return "␡"
-    return f"‹U+{code:04X}›"
+    return "␡" if code == 0x7F else ""
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character)[0] == "M"

@@ -8,13 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import Advice, UserError
-from engine.events import Evaluated, Progress, Saved, SaveFailed, State, StateChanged, Stepped
+from engine.events import (
+    CorpusReady,
+    CorpusSummary,
+    Evaluated,
+    Progress,
+    Saved,
+    SaveFailed,
+    State,
+    StateChanged,
+    Stepped,
+)
 from engine.runs import is_live, load_standing, open_past
 from engine.service import protocol as p
 from engine.service.client import Engine, EngineEnded, ask, launch
+from tui import remarks
 from tui.advice import on_command_line
 from tui.progress_line import Report, number
 from tui.sanitize import visible
+from tui.units import measures
 
 GONE_SECONDS = 10.0
 """How long a process may take to end once it has said goodbye."""
@@ -53,6 +65,7 @@ class Training:
         """Why the newest checkpoint could not be written, if it could not."""
         self._last: Stepped | None = None
         self._valid: Evaluated | None = None
+        self._text: CorpusSummary | None = None
 
     async def run(self) -> int:
         """The exit code. Raises UserError where the run can't go on, EngineEnded if it died."""
@@ -67,6 +80,8 @@ class Training:
             if engine.welcome.status.config.training.patience is not None:
                 self._report.recall(open_past(self._folder, engine.welcome.recorded).pieces())
             status = engine.welcome.status
+            if status.corpus is not None:
+                self._tell_text(status.corpus)
             await self._enter(status.state, status.reason, status.advice)
             await self._follow(engine)
         finally:
@@ -135,6 +150,8 @@ class Training:
                             self._last = event
                         case Evaluated(split="valid"):
                             self._valid = event
+                        case CorpusReady(corpus=corpus):
+                            self._tell_text(corpus)
                         case Saved():
                             self._unsaved = ""
                         case SaveFailed():
@@ -150,6 +167,10 @@ class Training:
                 raise
         if self._leaving is not None:
             await self._leaving
+
+    def _tell_text(self, corpus: CorpusSummary) -> None:
+        self._text = corpus
+        self._report.tell_text(corpus)
 
     async def _enter(self, state: State, reason: str, advice: Advice) -> None:
         """Start the run once it is ready, end it once it is finished or can't go on."""
@@ -196,7 +217,9 @@ class Training:
 
     def _summary(self) -> tuple[dict[str, Any], list[str]]:
         """The end of the run as a record, and in sentences."""
-        name, valid = self._folder.name, self._valid
+        assert self._engine is not None
+        name, valid, text = self._folder.name, self._valid, self._text
+        tokenizer = self._engine.welcome.status.config.corpus.tokenizer
         saved = load_standing(self._folder)
         outcome = "finished" if self._finished else "interrupted"
         if saved is None:
@@ -213,10 +236,15 @@ class Training:
             "epoch": self._last.epoch if self._last else None,
             "valid_loss": valid.loss if valid else None,
             "valid_perplexity": valid.perplexity if valid else None,
+            "valid_bits_per_character": valid.bits_per_character if valid else None,
+            "tokenizer": tokenizer,
+            "vocabulary": text.vocabulary if text else None,
+            "unknown_rate": text.unknown_rate if text else None,
+            "remarks": [remarks.on_command_line(remark) for remark in text.remarks] if text else [],
             "saved": True,
         }
         measured = (
-            f"valid loss {number(valid.loss, 4)}, perplexity {number(valid.perplexity, 2)}"
+            ", ".join([f"valid loss {number(valid.loss, 4)}", *measures(valid, tokenizer)])
             if valid
             else "not validated since it was started"
         )

@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
-from engine.config import TrainingConfig
+import msgspec
+
+from engine.config import TokenizerName, TrainingConfig
 from engine.events import (
     AnyEvent,
     Averaging,
+    CorpusSummary,
     Evaluated,
     NonFinite,
     Progress,
@@ -21,7 +24,9 @@ from engine.events import (
 )
 from tui.output import OutputFailed, json_text
 from tui.pace import Pace
+from tui.remarks import in_brief, on_command_line
 from tui.sanitize import visible
+from tui.units import UNITS, in_short, measures
 from tui.validations import Validations
 
 if TYPE_CHECKING:
@@ -36,9 +41,14 @@ class Report:
 
     progress_every = 10.0
 
-    def __init__(self, out: TextIO, limits: TrainingConfig) -> None:
+    def __init__(
+        self, out: TextIO, limits: TrainingConfig, tokenizer: TokenizerName = "word"
+    ) -> None:
+        """`tokenizer` says what the numbers are per."""
         self._out = out
-        self._tally = Tally(limits)
+        self._tally = Tally(limits, tokenizer)
+        self._tokenizer = tokenizer
+        self._text_told = False
         self._told = time.monotonic()
         self._ends = any((limits.steps, limits.epochs, limits.minutes, limits.patience))
         self.failed: OutputFailed | None = None
@@ -54,11 +64,19 @@ class Report:
         """A line that stays."""
         self._write(f"{visible(text)}\n")
 
+    def tell_text(self, corpus: CorpusSummary) -> None:
+        """What there is to learn from, the first time."""
+        if not self._text_told:
+            self._text_told = True
+            self.say(in_brief(corpus))
+            for remark in corpus.remarks:
+                self.say(f"Note: {on_command_line(remark)}")
+
     def apply(self, events: Iterable[AnyEvent]) -> None:
         """What happened, in order."""
         for event in events:
             self._tally.apply(event)
-            if text := told(event):
+            if text := told(event, self._tokenizer):
                 self.say(f"{text}{self._standing(event)}")
         now = time.monotonic()
         if now - self._told >= self.progress_every:
@@ -117,7 +135,8 @@ class TerminalReport(Report):
 
 
 class JsonReport(Report):
-    """One JSON object a line: each Evaluated as in metrics.jsonl, then the summary."""
+    """One JSON object a line: each Evaluated as in metrics.jsonl and what its perplexity is per,
+    then the summary."""
 
     def say(self, text: str) -> None:
         pass
@@ -125,7 +144,8 @@ class JsonReport(Report):
     def apply(self, events: Iterable[AnyEvent]) -> None:
         for event in events:
             if isinstance(event, Evaluated):
-                self._write(f"{json_text(event)}\n")
+                per = UNITS[self._tokenizer].per.removeprefix("per ")
+                self._write(f"{json_text(msgspec.to_builtins(event) | {'per': per})}\n")
 
     def finish(self, summary: dict[str, Any], sentences: list[str]) -> None:  # noqa: ARG002
         self._write(f"{json_text(summary)}\n")
@@ -175,11 +195,13 @@ class Waiting:
 class Tally:
     """The run in one line: where it is, how it learns, how fast, how long it will take."""
 
-    def __init__(self, limits: TrainingConfig) -> None:
+    def __init__(self, limits: TrainingConfig, tokenizer: TokenizerName = "word") -> None:
+        """`tokenizer` says what the numbers are per."""
         self._limits = limits
+        self._tokenizer = tokenizer
         self._progress: Progress | None = None
         self._last: Stepped | None = None
-        self._perplexity: float | None = None
+        self._valid: Evaluated | None = None
         self._clipped: deque[bool] = deque(maxlen=CLIP_WINDOW)
         self._pace = Pace()
         self._validations = Validations()
@@ -190,7 +212,7 @@ class Tally:
         self._pace.recall(piece)
         for told in piece.events:
             if isinstance(told.event, Evaluated) and told.event.split == "valid":
-                self._perplexity = told.event.perplexity
+                self._valid = told.event
         for step in piece.layout.decode(piece.held[-CLIP_WINDOW:]):
             self._last = step
             self._clipped.append(step.clipped)
@@ -204,7 +226,7 @@ class Tally:
                 self._clipped.append(event.clipped)
                 self._pace.step(event)
             case Evaluated(split="valid"):
-                self._perplexity = event.perplexity
+                self._valid = event
                 self._pace.validation(event)
             case Progress():
                 over = 0 < event.total <= event.done
@@ -220,13 +242,13 @@ class Tally:
         last = self._last
         if self._progress is not None or last is None:
             return _progress(self._progress)[:width]
-        perplexity = self._perplexity
+        valid = in_short(self._valid, self._tokenizer) if self._valid else ""
         seconds = self._pace.seconds_left(self._limits)
         parts = [  # (how soon it is left out, text)
             (0, f"step {last.step:,}"),
             (2, f"epoch {last.epoch:.2f}"),
             (0, f"loss {_number(last.loss)}"),
-            (1, "" if perplexity is None else f"valid ppl {perplexity:,.1f}"),
+            (1, f"valid {valid}" if valid else ""),
             (6, f"lr {last.learning_rate:.3g}"),
             (5, f"norm {_number(last.norm_before)}→{_number(last.norm_after)}"),
             (4, f"clip {sum(self._clipped) / len(self._clipped):.0%}"),
@@ -236,6 +258,8 @@ class Tally:
         text = ""
         for rank in range(6, -1, -1):
             text = "  ".join(part for soon, part in parts if part and soon <= rank)
+            if rank < 2:  # what it is per, too
+                text = text.replace(valid, valid.partition("/")[0])
             if width is None or len(text) <= width:
                 break
         return text[:width]
@@ -246,15 +270,13 @@ def number(value: float | None, decimals: int) -> str:
     return "not finite" if value is None else f"{value:,.{decimals}f}"
 
 
-def told(event: AnyEvent) -> str:
+def told(event: AnyEvent, tokenizer: TokenizerName) -> str:
     """The line that stays for an event worth one, else nothing."""
     match event:
         case Evaluated():
-            best = "  best so far" if event.best else ""
-            return (
-                f"step {event.step:,}  {event.split} loss {number(event.loss, 4)}  "
-                f"perplexity {number(event.perplexity, 2)}{best}"
-            )
+            parts = [f"step {event.step:,}", f"{event.split} loss {number(event.loss, 4)}"]
+            parts += measures(event, tokenizer)
+            return "  ".join([*parts, "best so far"] if event.best else parts)
         case NonFinite(in_a_row=1):  # of a run that has exploded every step is
             return f"step {event.step:,}  {event.value} in {event.tensor}"
         case RolledBack():

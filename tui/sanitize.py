@@ -3,12 +3,12 @@ never parsed as markup."""
 
 from typing import TYPE_CHECKING
 
-from engine.visible import visible
+from engine.visible import drawn, token, visible
 
 if TYPE_CHECKING:
     from textual.content import Content
 
-__all__ = ["content", "visible"]
+__all__ = ["content", "drawn", "token", "visible"]
 
 
 def content(text: str, style: str = "", *, keep_newlines: bool = False) -> "Content":

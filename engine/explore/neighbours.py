@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -11,14 +12,19 @@ SMALLEST_NORM = 1e-12
 """A vector shorter than this has no direction: its cosines go towards 0."""
 
 
-def nearest(weight: Tensor, token: int, top: int) -> list[tuple[int, float]]:
+def nearest(
+    weight: Tensor, token: int, top: int, among: NDArray[np.bool_] | None = None
+) -> list[tuple[int, float]]:
     """The `top` other tokens with the largest cosine to `token`, best first.
 
     `weight` is the embedding (vocabulary, embedding_size) as it stands now. Nothing is kept of it.
+    `among` says which tokens may be answered (vocabulary,); None for all.
     """
     cosines = _cosines(weight.detach(), token)
-    cosines[token] = -torch.inf
-    found = cosines.topk(min(top, len(cosines) - 1))
+    left_out = np.zeros(len(cosines), np.bool_) if among is None else ~among
+    left_out[token] = True
+    cosines[torch.from_numpy(left_out).to(cosines.device)] = -torch.inf
+    found = cosines.topk(min(top, len(cosines) - int(left_out.sum())))
     return list(zip(found.indices.tolist(), found.values.tolist(), strict=True))
 
 

@@ -131,7 +131,8 @@ class Past:
         events = _Queue(told)
         layout = steps.layout if steps else older.layout if older else Layout(())
         row = 0
-        for rows in self._older_blocks(older):
+        last = steps.header.first + steps.rows if steps else 2**53  # a row beyond it is damaged
+        for rows in self._older_blocks(older, last):
             assert older is not None
             places = rows["row"].astype(np.int64)
             row = int(places[-1]) + int(rows["steps"][-1])
@@ -142,8 +143,8 @@ class Past:
         while rest := events.up_to(None):
             yield Piece(layout, np.empty(0, layout.step), row, rest)
 
-    def _older_blocks(self, older: StepFile | None) -> Iterator[Rows]:
-        """Rows in which nothing is impossible."""
+    def _older_blocks(self, older: StepFile | None, last: int) -> Iterator[Rows]:
+        """Rows in which nothing is impossible; `last` is how many steps were recorded."""
         if older is None:
             return
         end = 0
@@ -152,7 +153,7 @@ class Past:
             place, count = rows["row"].astype(np.int64), rows["steps"].astype(np.int64)
             before = np.append(end, place[:-1] + count[:-1])
             sound = (place >= before) & (count > 0) & (count <= older.header.width)
-            sound &= (count <= rows["step"]) & are_sound(rows)
+            sound &= (count <= rows["step"]) & (place + count <= last) & are_sound(rows)
             within = place + count <= limit
             self._leave_out(int((within & ~sound).sum()), OLDER)
             sound &= within

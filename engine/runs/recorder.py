@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 
 from engine.events import AnyRecorded, Extent, NonFinite, Sampled, Saved, Stepped
-from engine.files import replace_file, sync, write_all
+from engine.files import identity, replace_file, sync, write_all
 from engine.runs.record import METRICS, Line, Lines
 from engine.runs.steps import (
     BLOCK,
@@ -139,6 +139,8 @@ def _among_steps(folder: Path, end: End, rows: int | None) -> End:
     """The end with its place in steps.bin: after so many rows, or after all there are."""
     with _files(folder) as (steps, older):
         thinned = older_end(older)
+        if steps is not None:
+            thinned = min(thinned, steps.header.first + steps.rows)  # else it is damaged
         first = steps.header.first if steps else thinned
         held = max(thinned, first + (steps.rows if steps else 0))
         rows = held if rows is None else min(rows, held + SLACK)
@@ -162,6 +164,7 @@ class Recorder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._identity = identity(folder)
         self._end: End | None = None
         """Where the past ends, once that is known."""
         self._layout: Layout | None = None
@@ -312,6 +315,7 @@ class Recorder:
         record can't be read."""
         if self._metrics >= 0:
             return
+        self._require_folder()
         if self._end is None:
             self.rewind(past_end(self._folder))
         assert self._end is not None
@@ -338,7 +342,7 @@ class Recorder:
     def _cut_steps(self, end: End) -> None:
         steps, older = self._folder / STEPS, self._folder / OLDER
         with _files(self._folder) as (_, thinned):
-            if thinned is not None and end.rows < older_end(thinned):
+            if thinned is not None and (not end.rows or end.rows < older_end(thinned)):
                 steps.unlink(missing_ok=True)
                 if end.rows:
                     replace_file(older, _cut(thinned, end.rows))
@@ -361,6 +365,11 @@ class Recorder:
             os.ftruncate(file, end.size)
         return file
 
+    def _require_folder(self) -> None:
+        """Raises OSError where the run's folder is gone, or another is in its place."""
+        if identity(self._folder) != self._identity:
+            raise FileNotFoundError(errno.ENOENT, "the run's folder is gone", str(self._folder))
+
     def _open_steps(self) -> None:
         self._steps = _open_for_appending(self._folder / STEPS)
         with _files(self._folder) as (steps, _):
@@ -370,6 +379,7 @@ class Recorder:
 
     def _create_steps(self, layout: Layout) -> None:
         """Begin steps.bin where the rows that wait begin."""
+        self._require_folder()
         self._first = self._rows - self._lost - self._waiting_rows
         file = _open_for_appending(self._folder / STEPS, os.O_CREAT)
         try:

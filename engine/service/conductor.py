@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
+import msgspec
+
 from engine.config import RunConfig, replace
 from engine.errors import Advice, UserError
 from engine.events import (
@@ -27,6 +29,7 @@ from engine.events import (
     StateChanged,
     Stepped,
 )
+from engine.files import identity
 from engine.runs import check_own_text, load_config
 from engine.service import protocol as p
 from engine.service.record import Record
@@ -44,6 +47,7 @@ PAUSE_AFTER = 3
 """Non-finite steps in a row after which training pauses."""
 LOWEST_RATE = 1e-9
 """A roll-back doesn't halve the rate below it."""
+_UNTOUCHED = "The checkpoint before is untouched."
 MAX_EVALUATIONS = 8
 """That wait to be made."""
 TrainingCommand = p.Start | p.Pause | p.Step | p.Stop | p.SetKnob | p.Evaluate | p.GoBack
@@ -61,7 +65,7 @@ class Conductor:
         self.folder = folder
         self.asking = asking
         self.config: RunConfig = load_config(folder)
-        self._identity = _identity(folder)
+        self._identity = identity(folder)
         self.state: State = "preparing"
         self.reason = ""
         self.advice: Advice = ""
@@ -80,6 +84,8 @@ class Conductor:
         self._explored_step = 0
         self._saved_step = -1
         """The step of the checkpoint that holds all there is to keep; -1 where none does."""
+        self._save_failure: SaveFailed | None = None
+        """The last that was told."""
         self.kept_step: int | None = None
         """The step of the newest checkpoint."""
         self._changed_limits: list[tuple[str, float | None, float | None]] = []
@@ -89,7 +95,8 @@ class Conductor:
         """Asked for by the user, before the next step."""
         self._unfinished: Iterator[Any] | None = None
         """What is in the middle of an evaluation."""
-        self._single_step = False
+        self._single_steps = 0
+        """Asked for, each by a command, and not yet taken."""
 
     @property
     def step(self) -> int:
@@ -103,14 +110,14 @@ class Conductor:
     @property
     def folder_is_gone(self) -> bool:
         """Whether the run's folder is no longer where it was, or another is in its place."""
-        return _identity(self.folder) != self._identity
+        return identity(self.folder) != self._identity
 
     @property
     def busy(self) -> bool:
         """Whether `advance` has something to do."""
         if self.trainer is None or self.state in ("preparing", "failed"):
             return False
-        waiting = self._single_step or self._evaluations or self._unfinished
+        waiting = self._single_steps or self._evaluations or self._unfinished
         return self.state == "running" or bool(waiting)
 
     @property
@@ -150,10 +157,11 @@ class Conductor:
         self.tell_progress("building")
         checkpoint, note = load_latest(self.folder)
         if checkpoint is None and (self.asking or self._corpus is None):
+            if corpus_problem:
+                raise UserError(corpus_problem)
             raise UserError(
-                corpus_problem
-                or f"{self.folder.name} has no checkpoint: nothing of it was saved "
-                "that could be asked.",
+                f"{self.folder.name} has no checkpoint: nothing of it was saved that could be "
+                "asked.",
                 "train-first",
             )
         trainer, problem = None, corpus_problem
@@ -215,6 +223,7 @@ class Conductor:
         try:
             self._advance()
         except UserError as error:
+            self._single_steps = 0
             self.set_state("paused", str(error))
         except Exception as error:
             logging.exception("training failed")
@@ -236,7 +245,7 @@ class Conductor:
         elif source is asked:
             self._evaluations.pop(0)
         else:
-            self._training, self._single_step = None, False
+            self._training, self._single_steps = None, 0
             limit = self.trainer.limit_reached
             self._rest_saved("finished", f"Reached {limit}")
 
@@ -261,7 +270,7 @@ class Conductor:
         if isinstance(event, Evaluated):
             self._saved_step = -1  # a record that went back to the checkpoint would lose it
         if isinstance(event, Stepped):
-            self._single_step = False
+            self._single_steps = max(0, self._single_steps - 1)
         if isinstance(event, NonFinite):
             self._answer_non_finite(event)
 
@@ -280,6 +289,7 @@ class Conductor:
     def _pause_for(self, event: NonFinite) -> None:
         assert self.trainer is not None
         self._rest()
+        self._single_steps = 0
         steps = "This step was" if event.in_a_row == 1 else f"{event.in_a_row} steps in a row were"
         fault = self.trainer.fault()
         self.set_state(
@@ -311,7 +321,7 @@ class Conductor:
         checkpoint.restore(self.trainer)
         self.trainer.learning_rate = rate
         self._saved_step = -1
-        self.publish(RolledBack(step=self.step, from_step=event.step, learning_rate=rate))
+        self._tell_gone_back(event.step)
 
     def _go_back(self, to: str) -> None:
         """Put the run back to a checkpoint, whose knobs come with it. Raises UserError."""
@@ -328,8 +338,7 @@ class Conductor:
                 continue
             self._training, self._evaluations = None, []
             trainer.non_finite_in_a_row = 0
-            rate = trainer.learning_rate
-            self.publish(RolledBack(step=self.step, from_step=before, learning_rate=rate))
+            self._tell_gone_back(before)
             if fault := trainer.fault():
                 problem = problem or f"{path.name} is no good: {fault}."
                 continue
@@ -337,6 +346,18 @@ class Conductor:
             self.set_state("paused", f"Back at step {self.step:,}, as {path.name} was saved.")
             return
         raise UserError(problem or f"There is no checkpoint {to!r} to go back to.", "calm")
+
+    def _tell_gone_back(self, before: int) -> None:
+        """Tell that the run, which had taken `before` steps, stands at an earlier one."""
+        assert self.trainer is not None
+        self.publish(
+            RolledBack(
+                step=self.step,
+                from_step=before,
+                learning_rate=self.trainer.learning_rate,
+                stale=self.trainer.stale_validations,
+            )
+        )
 
     def _rest(self) -> None:
         if self.trainer is not None:
@@ -357,7 +378,7 @@ class Conductor:
             logging.exception("saving failed")
             return self._save_failed(
                 f"Can't save to {error.filename or self.folder}: {error.strerror}. "
-                "The checkpoint before is untouched."
+                + ("Nothing of it is saved yet." if self.kept_step is None else _UNTOUCHED)
             )
         except UserError as error:
             return self._save_failed(str(error))
@@ -367,7 +388,10 @@ class Conductor:
         return name
 
     def _save_failed(self, reason: str) -> str:
-        self.publish(SaveFailed(step=self.step, reason=reason))
+        failure = SaveFailed(step=self.step, reason=reason)
+        if failure != self._save_failure:
+            self.publish(failure)
+        self._save_failure = failure
         return ""
 
     def fail(self, reason: str, advice: Advice = "") -> None:
@@ -439,6 +463,7 @@ class Conductor:
                 self._check_limit(trainer)
                 self._record.open()
                 trainer.non_finite_in_a_row = 0
+                self._single_steps = 0
                 self._intervene("start")
                 self.set_state("running")
             case p.Step():
@@ -446,17 +471,18 @@ class Conductor:
                 self._record.open()
                 self._rest()
                 self._intervene("step")
-                self._single_step = True
+                self._single_steps += 1
                 self.set_state("paused")
             case p.Pause():
-                if self.state == "running":
+                if self.state == "running" or self._single_steps:
                     self._rest()
+                    self._single_steps = 0
                     self._intervene("pause")
                     self.set_state("paused")
             case p.Stop():
                 self._rest()
                 self._intervene("stop")
-                self._single_step = False
+                self._single_steps = 0
                 self._rest_saved("stopped", "Stopped")
             case p.Evaluate(split=split):
                 if split not in trainer.corpus.splits:
@@ -487,7 +513,8 @@ class Conductor:
         self._intervene("save")
         name = self.save()
         if not name:
-            raise UserError("The checkpoint could not be saved; the one before is untouched.")
+            assert self._save_failure is not None
+            raise UserError(f"The checkpoint could not be saved: {self._save_failure.reason}")
         return p.Done(step=self.step, note=name)
 
     def _check_limit(self, trainer: "Trainer") -> None:
@@ -570,10 +597,17 @@ class Conductor:
     def _generate(self, query: p.Generate) -> Iterator[p.TextPiece | None]:
         """Pieces of text, each from the weights of its moment."""
         tokenizer, model = self._require_model()
-        from engine.service.queries import text_stream
+        from engine.service.queries import drawn_seed, text_stream, unknown_words
 
+        if query.seed is None:
+            query = msgspec.structs.replace(query, seed=drawn_seed())
+        note = None
         for piece in text_stream(query, tokenizer, model):
-            yield None if piece is None else p.TextPiece(text=piece, step=self.step)
+            if piece is None:
+                yield None
+                continue
+            note = unknown_words(query.prompt, tokenizer) if note is None else ""
+            yield p.TextPiece(text=piece, step=self.step, seed=query.seed, note=note)
 
     def _evaluate_corpus(self, query: p.EvaluateCorpus) -> Answers:
         """Progress, then the score."""
@@ -589,15 +623,6 @@ class Conductor:
         if self.busy:
             raise UserError("Training is running: pause it first.", "pause-first")
         return trainer
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from another that takes its name; None where there is none."""
-    try:
-        status = folder.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def describe(error: Exception) -> str:

@@ -96,7 +96,8 @@ class AskStatus(Message, frozen=True, kw_only=True):
 
 
 class Neighbours(Message, frozen=True, kw_only=True):
-    """The words whose embeddings have the largest cosine with this word's: NeighbourList."""
+    """The words whose embeddings have the largest cosine with this word's: NeighbourList. Of
+    characters and pieces of words it is one as it stands in the text, a blank too."""
 
     word: str
     """At most 2,000 characters."""
@@ -115,7 +116,7 @@ class Generate(Message, frozen=True, kw_only=True):
     """Text from the live weights: a stream of TextPiece. Cancel it by `Cancel`."""
 
     prompt: str = ""
-    """At most 100,000 characters."""
+    """At most 100,000 characters. What is written goes on right after its last one."""
     tokens: int = 100
     temperature: float = 1.0
     """0 takes the most probable token always."""
@@ -123,6 +124,7 @@ class Generate(Message, frozen=True, kw_only=True):
     """0 for no limit."""
     top_p: float = 1.0
     seed: int | None = None
+    """None lets chance draw one: see TextPiece."""
     per_second: float = 0.0
     """At most this many tokens a second, so that people can read along; 0 for no limit."""
 
@@ -239,7 +241,9 @@ class Neighbour(Struct, frozen=True):
 
 class NeighbourList(Message, frozen=True, kw_only=True):
     word: str
-    """As the tokenizer reads it."""
+    """As the vocabulary has it."""
+    note: str = ""
+    """How the word was read, where it is in another form in the vocabulary."""
     step: int
     count: int
     """How often the word occurs in the training split."""
@@ -275,6 +279,10 @@ class TextPiece(Message, frozen=True, kw_only=True):
 
     text: str
     step: int
+    seed: int | None = None
+    """That of the whole text: the one asked for, or the one chance drew."""
+    note: str = ""
+    """With the first piece: which words of the prompt are unknown, if any."""
 
 
 class TextScore(Message, frozen=True, kw_only=True):

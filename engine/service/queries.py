@@ -7,10 +7,10 @@ two.
 
 import copy
 import math
-import time
+import secrets
 from collections.abc import Callable, Container, Generator, Iterator
 from concurrent.futures import Future, wait
-from threading import BoundedSemaphore, Thread
+from threading import BoundedSemaphore, Event, Thread
 from typing import TypeVar
 
 import torch
@@ -24,14 +24,16 @@ from engine.explore.neighbours import nearest
 from engine.explore.neural_cache import SHARE, THETA, WINDOW, NeuralCache
 from engine.explore.online_evaluation import online_loss
 from engine.explore.stepping import stretches
-from engine.measures import bits_per_character, perplexity
+from engine.measures import perplexity
 from engine.model.lstm import LSTMLanguageModel
 from engine.service import protocol as p
 from engine.text.corpus import Corpus, EncodedText, encode_source, open_corpus
+from engine.text.lookup import find_token, unit
 from engine.text.reading import resolve, same_source
 from engine.text.tokenizer import Tokenizer
-from engine.text.vocabulary import MAX_TOKEN
+from engine.text.vocabulary import END_OF_SENTENCE
 from engine.training.evaluation import COLUMNS, total_loss, window_loss
+from engine.visible import shortened, visible
 
 EMBEDDING_SHOWN = 8
 """Numbers of a word's vector that a Representation holds."""
@@ -40,6 +42,8 @@ MAX_TEXT = 100_000
 MAX_SENTENCE = 2_000
 """Characters of a sentence or a word."""
 MAX_NEIGHBOURS = 1_000
+UNKNOWN_NAMED = 8
+"""Unknown words of a prompt, at most."""
 PIECES = 4096
 """Of a prompt, that are passed over at once."""
 MOST_OPENING = 4
@@ -47,16 +51,6 @@ MOST_OPENING = 4
 _background = BoundedSemaphore(MOST_OPENING)
 
 T = TypeVar("T")
-
-
-class UnknownWord(UserError):
-    """A word the vocabulary doesn't hold, with close ones."""
-
-    def __init__(self, word: str, suggestions: list[str]) -> None:
-        near = f": did you mean {', '.join(suggestions)}?" if suggestions else "."
-        shown = word if len(word) <= MAX_TOKEN else f"{word[:MAX_TOKEN]}…"
-        super().__init__(f"{shown!r} isn't in the vocabulary{near}")
-        self.suggestions = suggestions
 
 
 def represent(
@@ -90,32 +84,51 @@ def neighbours(
     """From the model as it stands after `step` steps.
 
     Raises UnknownWord, or UserError where the query is not one token or asks for too many.
+    Tokens that never occur in the training split, or are parts of a character, are no answer.
     """
     _check_length(query.word, MAX_SENTENCE)
     if query.top > MAX_NEIGHBOURS:
         raise UserError(f"Ask for at most {MAX_NEIGHBOURS:,} neighbours.")
-    words = [token for token in tokenizer.tokens(query.word) if token.strip()]
-    if len(words) != 1:
-        raise UserError("Neighbours are of one word: type one.")
     vocabulary = tokenizer.vocabulary
-    token = vocabulary.id(words[0])
-    if token is None:
-        raise UnknownWord(words[0], vocabulary.suggest(words[0]))
-    found = nearest(model.embedding.weight, token, max(1, query.top))
+    token, note = find_token(query.word, tokenizer)
+    found = nearest(model.embedding.weight, token, max(1, query.top), vocabulary.readable)
     if not all(math.isfinite(cosine) for _, cosine in found):
-        raise UserError("The words' vectors are no longer finite numbers: none is near another.")
+        raise UserError(
+            f"The {unit(tokenizer)}s' vectors are no longer finite numbers: none is near another."
+        )
     return p.NeighbourList(
-        word=words[0],
+        word=vocabulary.tokens[token],
+        note=note,
         step=step,
         count=vocabulary.counts[token],
         neighbours=[p.Neighbour(vocabulary.tokens[other], cosine) for other, cosine in found],
     )
 
 
+def drawn_seed() -> int:
+    """A seed by chance, short enough to be typed."""
+    return secrets.randbelow(1_000_000_000)
+
+
+def unknown_words(prompt: str, tokenizer: Tokenizer) -> str:
+    """A sentence that names the tokens of a prompt the vocabulary doesn't hold; empty where it
+    holds all."""
+    tokens = [token for token in tokenizer.tokens(prompt) if token != END_OF_SENTENCE]
+    unknown = [token for token in tokens if tokenizer.vocabulary.id(token) is None]
+    if not unknown:
+        return ""
+    named = list(dict.fromkeys(shortened(visible(token)) for token in unknown))
+    shown = ", ".join(named[:UNKNOWN_NAMED]) + (", …" if len(named) > UNKNOWN_NAMED else "")
+    marks = not all(any(map(str.isalnum, token)) for token in tokens)
+    units = "tokens" if marks and unit(tokenizer) == "word" else f"{unit(tokenizer)}s"
+    return f"{len(unknown):,} of {len(tokens):,} {units} unknown: {shown}"
+
+
 def text_stream(
     query: p.Generate, tokenizer: Tokenizer, model: LSTMLanguageModel
 ) -> Iterator[str | None]:
-    """Pieces of generated text, after the prompt. Raises UserError for settings out of range."""
+    """Pieces of generated text, which go on from the prompt as it is written: a blank at its end is
+    not written again. Raises UserError for settings out of range."""
     _check_length(query.prompt, MAX_TEXT)
     if not (0 <= query.temperature <= 100 and 0 < query.top_p <= 1 and query.top_k >= 0):
         raise UserError("Temperature goes from 0 to 100, top-p from above 0 to 1, top-k from 0.")
@@ -128,7 +141,7 @@ def text_stream(
         if number % PIECES == 0:
             yield None
     random = torch.Generator()
-    random.manual_seed(time.time_ns() if query.seed is None else query.seed)
+    random.manual_seed(drawn_seed() if query.seed is None else query.seed)
     ids = generate_in_turns(
         model,
         [start_token(tokenizer), *prompt],
@@ -138,11 +151,17 @@ def text_stream(
         random=random,
         banned=tokenizer.vocabulary.unknown,
     )
+    blank = query.prompt[-1:].isspace() and not tokenizer.spells
     left = query.tokens
     while left:
         token = next(ids)
-        yield None if token is None else decode(token)
-        left -= token is not None
+        if token is None:
+            yield None
+            continue
+        piece = decode(token)
+        yield piece.removeprefix(" ") if blank else piece
+        blank = False
+        left -= 1
 
 
 def score(
@@ -213,7 +232,7 @@ def evaluate_corpus(
         cache=query.cache,
         loss=total / count,
         perplexity=perplexity(total / count),
-        bits_per_character=_bits(total, tokenizer, text),
+        bits_per_character=text.bits_per_character(total, tokenizer),
         tokens=count,
         unknown=text.unknown,
         convention=_convention(query, tokenizer),
@@ -266,21 +285,22 @@ def _split_and_text(
     if corpus is not None and same_source(query.source, corpus.summary.source):
         split = query.split or _held_out(corpus.splits)
         return split, corpus.text(split)
-    source = yield from _in_background(lambda: resolve(query.source), [])
+    unwanted = Event()
+
+    def go_on() -> None:
+        if unwanted.is_set():
+            raise UserError("Nobody waits for this text any more.")
+
+    try:
+        source = yield from _in_background(lambda: resolve(query.source, go_on), [])
+    finally:
+        unwanted.set()
     split = query.split or (_held_out(source.splits) if source.given_splits else "")
     return split, (yield from encode_source(source, tokenizer, split=split))
 
 
 def _held_out(splits: Container[str]) -> str:
     return next(split for split in ("test", "valid", "train") if split in splits)
-
-
-def _bits(total_loss: float, tokenizer: Tokenizer, text: EncodedText) -> float | None:
-    """Bits for each character that was predicted; None where tokens don't spell the text out."""
-    if tokenizer.name in ("word", "whitespace"):
-        return None
-    first = tokenizer.decode(text.ids[:1].tolist())
-    return bits_per_character(total_loss, text.characters - len(first))
 
 
 def _convention(query: p.EvaluateCorpus, tokenizer: Tokenizer) -> str:

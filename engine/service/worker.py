@@ -193,7 +193,8 @@ class Worker:
 
     def _leave_if_due(self) -> None:
         under_way = self.conductor.busy or self.conductor.state == "preparing"
-        if self.detached and (under_way or self.left_paused):
+        stays = self.left_paused and self.conductor.state == "paused"
+        if self.detached and (under_way or stays):
             return
         if time.monotonic() > self.deadline and not self.end("Nobody was left to train for."):
             self.deadline = time.monotonic() + SAVE_AGAIN_SECONDS
@@ -204,7 +205,6 @@ class Worker:
                 self.record.flush()
                 self.clients.add(client)
                 self.streams.welcome(client)
-                self.left_paused = False
                 client.send(p.Welcome(status=self._status(), recorded=self.record.extent))
             case Gone(client):
                 self.clients.discard(client)

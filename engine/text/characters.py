@@ -27,6 +27,7 @@ class CharacterTokenizer:
     """Tokens are Unicode characters (code points)."""
 
     name: ClassVar[str] = "character"
+    spells: ClassVar[bool] = True
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary

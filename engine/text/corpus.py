@@ -24,16 +24,20 @@ import platformdirs
 from engine.config import CorpusConfig
 from engine.errors import UserError
 from engine.events import CorpusSummary, Progress
+from engine.measures import bits_per_character
 from engine.paths import named_path
 from engine.text import store
 from engine.text.ahead import ahead
 from engine.text.decoding import characters
+from engine.text.look import Look, look_at_source
 from engine.text.numbered import NumberedText, TooMany
 from engine.text.reading import Source, read_chunks, read_text, resolve
+from engine.text.remarks import remarks_on_corpus, remarks_on_files
 from engine.text.scans import Scan, file_states, recall, remember
 from engine.text.splitting import divide
 from engine.text.store import Encoded
 from engine.text.tokenizer import Tokenizer, learn_tokenizer, word_rules
+from engine.text.vocabulary import MAX_TOKEN
 
 FORMAT = 2
 """To be raised when the same text and configuration would be encoded differently."""
@@ -79,6 +83,15 @@ class EncodedText:
     unknown: int
     """Of the tokens."""
 
+    def bits_per_character(self, total_loss: float, tokenizer: Tokenizer) -> float | None:
+        """A loss in nats, of all tokens but the first, as bits for each character that was
+        predicted; None where `tokenizer`, which made them, makes words, as these don't spell the
+        text out."""
+        if not tokenizer.spells:
+            return None
+        first = tokenizer.decode(self.ids[:1].tolist())
+        return bits_per_character(total_loss, self.characters - len(first))
+
 
 def open_corpus(
     config: CorpusConfig, *, progress: Report = lambda _: None, cache: Path | None = None
@@ -116,7 +129,7 @@ def open_corpus(
         unknown=stored.unknown,
         characters=stored.characters,
         tokenizer=stored.tokenizer,
-        summary=_summary(source, scans, stored, cached),
+        summary=_summary(config, source, scans, stored, cached),
         fingerprint=fingerprint,
     )
 
@@ -248,11 +261,22 @@ def _encode(
     with tempfile.TemporaryFile(dir=folder) as scratch:
         tokenizer, encoded = _learn(config, texts, scratch, counting.at)
         counting.end()
-        tokens = store.write(folder, tokenizer, _told(encoded, encoding.at))
+        look = look_at_source(source)
+        tokens = store.write(folder, tokenizer, _told(encoded, encoding.at), look)
     encoding.end()
     if "train" not in tokens:
-        raise UserError(f"{source.name} is too little text: there must be at least two tokens.")
+        raise UserError(_too_little(source, look))
     return tokenizer
+
+
+def _too_little(source: Source, look: Look) -> str:
+    if look.long < 0.5:
+        return f"{source.name} is too little text: there must be at least two tokens."
+    return (
+        f"{source.name} has hardly a word of {MAX_TOKEN} characters or fewer, and longer ones are "
+        f"unknown, so there is nothing to learn: corpus.tokenizer=character takes each character "
+        f"as a token."
+    )
 
 
 def _learn(
@@ -279,7 +303,8 @@ def _learn(
     def encoded() -> Iterator[Encoded]:
         for split, chunk in ahead(texts()):
             text = chunk.decode()
-            yield Encoded(split, tokenizer.encode(text), len(text))
+            too_long = rules.too_long(text) if rules else 0
+            yield Encoded(split, tokenizer.encode(text), len(text), too_long)
 
     tokenizer = learn_tokenizer(config, training_text)
     return tokenizer, encoded()
@@ -324,10 +349,15 @@ def _digested(chunks: Iterable[bytes], digest: "hashlib.blake2b") -> Iterator[by
 
 
 def _summary(
-    source: Source, scans: dict[str, Scan], stored: store.Stored, cached: bool
+    config: CorpusConfig,
+    source: Source,
+    scans: dict[str, Scan],
+    stored: store.Stored,
+    cached: bool,
 ) -> CorpusSummary:
     vocabulary = stored.tokenizer.vocabulary
     tokens = {split: len(ids) for split, ids in stored.splits.items()}
+    counts = (tokens, stored.unknown, stored.too_long)
     return CorpusSummary(
         source=source.name,
         tokenizer=stored.tokenizer.rules,
@@ -338,6 +368,11 @@ def _summary(
         tokens=tokens,
         vocabulary=len(vocabulary),
         unknown_rate={split: stored.unknown[split] / tokens[split] for split in tokens},
+        too_long=stored.too_long,
+        remarks=[
+            *remarks_on_files(source),
+            *remarks_on_corpus(config, stored.look, vocabulary, *counts),
+        ],
         frequent=[
             entry
             for entry in zip(vocabulary.tokens[:FREQUENT], vocabulary.counts, strict=False)

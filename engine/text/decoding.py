@@ -48,6 +48,19 @@ def decode(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
     yield newlines.decode(text, True).encode()
 
 
+_IN_TEXT = bytes({*b"\a\b\t\n\f\r\x1b", *range(0x20, 0x7F), *range(0x80, 0x100)})
+"""Bytes that texts hold: of the control characters those that lay out or colour."""
+
+
+def begins_as_text(beginning: bytes) -> bool:
+    """Whether a file's first bytes look like text, UTF-8 or not: its mark says UTF-16, or there is
+    no control character that texts don't have."""
+    mark, encoding = _mark(beginning)
+    if mark and encoding != "utf-8":
+        return True
+    return not beginning.translate(None, _IN_TEXT)
+
+
 def characters(text: bytes) -> int:
     """Of a text in UTF-8: the bytes that don't go on with a character."""
     return int(np.count_nonzero(np.frombuffer(text, np.int8) >= -64))

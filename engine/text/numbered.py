@@ -17,7 +17,7 @@ from engine.text.decoding import characters
 from engine.text.pieces import Cut, Pieces
 from engine.text.store import Encoded, smallest_type
 from engine.text.tokenizer import Tokenizer, WordRules
-from engine.text.vocabulary import END_OF_SENTENCE, MAX_DISTINCT
+from engine.text.vocabulary import END_OF_SENTENCE, MAX_DISTINCT, MAX_TOKEN
 
 TOGETHER = 4
 """Chunks numbered at once: with more they'd leave the processor's cache, with fewer it takes longer
@@ -92,13 +92,19 @@ class NumberedText:
         tokenizer = self._rules.learn_counted(config, words, counts)
         ids = tokenizer.vocabulary.encode(words).astype(smallest_type(len(tokenizer.vocabulary)))
         expansion = _Expansion(self._pieces.end, order, lengths, ids[flat])
-        return tokenizer, self._encoded(expansion)
+        too_long = np.zeros(self._pieces.end, np.int64)
+        sizes = np.fromiter(map(len, words), np.int64, len(words))
+        np.add.at(too_long, np.repeat(order, lengths), sizes[flat] > MAX_TOKEN)
+        return tokenizer, self._encoded(expansion, too_long)
 
-    def _encoded(self, expansion: "_Expansion") -> Iterator[Encoded]:
+    def _encoded(self, expansion: "_Expansion", too_long: np.ndarray) -> Iterator[Encoded]:
+        """`too_long` says how many such words each piece has."""
         self._file.seek(0)
+        some = bool(too_long.any())
         for chunk in self._chunks:
             numbers = np.fromfile(self._file, np.uint32, chunk.pieces).astype(np.int64)
-            yield Encoded(chunk.split, expansion.ids(numbers), chunk.characters)
+            longs = int(too_long.take(numbers).sum()) if some else 0
+            yield Encoded(chunk.split, expansion.ids(numbers), chunk.characters, longs)
 
 
 class _Expansion:

@@ -1,13 +1,15 @@
 """Where the text of a corpus comes from, read as a stream of chunks and never held whole.
 
 A source is the name of a built-in corpus, a file, a folder or a glob. A folder that holds
-`train.txt` brings its own splits; in any other, all text files are joined.
+`train.txt` brings its own splits; in any other, all text files are joined: those with the usual
+names of texts or, where there are none, whatever begins as text.
 """
 
 import glob
 import gzip
 import os
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +17,17 @@ from typing import TypeVar
 
 from engine.errors import UserError
 from engine.text import python_docs, toy_world
-from engine.text.decoding import decode
+from engine.text.decoding import begins_as_text, decode
 from engine.visible import is_unicode
 
 SUFFIXES = (".txt", ".text", ".md", ".tokens")
-"""Of the files taken from a folder; `.gz` may follow."""
+"""Of the files taken from a folder, if it has any such; `.gz` may follow."""
+MOST_FILES = 10_000
+"""Taken from a folder that has none of these names: a whole disk is hardly meant as a text."""
+LOOKED_AT = 1 << 13
+"""Bytes of a file that has to show whether it is text."""
+MOST_ENDINGS, PASSED_OVER = 8, 4
+"""Other endings, and files of each, that are looked at in a folder that has the usual names."""
 SPLITS = ("train", "valid", "test")
 BUILT_IN: dict[str, Callable[[], str]] = {
     "toy-world": toy_world.text,
@@ -58,6 +66,12 @@ class TextFile:
         isn't text."""
         return decode(self._blocks(tell), str(self.path))
 
+    def begins_as_text(self) -> bool:
+        """Whether its first bytes look like text; an empty file doesn't. Raises UserError where it
+        can't be read."""
+        beginning = next(self._blocks(lambda _: None), b"")[:LOOKED_AT]
+        return bool(beginning) and begins_as_text(beginning)
+
     def _blocks(self, tell: Callable[[int], None]) -> Iterator[bytes]:
         with _tried(self.path, lambda: self.path.open("rb")) as file:
             packed = self.path.suffix.lower() == ".gz"
@@ -92,14 +106,20 @@ class Source:
     given_splits: bool
     """Whether a folder names its splits itself, so that only a missing `valid` is cut by
     position."""
+    passed_over: str = ""
+    """A pattern for texts of a folder that aren't taken, as their names end in something else;
+    empty where those are few."""
 
     @property
     def files(self) -> int:
         return sum(isinstance(part, TextFile) for parts in self.splits.values() for part in parts)
 
 
-def resolve(source: str) -> Source:
-    """What `source` stands for. Raises UserError where that is nothing, or nothing readable."""
+def resolve(source: str, go_on: Callable[[], None] = lambda: None) -> Source:
+    """What `source` stands for. Raises UserError where that is nothing, or nothing readable.
+
+    `go_on` is called for each file on the way, and may raise to end a search that takes too long.
+    """
     if source in BUILT_IN:
         return _joined(source, [BuiltIn(BUILT_IN[source])])
     if "\0" in source:
@@ -110,7 +130,7 @@ def resolve(source: str) -> Source:
             f"with another name."
         )
     path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path's own raises for ~nobody
-    return _tried(path, lambda: _on_disk(source, path))
+    return _tried(path, lambda: _on_disk(source, path, go_on))
 
 
 def check_beginning(source: Source) -> None:
@@ -136,9 +156,9 @@ def same_source(first: str, second: str) -> bool:
     return next(paths) == next(paths)
 
 
-def _on_disk(source: str, path: Path) -> Source:
+def _on_disk(source: str, path: Path, go_on: Callable[[], None]) -> Source:
     if path.is_dir():
-        return _folder(source, path)
+        return _folder(source, path, go_on)
     if path.is_file():
         return _joined(source, [TextFile(path)])
     if path.exists():
@@ -157,11 +177,11 @@ def _on_disk(source: str, path: Path) -> Source:
     )
 
 
-def _joined(name: str, parts: Iterable[Part]) -> Source:
-    return Source(name, {"train": tuple(parts)}, given_splits=False)
+def _joined(name: str, parts: Iterable[Part], passed_over: str = "") -> Source:
+    return Source(name, {"train": tuple(parts)}, given_splits=False, passed_over=passed_over)
 
 
-def _folder(name: str, folder: Path) -> Source:
+def _folder(name: str, folder: Path, go_on: Callable[[], None]) -> Source:
     given: dict[str, tuple[Part, ...]] = {
         split: (TextFile(path),)
         for split in SPLITS
@@ -170,25 +190,73 @@ def _folder(name: str, folder: Path) -> Source:
     }
     if "train" in given:
         return Source(name, given, given_splits=True)
-    files = sorted(_text_files(folder))
+    texts, others = _files_below(folder, go_on)
+    if texts:
+        return _joined(name, map(TextFile, texts), _passed_over(folder, others, len(texts)))
+    if len(others) > MOST_FILES:
+        raise UserError(
+            f"The folder {name} holds more than {MOST_FILES:,} files, none of them named as texts "
+            f"are ({', '.join(SUFFIXES)}): give a pattern that chooses among them, such as "
+            f"{_pattern(folder, others)}."
+        )
+    files = []
+    for path in others:
+        go_on()
+        if (file := TextFile(path)).begins_as_text():
+            files.append(file)
     if not files:
-        endings = ", ".join(SUFFIXES)
-        raise UserError(f"The folder {name} holds no text files ({endings}, or these with .gz).")
-    return _joined(name, map(TextFile, files))
+        raise UserError(
+            f"The folder {name} holds no text files: neither one named as texts are "
+            f"({', '.join(SUFFIXES)}, or these with .gz) nor another that begins as text."
+        )
+    return _joined(name, files)
 
 
-def _text_files(folder: Path) -> Iterator[Path]:
-    """All text files below `folder`, hidden ones left out."""
+def _files_below(folder: Path, go_on: Callable[[], None]) -> tuple[list[Path], list[Path]]:
+    """The files below `folder` that are named as texts are, and others, MOST_FILES and one more at
+    most; hidden ones left out. Both in order."""
+    texts: list[Path] = []
+    others: list[Path] = []
 
     def refuse(error: OSError) -> None:
         raise UserError(f"Can't read the folder {error.filename}: {error.strerror}.")
 
     for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            go_on()
+            found = texts if _is_text_name(name.lower()) else others
             path = Path(place, name)
-            if not name.startswith(".") and _is_text_name(name.lower()) and path.is_file():
-                yield path
+            if name.startswith(".") or (found is others and len(others) > MOST_FILES):
+                continue
+            if path.is_file():
+                found.append(path)
+    return sorted(texts), sorted(others)
+
+
+def _passed_over(folder: Path, others: list[Path], taken: int) -> str:
+    """A pattern for texts that aren't taken, where they are no fewer than those that are."""
+    endings = Counter(path.suffix for path in others if path.suffix)
+    for ending, count in endings.most_common(MOST_ENDINGS):
+        alike = [path for path in others if path.suffix == ending]
+        if count >= taken and any(map(_is_text, alike[:PASSED_OVER])):
+            pattern = _pattern(folder, alike)
+            return pattern if is_unicode(pattern) else ""
+    return ""
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        return TextFile(path).begins_as_text()
+    except UserError:
+        return False
+
+
+def _pattern(folder: Path, files: list[Path]) -> str:
+    """A pattern for the files that end as most of these do."""
+    ending = Counter(path.suffix for path in files).most_common(1)[0][0]
+    deep = any(path.suffix == ending and path.parent != folder for path in files)
+    return str(Path(glob.escape(str(folder)), *["**"] * deep, f"*{glob.escape(ending)}"))
 
 
 def _is_text_name(name: str) -> bool:

@@ -20,6 +20,7 @@ import numpy as np
 
 from engine.errors import UserError
 from engine.files import sync
+from engine.text.look import Look
 from engine.text.reading import SPLITS
 from engine.text.tokenizer import Tokenizer, load_tokenizer
 
@@ -39,7 +40,10 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tokens: dict[str, int]
     unknown: dict[str, int]
     """Of the tokens."""
+    too_long: dict[str, int]
+    """Of these."""
     characters: dict[str, int]
+    look: Look
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,10 @@ class Stored:
     tokenizer: Tokenizer
     splits: dict[str, np.ndarray]
     unknown: dict[str, int]
+    too_long: dict[str, int]
     characters: dict[str, int]
+    look: Look
+    """At the beginning of its training text."""
 
 
 def smallest_type(vocabulary: int) -> Literal["uint16", "uint32"]:
@@ -71,7 +78,10 @@ def find(folder: Path, tokenizer: Tokenizer | None = None) -> Stored | None:
         sound = (
             "train" in splits
             and manifest.tokens == {split: len(ids) for split, ids in splits.items()}
-            and manifest.unknown.keys() == manifest.characters.keys() == manifest.tokens.keys()
+            and all(
+                counts.keys() == manifest.tokens.keys()
+                for counts in (manifest.unknown, manifest.too_long, manifest.characters)
+            )
             and all(
                 _greatest(_ids_file(folder, split), manifest.dtype) < len(tokenizer.vocabulary)
                 for split in splits
@@ -81,7 +91,14 @@ def find(folder: Path, tokenizer: Tokenizer | None = None) -> Stored | None:
         return None
     if not sound:
         return None
-    return Stored(tokenizer, splits, manifest.unknown, manifest.characters)
+    return Stored(
+        tokenizer,
+        splits,
+        manifest.unknown,
+        manifest.too_long,
+        manifest.characters,
+        manifest.look,
+    )
 
 
 def _greatest(path: Path, dtype: str) -> int:
@@ -99,28 +116,35 @@ class Encoded(NamedTuple):
     split: str
     ids: np.ndarray
     characters: int
+    too_long: int = 0
+    """Tokens that are unknown because they are longer than a token can be."""
 
 
-def write(folder: Path, tokenizer: Tokenizer, texts: Iterable[Encoded]) -> dict[str, int]:
+def write(
+    folder: Path, tokenizer: Tokenizer, texts: Iterable[Encoded], look: Look
+) -> dict[str, int]:
     """Write `texts`, stretch after stretch, into the existing `folder` and return the tokens of
     each split. One of fewer than LEAST_TOKENS is left out. Raises OSError."""
     dtype = smallest_type(len(tokenizer.vocabulary))
     tokens: dict[str, int] = {}
     unknown: dict[str, int] = {}
+    too_long: dict[str, int] = {}
     characters: dict[str, int] = {}
-    for split, ids, length in texts:
+    for split, ids, length, longs in texts:
         ids = ids.astype(dtype, copy=False)
         with _ids_file(folder, split).open("ab") as file:
             file.write(ids.data)
         tokens[split] = tokens.get(split, 0) + len(ids)
         unknowns = int(np.count_nonzero(ids == tokenizer.vocabulary.unknown))
         unknown[split] = unknown.get(split, 0) + unknowns
+        too_long[split] = too_long.get(split, 0) + longs
         characters[split] = characters.get(split, 0) + length
     for split in [split for split, count in tokens.items() if count < LEAST_TOKENS]:
         _ids_file(folder, split).unlink()
-        del tokens[split], unknown[split], characters[split]
+        for counts in (tokens, unknown, too_long, characters):
+            del counts[split]
     tokenizer.save(folder / "tokenizer.json")
-    manifest = {"dtype": dtype, "tokens": tokens, "unknown": unknown, "characters": characters}
+    manifest = Manifest(dtype, tokens, unknown, too_long, characters, look)
     (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
     return tokens
 

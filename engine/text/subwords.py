@@ -59,6 +59,7 @@ class SubwordTokenizer:
     """
 
     name: ClassVar[str] = "subword"
+    spells: ClassVar[bool] = True
 
     def __init__(self, merges: Sequence[Merge], counts: Sequence[int] | None = None) -> None:
         pieces = list(_pieces(merges))
@@ -73,6 +74,8 @@ class SubwordTokenizer:
         self.vocabulary = Vocabulary(
             [*map(_readable, self._bytes), UNKNOWN], [*(counts[index] for index in order), 0]
         )
+        for index, piece in enumerate(self._bytes):
+            self.vocabulary.readable[index] &= _is_text(piece)
         self._bytes.append(UNKNOWN.encode())
 
         # The encoder numbers pieces as they were learnt, we by their counts.
@@ -185,9 +188,17 @@ def _pieces(merges: Sequence[Merge]) -> Iterator[str]:
         yield piece
 
 
+def _is_text(piece: bytes) -> bool:
+    """Whether the piece is of whole characters."""
+    try:
+        piece.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _readable(piece: bytes) -> str:
     """The piece as text, or as <0xE2><0x82> where it is part of a character."""
-    try:
+    if _is_text(piece):
         return piece.decode()
-    except UnicodeDecodeError:
-        return "".join(f"<0x{byte:02X}>" for byte in piece)
+    return "".join(f"<0x{byte:02X}>" for byte in piece)

@@ -1,5 +1,6 @@
 """What a tokenizer is, learning one from a corpus, and loading one that was saved."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from engine.text.words import SavedWhitespace, SavedWord, WhitespaceTokenizer, W
 
 MAX_FILE = 256 * 1024 * 1024
 """Bytes of a tokenizer file, at most."""
+_LONG = re.compile(rf"\S{{{MAX_TOKEN // 3}}}")
+"""Whatever is shorter has no word too long for a token, in lower case either."""
 
 
 class Tokenizer(Protocol):
@@ -26,6 +29,8 @@ class Tokenizer(Protocol):
 
     name: ClassVar[str]
     """As in `corpus.tokenizer`."""
+    spells: ClassVar[bool]
+    """Whether its tokens are the text as it was written, white space too."""
     vocabulary: Vocabulary
 
     @property
@@ -59,6 +64,12 @@ class WordRules:
     """Of a text in UTF-8."""
     split: Callable[[str], list[str]]
     tokenizer: Callable[[Vocabulary], Tokenizer]
+
+    def too_long(self, text: str) -> int:
+        """How many of its words are too long for a token."""
+        if not _LONG.search(text):
+            return 0
+        return sum(len(word) > MAX_TOKEN for word in self.split(text))
 
     def learn(self, config: CorpusConfig, stretches: Iterable[list[str]]) -> Tokenizer:
         """The tokenizer that knows these words."""

@@ -1,8 +1,10 @@
 """The tokens a model knows, most frequent first, and counting them in bounded memory."""
 
 import difflib
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -50,6 +52,8 @@ class Vocabulary:
         """The id of `<unk>`."""
         self.end_of_sentence = self._ids.get(END_OF_SENTENCE)
         """The id of `<eos>`; None where the tokenizer has none."""
+        self.readable = np.array(self.counts, np.int64) > 0
+        """Which tokens occur in the training split and mean something by themselves: (len,)."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -62,6 +66,24 @@ class Vocabulary:
         """The ids of `tokens`, int64, 1-D; unknown ones have that of `<unk>`."""
         return np.fromiter(map(self._ids.__getitem__, tokens), np.int64, len(tokens))
 
+    @cached_property
+    def _forms(self) -> tuple[dict[str, int], dict[str, int]]:
+        """The id of the most frequent token of each form: the canonical ones, the caseless."""
+        canonical: dict[str, int] = {}
+        caseless: dict[str, int] = {}
+        for index, token in enumerate(self.tokens):
+            canonical.setdefault(_canonical(token), index)
+            caseless.setdefault(_caseless(token), index)
+        return canonical, caseless
+
+    def id_of_form(self, word: str) -> int | None:
+        """The id of the token that is `word` in another Unicode normalisation, else in another
+        case or with other invisible characters in it; None where there is none."""
+        canonical, caseless = self._forms
+        found = canonical.get(_canonical(word))
+        form = _caseless(word)
+        return caseless.get(form) if found is None and form else found
+
     def suggest(self, token: str, n: int = 3) -> list[str]:
         """Up to `n` known tokens spelt nearly as `token`, the closest first."""
         token = token[:MAX_TOKEN]
@@ -71,6 +93,18 @@ class Vocabulary:
             if abs(len(known) - len(token)) <= 3 and known not in (UNKNOWN, END_OF_SENTENCE)
         ]
         return difflib.get_close_matches(token, near, n)
+
+
+def _canonical(word: str) -> str:
+    return unicodedata.normalize("NFC", word)
+
+
+def _caseless(word: str) -> str:
+    """As Unicode compares without case, invisible characters left out."""
+    if not word.isascii():
+        word = unicodedata.normalize("NFD", word)
+        word = "".join(each for each in word if unicodedata.category(each) != "Cf")
+    return unicodedata.normalize("NFC", word.casefold())
 
 
 class TokenCounter:

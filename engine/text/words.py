@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from engine.config import Punctuation
+from engine.text.spacing import Spacing
 from engine.text.vocabulary import END_OF_SENTENCE, MAX_TOKEN, UNKNOWN, Vocabulary
 
 SPECIALS = (UNKNOWN, END_OF_SENTENCE)
@@ -33,6 +34,7 @@ class WhitespaceTokenizer:
     end, that of a blank line too, is `<eos>`, and `<unk>` in the text is the unknown token."""
 
     name: ClassVar[str] = "whitespace"
+    spells: ClassVar[bool] = False
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
@@ -74,11 +76,6 @@ class WhitespaceTokenizer:
 
 # --- any text ---------------------------------------------------------------------------------
 
-CLOSING = frozenset(".,;:!?)]}%'’”…»。，、；：！？）】」』")
-"""Marks written close to the word before."""
-OPENING = frozenset("([{$£€¿¡“‘«（【「『")
-"""Marks written close to the word after."""
-
 _BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n){2,}")
 
 
@@ -105,6 +102,7 @@ class WordTokenizer:
     """
 
     name: ClassVar[str] = "word"
+    spells: ClassVar[bool] = False
 
     def __init__(self, vocabulary: Vocabulary, lowercase: bool, punctuation: Punctuation) -> None:
         self.vocabulary = vocabulary
@@ -135,20 +133,14 @@ class WordTokenizer:
         return "".join(map(self.streaming_decoder(), ids))
 
     def streaming_decoder(self) -> Callable[[int], str]:
-        close_up = True  # no space before the next word
-        quoted = False
+        spacing = Spacing()
 
         def append(index: int) -> str:
-            nonlocal close_up, quoted
             if index == self.vocabulary.end_of_sentence:
-                close_up, quoted = True, False
+                spacing.begin_line()
                 return "\n"
             token = self.vocabulary.tokens[index]
-            closes = token in CLOSING or (token == '"' and quoted)
-            space = "" if close_up or closes else " "
-            close_up = token in OPENING or (token == '"' and not quoted)
-            quoted ^= token == '"'
-            return space + token
+            return spacing.before(token) + token
 
         return append
 

@@ -88,6 +88,7 @@ PLAIN = (
     "non_finite_steps",
     "non_finite_in_a_row",
     "valid_losses",
+    "best_valid_loss",
     "divisions",
     "evaluated_at",
     "sampled_at",
@@ -234,7 +235,6 @@ def _training_state(trainer: Trainer) -> TrainingState:
         **{name: getattr(trainer, name) for name in PLAIN},
         row=trainer.cursor.row,
         epoch=trainer.cursor.epoch,
-        best_valid_loss=trainer.best_valid_loss,
         averaged_steps=trainer.average.steps if trainer.average else 0,
         config=trainer.config,
         corpus=trainer.corpus.fingerprint,
@@ -321,7 +321,6 @@ class Checkpoint:
             setattr(trainer, name, copy.copy(getattr(training, name)))
         trainer.cursor.epoch = training.epoch
         trainer.cursor.row = training.row % trainer.cursor.rows  # a changed text may be shorter
-        trainer.best_told = 0  # this best may have been told of in a past that is void now
         trainer.norms.restore(self._state["norms"].numpy())
         trainer.carried = tuple(
             (self._carried(layer, "h", trainer), self._carried(layer, "c", trainer))

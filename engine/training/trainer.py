@@ -11,9 +11,10 @@ all derived from one seed. Evaluation draws none.
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -100,13 +101,14 @@ class Trainer:
         self.non_finite_steps = 0
         self.non_finite_in_a_row = 0
         self.valid_losses: list[float] = []
-        """Of the validations that training makes by itself: they steer it."""
+        """Of the validations that are due by the step alone: they steer the training."""
+        self.best_valid_loss: float | None = None
+        """The lowest that a checkpoint was due for, measured where the run then ended too."""
         self.divisions = 0
         """How often a plateau has divided the rate."""
         self.evaluated_at = 0
+        """The step of the newest validation that steers, as is the next of the newest sample."""
         self.sampled_at = 0
-        self.best_told = 0
-        """The validation, counted from 1, that a checkpoint was last due for."""
         self.telling = False
         """More events of the same moment follow: nothing may be changed or saved before them."""
         self._saved_time = time.monotonic()
@@ -138,12 +140,8 @@ class Trainer:
         return self.cursor.epoch + self.cursor.row / self.cursor.rows
 
     @property
-    def best_valid_loss(self) -> float | None:
-        return min(self.valid_losses, default=None)
-
-    @property
     def stale_validations(self) -> int:
-        """Validations since the best one."""
+        """Steering validations since the best one."""
         losses = self.valid_losses
         return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
@@ -175,15 +173,23 @@ class Trainer:
         return ""
 
     def train(self) -> Iterator[AnyEvent | CheckpointDue]:
-        """Train until a limit is reached, and yield all that happens."""
+        """Train until a limit is reached, and yield all that happens.
+
+        Where the run ends it is measured, and nothing more: it may go on from there, and must then
+        be the run that had not ended.
+        """
         while True:
-            if self._evaluation_due():
+            if self._validation_due():
                 yield from self._validate()
             if self._sample_due():
                 yield self.sample()
-            if (best := self._best_due()) or self._checkpoint_due():
+            loss = self._steering_loss
+            if self.limit_reached and self.evaluated_at != self.step and self._can_validate:
+                loss = yield from self._measure_end()
+            best = loss is not None and loss < self._loss_to_beat
+            if best or self._checkpoint_due():
                 self._saved_time = time.monotonic()
-                self.best_told = len(self.valid_losses) if best else self.best_told
+                self.best_valid_loss = loss if best else self.best_valid_loss
                 yield CheckpointDue(self.step, best)
             if self.limit_reached:
                 return
@@ -284,19 +290,36 @@ class Trainer:
     def _validate(self) -> Iterator[AnyEvent]:
         """Measure the validation loss, and let it steer: plateau, averaging, early stopping."""
         for event in self.evaluate("valid"):
+            told: AnyEvent = event
             if isinstance(event, Evaluated):
-                self.telling = self._steer(event)
-            yield event
+                self.evaluated_at = self.step
+                if event.loss is not None:
+                    self.telling = self._steer(event.loss)
+                    stale = self.stale_validations
+                    told = msgspec.structs.replace(event, steers=True, stale=stale)
+            yield told
         if self.telling:
             self.telling = False
             yield Averaging(step=self.step)
 
-    def _steer(self, event: Evaluated) -> bool:
+    def _measure_end(self) -> Generator[AnyEvent, None, float | None]:
+        """Measure the validation loss where the run ends, beside the validations that steer, and
+        sample where those do. Returns the loss."""
+        loss = None
+        for event in self.evaluate("valid"):
+            loss = event.loss if isinstance(event, Evaluated) else None
+            yield event
+        if not self.config.training.sample_every:
+            sampled_at, random = self.sampled_at, self.sample_random.get_state()
+            sampled = self.sample()
+            self.sampled_at = sampled_at
+            self.sample_random.set_state(random)
+            yield sampled
+        return loss
+
+    def _steer(self, loss: float) -> bool:
         """Take in a validation. Returns whether averaging begins."""
-        self.evaluated_at = self.step
-        if event.loss is None:
-            return False
-        self.valid_losses.append(event.loss)
+        self.valid_losses.append(loss)
         self.divisions += self.stale_validations > 0
         begins = (
             self.config.optimiser.name == "nt-asgd"
@@ -316,20 +339,22 @@ class Trainer:
         if tokens is None or len(tokens) < 2:
             raise UserError(f"The corpus has no {split} split to evaluate on.")
         began = time.perf_counter()
-        loss = math.nan
+        loss = total = math.nan
         for total, count in total_loss(self.judged, tokens):
             loss = total / count
             yield Progress(task="evaluating", done=count, total=len(tokens) - 1, unit="tokens")
         self._throughput.rest()
-        best = self.best_valid_loss
+        bits = self.corpus.text(split).bits_per_character(total, self.corpus.tokenizer)
         yield Evaluated(
             step=self.step,
             split=split,
             loss=_finite(loss),
             perplexity=_finite(perplexity(loss)),
+            bits_per_character=None if bits is None else _finite(bits),
             tokens=len(tokens) - 1,
             seconds=time.perf_counter() - began,
-            best=split == "valid" and loss < (math.inf if best is None else best),
+            best=split == "valid" and loss < self._loss_to_beat,
+            steers=False,
         )
 
     def sample(self) -> Sampled:
@@ -347,7 +372,7 @@ class Trainer:
         except UserError:
             text = ""
         self._throughput.rest()
-        return Sampled(step=self.step, text=text.strip())
+        return Sampled(step=self.step, text=text if tokenizer.spells else text.strip())
 
     def next_window(self) -> tuple[Tensor, Tensor]:
         """The window the next step will take, (time, batch) twice, without taking it."""
@@ -394,13 +419,17 @@ class Trainer:
         """To be called when something else than training comes: the rate shown leaves it out."""
         self._throughput.rest()
 
-    def _evaluation_due(self) -> bool:
+    @property
+    def _can_validate(self) -> bool:
         tokens = self.corpus.splits.get("valid")
-        if tokens is None or len(tokens) < 2 or self.evaluated_at == self.step:
+        return tokens is not None and len(tokens) > 1
+
+    def _validation_due(self) -> bool:
+        """Whether training validates at this step, wherever the run ends."""
+        if self.evaluated_at == self.step or not self._can_validate:
             return False
         every = self.config.training.evaluate_every
-        at_interval = self.step % every == 0 if every else self.cursor.at_start
-        return at_interval or bool(self.limit_reached)
+        return self.step % every == 0 if every else self.cursor.at_start
 
     def _sample_due(self) -> bool:
         if self.step in (0, self.sampled_at):
@@ -408,13 +437,15 @@ class Trainer:
         every = self.config.training.sample_every
         return self.step % every == 0 if every else self.evaluated_at == self.step
 
-    def _best_due(self) -> bool:
-        """Whether the newest validation is the best, and was made here, and not told yet."""
-        return (
-            len(self.valid_losses) > self.best_told
-            and self.evaluated_at == self.step
-            and self.stale_validations == 0
-        )
+    @property
+    def _steering_loss(self) -> float | None:
+        """Of the validation that steers at this step; None where there is none."""
+        here = self.valid_losses and self.evaluated_at == self.step
+        return self.valid_losses[-1] if here else None
+
+    @property
+    def _loss_to_beat(self) -> float:
+        return math.inf if self.best_valid_loss is None else self.best_valid_loss
 
     def _checkpoint_due(self) -> bool:
         every = self.config.training.save_every

@@ -59,6 +59,17 @@ class Watched:
         return (self.step - step) / spent, (self.pieces - pieces) / spent
 
 
+async def start_training(engine: Engine) -> p.Status:
+    """Start the run once it is prepared. Returns its status before that."""
+    while True:
+        status = await engine.call(p.AskStatus())
+        assert isinstance(status, p.Status)
+        if status.state != "preparing":
+            await engine.call(p.Start())
+            return status
+        await asyncio.sleep(0.1)
+
+
 async def measure(options: argparse.Namespace, place: Path) -> None:
     source, word = options.corpus, "the"
     if source is None:
@@ -69,13 +80,9 @@ async def measure(options: argparse.Namespace, place: Path) -> None:
     engine = await launch(create_run(place, "looking", config))
     watched = Watched(engine)
     following = asyncio.create_task(watched.follow())
-    while (await engine.call(p.AskStatus())).state == "preparing":  # type: ignore[union-attr]
-        await asyncio.sleep(0.1)
-    status = await engine.call(p.AskStatus())
-    assert isinstance(status, p.Status)
+    status = await start_training(engine)
     assert status.corpus is not None
     print(f"vocabulary of {status.corpus.vocabulary:,}, {status.threads} threads")
-    await engine.call(p.Start())
     await asyncio.sleep(WARM_UP)
     alone, looked, written = [], [], []
     for number in range(1, options.rounds + 1):

@@ -1,6 +1,7 @@
 """Answers to questions: each takes little at a time, however much is asked."""
 
 import copy
+import threading
 from collections.abc import Callable, Iterator
 from itertools import islice
 from threading import Event
@@ -143,7 +144,7 @@ def test_what_is_too_much_is_refused_in_a_sentence(
     with pytest.raises(UserError, match="longer than 2,000 characters"):
         neighbours(p.Neighbours(word=most + "a"), tokenizer, model, 0)
     found = neighbours(p.Neighbours(word=word, top=1_000), tokenizer, model, 0)
-    assert len(found.neighbours) == len(tokenizer.vocabulary) - 1
+    assert len(found.neighbours) == tokenizer.vocabulary.readable.sum() - 1
     with pytest.raises(UserError, match="at most 1,000 neighbours"):
         neighbours(p.Neighbours(word=word, top=1_001), tokenizer, model, 0)
     too_long = "a" * 100_001
@@ -187,22 +188,32 @@ def test_another_text_is_encoded_in_turns(make_trainer: MakeTrainer, tmp_path: A
 def test_a_text_that_is_long_to_be_found_holds_nobody_up(
     make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither while it is looked for nor once nobody wants it; and not many are looked for."""
-    trainer, found = make_trainer(), Event()
-    monkeypatch.setattr(queries, "resolve", lambda _: found.wait(30))
+    """Neither while it is looked for nor once nobody wants it, when the search ends; and only so
+    many are looked for at once."""
+    trainer, slow = make_trainer(), Event()
+    searches, ended = [], []
+
+    def resolve(_: str, go_on: Callable[[], None]) -> None:
+        searches.append(go_on)
+        slow.wait(30)
+        try:
+            go_on()
+        except UserError:
+            ended.append(go_on)
+
+    monkeypatch.setattr(queries, "resolve", resolve)
     query = p.EvaluateCorpus(source="/somewhere/**/slow.txt")
-
-    def asked() -> Iterator[Any]:
-        answers = evaluate_corpus(
-            query, trainer.corpus.tokenizer, trainer.judged, trainer.corpus, CONFIG, 0
-        )
-        assert next(answers) is None
-        return answers
-
+    tokenizer, corpus = trainer.corpus.tokenizer, trainer.corpus
     try:
         for _ in range(MOST_OPENING):
-            asked().close()  # type: ignore[attr-defined]
+            answers = evaluate_corpus(query, tokenizer, trainer.judged, corpus, CONFIG, 0)
+            assert next(answers) is None
+            answers.close()  # type: ignore[attr-defined]
         with pytest.raises(UserError, match="ask later"):
-            asked()
+            next(evaluate_corpus(query, tokenizer, trainer.judged, corpus, CONFIG, 0))
     finally:
-        found.set()
+        slow.set()
+        for thread in threading.enumerate():
+            if thread.name == "opening":
+                thread.join()
+    assert len(searches) == len(ended) == MOST_OPENING

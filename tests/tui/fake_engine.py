@@ -174,7 +174,7 @@ class FakeEngine:
         self.others = 0
         self.cancelled = 0
         """Streams closed before their end."""
-        self.passage: tuple[str, ...] = tuple(f"{word} " for word in WORDS)
+        self.passage: tuple[str, ...] = tuple(f" {word}" for word in WORDS)
         self.endless = False
         """Whether a passage goes on until it is cancelled."""
         self.unhurried = False

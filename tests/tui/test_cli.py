@@ -130,7 +130,7 @@ def test_train_prints_evaluations_and_a_summary_as_json(
     name, lines = trained
     assert [line["type"] for line in lines] == ["Evaluated", "Summary"]
     evaluated, summary = lines
-    assert evaluated["step"] == 30
+    assert (evaluated["step"], evaluated["per"]) == (30, "word token")
     assert summary == {
         "type": "Summary",
         "run": name,
@@ -140,6 +140,11 @@ def test_train_prints_evaluations_and_a_summary_as_json(
         "epoch": pytest.approx(evaluated["step"] * summary["epoch"] / 30),
         "valid_loss": evaluated["loss"],
         "valid_perplexity": evaluated["perplexity"],
+        "valid_bits_per_character": None,
+        "tokenizer": "word",
+        "vocabulary": 116,
+        "unknown_rate": {"train": 0.0, "valid": 0.0, "test": 0.0},
+        "remarks": [],
         "saved": True,
     }
     assert not is_live(models / name)
@@ -199,16 +204,20 @@ def test_a_run_that_is_let_explode_ends_well_and_keeps_nothing(run: Run, models:
 def test_train_from_standard_input_in_plain_lines(run: Run, models: Path) -> None:
     text = "The mathematician ran to the store.\n" * 300
     printed = run.well("train", "-", "--name", "piped", "--steps", "5", stdin=text)
-    first, *_, evaluation, finished, saved, hint = printed.splitlines()
+    first, text_line, *_, evaluation, finished, saved, hint = printed.splitlines()
+    assert text_line == (
+        "Text: 2,160 train tokens (120 valid, 120 test), vocabulary 8; unknown none."
+    )
     assert first == (
         f"Training piped on {models / 'piped' / 'corpus.txt'}, until 5 steps; "
         "Ctrl-C saves and ends."
     )
     assert re.fullmatch(
-        r"step 5  valid loss \d+\.\d{4}  perplexity [\d,.]+  best so far", evaluation
+        r"step 5  valid loss \d+\.\d{4}  perplexity [\d,.]+ per word token  best so far",
+        evaluation,
     )
     assert re.fullmatch(
-        r"Finished at step 5: valid loss \d+\.\d{4}, perplexity [\d,.]+\.", finished
+        r"Finished at step 5: valid loss \d+\.\d{4}, perplexity [\d,.]+ per word token\.", finished
     )
     assert saved == f"Saved in {models / 'piped'}."
     assert "`lstm-tui generate piped`" in hint
@@ -367,7 +376,13 @@ def test_evaluate_tells_bits_per_character_first_for_a_model_of_characters(
     text = tmp_path / "text.txt"
     text.write_text("The mathematician ran to the store.\n" * 300)
     settings = ["--set", "corpus.tokenizer=character", "--steps", "5"]
-    run.well("train", str(text), "--name", "characters", *settings)
+    trained = run.well("train", str(text), "--name", "characters", *settings)
+    told = re.search(
+        r"Finished at step 5: .*, ([\d.]+) bits/character, .* per character\.", trained
+    )
+    assert told is not None
+    score = json.loads(run.well("evaluate", "characters", str(text), "--split", "valid", "--json"))
+    assert f"{score['bits_per_character']:.3f}" == told[1]
     printed = run.well("evaluate", "characters", str(text)).splitlines()
     assert printed[0].endswith(f"on {text}, test split")
     measures = re.fullmatch(

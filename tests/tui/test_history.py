@@ -313,17 +313,17 @@ def recall(history: History, folder: Path, *events: AnyRecorded) -> None:
         history.recall(piece)
 
 
-@pytest.mark.parametrize("far", [10**15, 10**18, 2 * SLACK])
+@pytest.mark.parametrize("far", [10**15, 2 * SLACK])
 def test_a_damaged_record_does_not_fill_the_memory(tmp_path: Path, far: int):
     history = History()
     recall(history, tmp_path, stepped(1), stepped(2), stepped(far), stepped(3))
     assert (history.step, history.strays) == (3, 1)
     assert losses(history) == [2.0] * 3
-    recall(history, tmp_path, evaluated(-1), evaluated(10**18))
+    recall(history, tmp_path, evaluated(10**15))
     recall(history, tmp_path, RolledBack(step=far, from_step=far, learning_rate=0.1))
-    recall(history, tmp_path, RolledBack(step=1, from_step=10**18, learning_rate=0.1))
+    recall(history, tmp_path, RolledBack(step=1, from_step=10**15, learning_rate=0.1))
     assert history.evaluations == [] and history.roll_backs == []
-    assert (history.step, history.strays) == (3, 5)
+    assert (history.step, history.strays) == (3, 4)
 
 
 @pytest.mark.parametrize("lost", [-1, 0])
@@ -502,11 +502,11 @@ def test_a_past_recalled_is_what_was_told(tmp_path_factory, kinds: list[str]):
                 events.append(stepped(step, None))
                 events.append(NonFinite(step=step, tensor="loss", value="nan", in_a_row=1))
             case "v":
-                events.append(evaluated(step))
+                events.append(msgspec.structs.replace(evaluated(step), stale=len(events)))
             case "e":
                 events.append(Intervened(step=step, action="evaluate", new="valid"))
             case "r" if step:
-                back = RolledBack(step=step // 2, from_step=step, learning_rate=0.1)
+                back = RolledBack(step=step // 2, from_step=step, learning_rate=0.1, stale=step)
                 events.append(back)
                 step //= 2
             case "a":

@@ -35,6 +35,7 @@ Ended = subprocess.CompletedProcess[str]
 
 PRINTERS = {
     ("shared.py", "echo"),
+    ("shared.py", "write_lines"),
     ("shared.py", "write_text"),
     ("shared.py", "print_json"),
     ("cli.py", "_complain"),
@@ -386,7 +387,7 @@ REFUSED = {
     f"train toy-world --steps {'9' * 5000}": "not a valid integer",
     f"train toy-world --preset {LONG}": "There is no preset",
     f"generate {LONG}": "There is no run",
-    f"neighbours trained {LONG}": "vocabulary",
+    f"neighbours trained {LONG}": "longer than 2,000 characters",
     f"models --models-dir {LONG}": "too long",
     f"{LONG}": "No such command",
     f"settings --{LONG}": "No such option",

@@ -10,11 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.config import TrainingConfig
-from engine.events import Evaluated, NonFinite, Progress, SaveFailed, Stepped
+from engine.config import TokenizerName, TrainingConfig
+from engine.events import Evaluated, NonFinite, Progress, Remark, SaveFailed, Stepped
 from engine.runs import open_past
 from tests.recorded import write_old
+from tests.tui.fake_engine import CORPUS
 from tui.progress_line import JsonReport, Report, Tally, TerminalReport
+from tui.remarks import in_brief
 
 
 def stepped(step: int, **changes: object) -> Stepped:
@@ -65,8 +67,8 @@ def test_says_all_that_matters() -> None:
     tally = tally_at_one_step_a_second(TrainingConfig(steps=130))
     tally.apply(evaluated(10))
     assert tally.line() == (
-        "step 10  epoch 0.10  loss 4.12  valid ppl 153.2  lr 0.005  norm 1.25→0.5  clip 50%  "
-        "12,346 tok/s  ETA 2:00"
+        "step 10  epoch 0.10  loss 4.12  valid ppl 153.2/word  lr 0.005  norm 1.25→0.5  "
+        "clip 50%  12,346 tok/s  ETA 2:00"
     )
 
 
@@ -78,8 +80,70 @@ def test_fits_any_width(width: int) -> None:
     assert len(line) <= width
     assert line.startswith("step 10"[:width])
     if width >= 45:
-        assert "loss 4.12" in line
+        assert "loss 4.12  valid ppl 153.2" in line
         assert "ETA 2:00" in line
+    if width >= 65:
+        assert "valid ppl 153.2/word  " in line
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "bits", "short", "line"),
+    [
+        ("word", None, "ppl 153.2/word", "perplexity 153.20 per word token"),
+        ("whitespace", None, "ppl 153.2/word", "perplexity 153.20 per word token"),
+        (
+            "character",
+            7.2578,
+            "7.258 bits/char",
+            "7.258 bits/character  perplexity 153.20 per character",
+        ),
+        ("character", None, "ppl 153.2/char", "perplexity 153.20 per character"),
+        (
+            "subword",
+            1.5,
+            "ppl 153.2/piece",
+            "perplexity 153.20 per sub-word piece  1.500 bits/character",
+        ),
+    ],
+)
+def test_what_the_numbers_are_per(
+    clock: list[float], tokenizer: TokenizerName, bits: float | None, short: str, line: str
+) -> None:
+    out = io.StringIO()
+    report = Report(out, TrainingConfig(), tokenizer)
+    clock[0] += 10
+    report.apply([msgspec.structs.replace(evaluated(9), bits_per_character=bits), stepped(9)])
+    validation, progress = out.getvalue().splitlines()
+    assert validation == f"step 9  valid loss 5.0300  {line}  best so far"
+    assert f"  loss 4.12  valid {short}  " in progress
+
+
+def test_the_text_is_told_once_and_what_helps_with_it() -> None:
+    out = io.StringIO()
+    report = Report(out, TrainingConfig())
+    remarks = [
+        Remark(kind="unknown", sentence="So it is.", settings=["a=1", "b=2", "c=3"]),
+        Remark(kind="passed-over", sentence="Left\x1b out.", source="/my code/*.py"),
+        Remark(kind="says-unknown", sentence="Nothing helps."),
+    ]
+    rates = {"train": 0.0, "valid": 0.0001, "test": 0.0916}
+    corpus = msgspec.structs.replace(
+        CORPUS, unknown_rate=rates, remarks=remarks, too_long={"train": 3, "test": 1000}
+    )
+    report.tell_text(corpus)
+    report.tell_text(corpus)
+    assert out.getvalue().splitlines() == [
+        (
+            "Text: 72,000 train tokens (4,000 valid, 4,000 test), vocabulary 64; unknown <0.1% of "
+            "valid, 9.2% of test, 1,003 as longer than 128 characters."
+        ),
+        "Note: So it is. Try `--set a=1`, `--set b=2` or `--set c=3`.",
+        "Note: Left␛ out. Try `lstm-tui train '/my code/*.py'`.",
+        "Note: Nothing helps.",
+    ]
+    assert in_brief(msgspec.structs.replace(CORPUS, tokens={"train": 5})).endswith(
+        " 5 train tokens, vocabulary 64; unknown none."
+    )
 
 
 def test_not_finite_and_slow_tasks_are_told() -> None:
@@ -105,12 +169,12 @@ def test_plain_lines_every_ten_seconds_and_at_events(clock: list[float]) -> None
     report.apply([stepped(4)])
     report.apply([stepped(5)])
     assert out.getvalue().splitlines() == [
-        "step 2  valid loss 5.0300  perplexity 153.20  best so far",
+        "step 2  valid loss 5.0300  perplexity 153.20 per word token  best so far",
         "step 3  nan in lstm.0",
         "step 3  No space␛[2J left",
         (
-            "step 4  epoch 0.04  loss 4.12  valid ppl 153.2  lr 0.005  norm 1.25→0.5  clip 67%  "
-            "12,346 tok/s"
+            "step 4  epoch 0.04  loss 4.12  valid ppl 153.2/word  lr 0.005  norm 1.25→0.5  "
+            "clip 67%  12,346 tok/s"
         ),
     ]
 
@@ -118,8 +182,8 @@ def test_plain_lines_every_ten_seconds_and_at_events(clock: list[float]) -> None
 def test_early_stopping_is_told_with_each_validation_that_was_no_better(tmp_path: Path) -> None:
     out = io.StringIO()
     report = Report(out, TrainingConfig(patience=3))
-    worse = msgspec.structs.replace(evaluated(3), loss=6.0, best=False)
-    past = [stepped(1), evaluated(1), stepped(2), msgspec.structs.replace(worse, step=2)]
+    worse = msgspec.structs.replace(evaluated(3), loss=6.0, best=False, stale=2)
+    past = [stepped(1), evaluated(1), stepped(2), msgspec.structs.replace(worse, step=2, stale=1)]
     write_old(tmp_path, past)
     report.recall(open_past(tmp_path).pieces())
     assert out.getvalue() == ""
@@ -151,4 +215,5 @@ def test_json_has_nothing_but_evaluations_and_the_summary() -> None:
     report.finish({"type": "Summary", "valid_loss": float("inf")}, ["Finished."])
     first, last = map(json.loads, out.getvalue().splitlines())
     assert (first["type"], first["step"], first["perplexity"]) == ("Evaluated", 1, 153.2)
+    assert first["per"] == "word token"
     assert last == {"type": "Summary", "valid_loss": None}

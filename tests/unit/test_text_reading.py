@@ -55,6 +55,89 @@ def test_a_folder_joins_its_text_files_in_order(tmp_path: Path) -> None:
     assert resolve(str(tmp_path)).files == 4
 
 
+@pytest.mark.parametrize(
+    "ending", [".py", ".csv", ".log", ".abc", ".lua", ".json", ".tex", "", ".X"]
+)
+def test_a_folder_without_the_usual_names_joins_what_begins_as_text(
+    tmp_path: Path, ending: str
+) -> None:
+    write(tmp_path / f"b{ending}", "second\x1b[0m")
+    write(tmp_path / f"a{ending}.gz", "first")
+    write(tmp_path / "deep" / f"c{ending}", "third\n")
+    write(tmp_path / f".h{ending}", "no")
+    write(tmp_path / ".hidden" / f"d{ending}", "no")
+    (tmp_path / f"empty{ending}").touch()
+    (tmp_path / f"binary{ending}").write_bytes(b"begins as text\0")
+    (tmp_path / f"picture{ending}").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / f"packed{ending}.gz").write_bytes(gzip.compress(bytes(range(256))))
+    (tmp_path / f"wide{ending}").write_bytes("fourth".encode("utf-16"))
+    source = resolve(str(tmp_path))
+    assert text_of(str(tmp_path)) == "first\nsecond\x1b[0m\nthird\nfourth"
+    assert (source.files, source.given_splits, source.passed_over) == (4, False, "")
+
+
+def test_a_text_that_is_not_utf_8_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_bytes("Grüße".encode("latin-1"))
+    assert "isn't UTF-8 text" in problem(str(tmp_path))
+
+
+def test_a_folder_of_binaries_holds_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(bytes(range(256)))
+    (tmp_path / "b.py").touch()
+    assert "holds no text files" in problem(str(tmp_path))
+
+
+def test_a_huge_folder_is_told_a_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_FILES", 5)
+    for number in range(4):
+        write(tmp_path / "deep" / f"{number}.py", "x = 1\n")
+    write(tmp_path / "a.csv", "1,2\n")
+    assert resolve(str(tmp_path)).files == 5
+    write(tmp_path / "b.csv", "3,4\n")
+    assert "more than 5 files" in (message := problem(str(tmp_path)))
+    assert message.endswith(f" {tmp_path}/**/*.py.")
+    assert resolve(f"{tmp_path}/**/*.py").files == 4
+    write(tmp_path / "a.txt", "the usual\n")
+    assert text_of(str(tmp_path)) == "the usual\n"
+
+
+@pytest.mark.parametrize("place", ["code", "deep/code", "odd [1]*"])
+def test_texts_that_are_passed_over_are_told_by_a_pattern_that_gives_them(
+    tmp_path: Path, place: str
+) -> None:
+    folder = tmp_path / place
+    write(folder / "README.md", "read me\n")
+    for number in range(3):
+        write(folder / f"{number}.py", f"x = {number}\n")
+        write(folder / f"{number}.png", "\0")
+    (folder / "-.py").touch()
+    source = resolve(str(folder))
+    assert text_of(str(folder)) == "read me\n"
+    assert text_of(source.passed_over) == "x = 0\nx = 1\nx = 2\n"
+    write(folder / "deep" / "3.py", "x = 3\n")
+    assert resolve(resolve(str(folder)).passed_over).files == 5
+    for number in range(5):
+        write(folder / f"{number}.md", "more\n")
+    assert resolve(str(folder)).passed_over == "", "most of it is read"
+
+
+def test_pictures_beside_a_text_are_not_told(tmp_path: Path) -> None:
+    write(tmp_path / "book.txt", "text\n")
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert resolve(str(tmp_path)).passed_over == ""
+
+
+def test_a_search_can_be_ended(tmp_path: Path) -> None:
+    write(tmp_path / "a.py", "text\n")
+
+    def enough() -> None:
+        raise UserError("enough")
+
+    with pytest.raises(UserError, match="enough"):
+        resolve(str(tmp_path), enough)
+
+
 def test_a_folder_with_train_txt_brings_its_splits(tmp_path: Path) -> None:
     for split in ("train", "valid", "test"):
         write(tmp_path / f"{split}.txt", f"the {split} text\n")

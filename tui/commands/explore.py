@@ -1,10 +1,12 @@
 """`lstm-tui generate` and `lstm-tui neighbours`."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from engine.visible import token
 from tui.commands.numbers import MOST, RealRange, WholeRange
 from tui.commands.shared import (
     echo,
@@ -58,22 +60,26 @@ async def _generate(folder: Path, request: dict[str, Any], as_json: bool) -> Non
     from engine.service import protocol as p
     from tui.headless import opened
 
-    pieces: list[str] = []
-    step = 0
+    text, step, seed = "", 0, request["seed"]
     async with opened(folder) as engine:
         if not as_json:
             write_text(request["prompt"])
         async for piece in engine.stream(p.Generate(**request)):
             assert isinstance(piece, p.TextPiece)
-            pieces.append(piece.text)
-            step = piece.step
+            if piece.note:
+                echo(piece.note, err=True)
             if not as_json:
-                write_text(piece.text)
-    text = "".join(pieces)
+                write_text(piece.text, begins=not request["prompt"] + text)
+            text += piece.text
+            step, seed = piece.step, piece.seed
     if as_json:
-        print_json({"model": folder.name, "step": step, **request, "text": text})
-    elif not text.endswith("\n"):
+        answer = {"model": folder.name, "step": step, **request, "seed": seed, "text": text}
+        print_json(answer)
+        return
+    if not text.endswith("\n"):
         echo()
+    if request["seed"] is None and sys.stderr.isatty():
+        echo(f"seed {seed}", err=True)
 
 
 @click.command()
@@ -96,7 +102,9 @@ def neighbours(model: str, word: str, top: int, as_json: bool) -> None:
     if as_json:
         print_json(answer)
     else:
-        print_table([(near.word, f"{near.cosine:+.3f}") for near in answer.neighbours])
+        if answer.note:
+            echo(answer.note, err=True)
+        print_table([(token(near.word), f"{near.cosine:+.3f}") for near in answer.neighbours])
 
 
 async def _ask(folder: Path, query: Any) -> "AnyAnswer":

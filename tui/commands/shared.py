@@ -82,9 +82,10 @@ def wait_for(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-def echo(text: str = "") -> None:
-    """A line of standard output, made visible: nothing else prints, but `write_text`."""
-    click.echo(visible(text))
+def echo(text: str = "", *, err: bool = False) -> None:
+    """A line of standard output, or beside it on standard error, made visible: nothing else prints,
+    but `write_text`."""
+    click.echo(visible(text), err=err)
 
 
 def write_lines(lines: Iterable[str]) -> None:
@@ -93,9 +94,11 @@ def write_lines(lines: Iterable[str]) -> None:
         sys.stdout.write(f"{visible(line)}\n")
 
 
-def write_text(text: str) -> None:
-    """Part of a model's text, at once: as it is to a pipe or a file, visible on a terminal."""
-    sys.stdout.write(visible(text, keep_newlines=True) if sys.stdout.isatty() else text)
+def write_text(text: str, *, begins: bool = True) -> None:
+    """Part of a model's text, at once: as it is to a pipe or a file, visible on a terminal. It
+    `begins` there, or goes on from what was written before."""
+    shown = visible(text, keep_newlines=True, begins=begins) if sys.stdout.isatty() else text
+    sys.stdout.write(shown)
     sys.stdout.flush()
 
 
@@ -113,12 +116,14 @@ def with_corpus(folder: Path) -> "Connect":
     from engine.config import BUILT_IN
     from engine.runs import load_config
     from engine.service.client import ask
+    from engine.text.reading import resolve
 
     source = load_config(folder).corpus.source
     if source not in BUILT_IN:
+        resolve(source)
         real = os.path.realpath(source)
         leads = "" if real == source else f", which is {real}"
-        click.echo(visible(f"Reading the run's own text, {source}{leads}."), err=True)
+        echo(f"Reading the run's own text, {source}{leads}.", err=True)
     return partial(ask, corpus=True)
 
 

@@ -167,7 +167,7 @@ def _train(folder: Path, config: "RunConfig", first: "list[AnyCommand]", as_json
 
     on_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     kind = JsonReport if as_json else TerminalReport if on_terminal else Report
-    report = kind(sys.stdout, config.training)
+    report = kind(sys.stdout, config.training, config.corpus.tokenizer)
     limits = [
         f"{getattr(config.training, name):,g} {name}"
         for name in LIMITS

@@ -1,6 +1,7 @@
 """Choose a text and how it becomes tokens; a run on it begins from the preset that fits."""
 
 import asyncio
+import unicodedata
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ from engine import runs
 from engine.config import RunConfig, preset, replace
 from engine.errors import UserError
 from engine.paths import named_path
-from tui.sanitize import content, visible
+from tui.sanitize import content
 from tui.screens.dialog import Dialog, line
 from tui.source import chosen_source
 from tui.widgets.choice import Choice
@@ -119,9 +120,13 @@ def complete(typed: str) -> str | None:
         place = named_path(folder + slash or ".", "The folder")
         for entry in sorted(place.iterdir()):
             hidden = entry.name.startswith(".") and not start
-            # A name that could not be shown as it is can't be offered either.
-            if entry.name.startswith(start) and not hidden and visible(entry.name) == entry.name:
+            if entry.name.startswith(start) and not hidden and _can_be_named(entry.name):
                 return f"{folder}{slash}{entry.name}{'/' if entry.is_dir() else ''}"
     except (OSError, UserError):
         return None
     return None
+
+
+def _can_be_named(name: str) -> bool:
+    """Whether a path in the form can hold it, and a person make out what it is."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in name)

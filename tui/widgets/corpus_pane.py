@@ -9,7 +9,7 @@ from textual.widgets import Input
 
 from engine.events import CorpusSummary
 from engine.service.protocol import AnyAnswer, AnyQuery, Represent, Representation, TokenView
-from tui.sanitize import content, visible
+from tui.sanitize import content, token
 from tui.session import Session
 from tui.widgets.pane import MUTED, AskingPane, Block, Labelled, PaneInput, fit
 
@@ -59,7 +59,7 @@ class CorpusPane(AskingPane):
 
     def question(self) -> AnyQuery | None:
         text = self.query_one("#sentence", Input).value
-        return Represent(text=text) if text.strip() else None
+        return Represent(text=text) if text else None
 
     def answered(self, answer: AnyAnswer) -> None:
         assert isinstance(answer, Representation)
@@ -117,7 +117,7 @@ def _frequent(summary: CorpusSummary, width: int, height: int) -> Content:
         for word, count in islice(words, row, height * columns, height):
             filled = max(1, round(bar * count / most))
             parts += [
-                f"{fit(word, _WORD)} ",
+                f"{fit(token(word), _WORD)} ",
                 ("━" * filled, "$accent"),
                 f"{'':{bar - filled}} ",
                 (f"{count:>{digits},}  ", MUTED),
@@ -132,7 +132,7 @@ def _comparison(answer: Representation, width: int) -> Content:
     count = len(answer.tokens)
     one_hot, embedding = f"{count} × {answer.vocabulary:,}", f"{count} × {answer.embedding_size:,}"
     factors = max(len(one_hot), len(embedding))
-    word = min(12, max((cell_len(visible(token.text)) for token in answer.tokens), default=1) + 2)
+    word = min(12, max((cell_len(token(view.text)) for view in answer.tokens), default=1) + 2)
     digits = len(str(answer.vocabulary))
     strip = max(8, (width - word - digits) // _STRIP_SHARE)
     numbers = max(0, (width - word - digits - strip - 4) // 6)
@@ -144,9 +144,9 @@ def _comparison(answer: Representation, width: int) -> Content:
         ),
     ]
     rows += [
-        _token(token, answer.vocabulary, word, digits, strip, numbers) for token in answer.tokens
+        _token(view, answer.vocabulary, word, digits, strip, numbers) for view in answer.tokens
     ]
-    if not all(token.known for token in answer.tokens):
+    if not all(view.known for view in answer.tokens):
         rows.append(Content.styled("* not in the vocabulary: <unk> to the model", "$text-warning"))
     return Content("\n").join(rows)
 
@@ -158,14 +158,14 @@ def _cost(name: str, factors: str, count: int) -> Content:
 
 
 def _token(
-    token: TokenView, vocabulary: int, word: int, digits: int, strip: int, numbers: int
+    view: TokenView, vocabulary: int, word: int, digits: int, strip: int, numbers: int
 ) -> Content:
-    place = min(strip - 1, token.id * strip // max(1, vocabulary))
-    shown = " ".join(f"{number:+.2f}" for number in token.embedding[:numbers])
-    text = fit(token.text, word - 2).rstrip() + ("" if token.known else "*")
+    place = min(strip - 1, view.id * strip // max(1, vocabulary))
+    shown = " ".join(f"{number:+.2f}" for number in view.embedding[:numbers])
+    text = fit(token(view.text), word - 2).rstrip() + ("" if view.known else "*")
     return Content.assemble(
-        (f"{text}{' ' * (word - cell_len(text))}", "" if token.known else "$text-warning"),
-        (f"{token.id:>{digits}}  ", MUTED),
+        (f"{text}{' ' * (word - cell_len(text))}", "" if view.known else "$text-warning"),
+        (f"{view.id:>{digits}}  ", MUTED),
         ("0" * place, "dim"),
         ("1", "bold $accent"),
         ("0" * (strip - place - 1), "dim"),

@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 from engine.events import Sampled
 from engine.service.protocol import Generate, TextPiece
-from tui.sanitize import content
+from tui.sanitize import content, visible
 from tui.session import Session
 from tui.widgets.flow import Flow
 from tui.widgets.pane import MUTED, Block, Labelled, Pane, PaneInput
@@ -21,6 +21,8 @@ _TOKENS = 100
 _KEPT = 20
 """Earlier passages kept."""
 _HOTTEST = 2.0
+SPELLING = ("character", "subword")
+"""Tokenizers whose tokens spell the text out, white space too."""
 _FADED = "$foreground 75%"
 
 
@@ -31,6 +33,10 @@ class Passage:
     step: int
     text: str
     prompt: str = ""
+    note: str = ""
+    """What there is to say of the prompt."""
+    spelt: bool = False
+    """Whether the text's white space is the model's own, to be shown as it was written."""
 
 
 class GenerationPane(Pane):
@@ -52,7 +58,10 @@ class GenerationPane(Pane):
         self._earlier_changed = False
         self._pieces: list[str] = []
         self._step = 0
+        self._seed: int | None = None
         self._prompt = ""
+        self._note = ""
+        self._spelt = False
         self._sampled: Sampled | None = None
         self._refusal = ""
 
@@ -62,8 +71,11 @@ class GenerationPane(Pane):
         yield Flow(id="passages")
 
     def draw(self, session: Session | None) -> None:
+        self._spelt = session is not None and session.status.config.corpus.tokenizer in SPELLING
         self._take_samples(session)
-        self.query_one("#temperature", Block).show(_temperature(self.temperature, self.writing))
+        self.query_one("#temperature", Block).show(
+            _settings(self.temperature, self._seed, self.writing)
+        )
         if self._earlier_changed:
             self._earlier_changed = False
             self._earlier_shown = [_shown(passage, _FADED) for passage in self._earlier]
@@ -85,13 +97,14 @@ class GenerationPane(Pane):
     @property
     def _passage(self) -> Passage:
         """The one being written."""
-        return Passage(self._step, "".join(self._pieces), self._prompt)
+        text = "".join(self._pieces)
+        return Passage(self._step, text, self._prompt, self._note, self._spelt)
 
     def request(self) -> Generate:
         """The next passage to ask for; what comes now belongs to it."""
         self.end_passage()
         self._refusal = ""
-        self._prompt = self.query_one("#prompt", Input).value.strip()
+        self._prompt = self.query_one("#prompt", Input).value
         return Generate(
             prompt=self._prompt,
             tokens=_TOKENS,
@@ -102,7 +115,7 @@ class GenerationPane(Pane):
     def add(self, piece: TextPiece) -> None:
         """Take in a piece of the current passage; it shows at the next draw."""
         if not self._pieces:
-            self._step = piece.step
+            self._step, self._seed, self._note = piece.step, piece.seed, piece.note
         self._pieces.append(piece.text)
 
     def end_passage(self) -> None:
@@ -124,7 +137,7 @@ class GenerationPane(Pane):
         self._earlier.clear()
         self._earlier_changed = True
         self._pieces.clear()
-        self._sampled = None
+        self._seed = self._sampled = None
         self._refusal = ""
 
     def on_input_submitted(self) -> None:
@@ -137,7 +150,7 @@ class GenerationPane(Pane):
             self._sampled = samples[-1]
             if not self.writing:
                 self.end_passage()  # what was written before the sample stays above it
-            self._keep(Passage(samples[-1].step, samples[-1].text))
+            self._keep(Passage(samples[-1].step, samples[-1].text, spelt=self._spelt))
 
     def _keep(self, passage: Passage) -> None:
         self._earlier.append(passage)
@@ -145,16 +158,21 @@ class GenerationPane(Pane):
 
 
 def _shown(passage: Passage, style: str) -> Content:
+    prompt, text = passage.prompt, passage.text
+    if not passage.spelt:
+        prompt, text = prompt.lstrip(), text.rstrip() if prompt.strip() else text.strip()
+    written = content(prompt + text, style, keep_newlines=True)
     return Content.assemble(
         (f"step {passage.step:,}  ", f"italic {MUTED}"),
-        content(f"{passage.prompt} " if passage.prompt else "", f"bold {style}"),
-        content(passage.text.strip(), style, keep_newlines=True),
+        content(f"{passage.note}\n" if passage.note else "", "$text-warning", keep_newlines=True),
+        written.stylize("bold", 0, len(visible(prompt, keep_newlines=True))),
     )
 
 
-def _temperature(temperature: float, writing: bool) -> Content:
+def _settings(temperature: float, seed: int | None, writing: bool) -> Content:
     return Content.assemble(
         ("▶ writing  " if writing else "", "$text-success"),
+        (f"seed {seed}  " if seed is not None else "", MUTED),
         ("temp ", MUTED),
         (f"{temperature:.1f}", "bold"),
     )

@@ -1,5 +1,7 @@
 """The neighbours: the words whose embeddings point most nearly the same way."""
 
+import unicodedata
+
 from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.content import Content
@@ -7,7 +9,7 @@ from textual.widgets import Input
 
 from engine.events import CorpusSummary
 from engine.service.protocol import AnyAnswer, AnyQuery, Neighbour, NeighbourList, Neighbours
-from tui.sanitize import content, visible
+from tui.sanitize import content, token
 from tui.session import Session
 from tui.widgets.pane import MUTED, AskingPane, Block, Labelled, PaneInput, fit
 
@@ -17,6 +19,7 @@ _WAITING = (
     "space starts training: watch them come together."
 )
 _ASK = "No word is asked for: enter types one."
+_WITHIN_WORDS = frozenset("'’-‐‑\u200c\u200d")
 _MEANING = "cosine: 1 same direction, 0 unrelated"
 
 
@@ -46,12 +49,10 @@ class NeighboursPane(AskingPane):
     def _suggest(self, corpus: CorpusSummary | None) -> None:
         """For a corpus without the word that was suggested first, suggest a telling one of its."""
         word = self.query_one("#word", Input)
-        words = [token for token, _ in corpus.frequent] if corpus else []
-        if word.value != self._suggested or self._suggested in words or not words:
+        tokens = [token for token, _ in corpus.frequent] if corpus else []
+        if word.value != self._suggested or self._suggested in tokens or not tokens:
             return
-        spelt = [token for token in words if token.isalpha()]
-        telling = [token for token in spelt if len(token) > 4]
-        self._suggested = word.value = visible((telling or spelt or words)[0])
+        self._suggested = word.value = suggested(tokens)
 
     def draw(self, session: Session | None) -> None:
         self._suggest(session.status.corpus if session else None)
@@ -69,7 +70,7 @@ class NeighboursPane(AskingPane):
             nearest.show(_nearest(rows, self._ranks, self.content_size.width))
 
     def _word(self) -> str:
-        return self.query_one("#word", Input).value.strip()
+        return self.query_one("#word", Input).value
 
     def question(self) -> AnyQuery | None:
         word = self._word()
@@ -94,17 +95,38 @@ class NeighboursPane(AskingPane):
         self._answer, self._ranks, self._refusal = None, {}, ""
 
 
+def suggested(tokens: list[str]) -> str:
+    """The first of the tokens that tells most: a long word, else a word, else a number. Of pieces
+    of words, whole ones and beginnings stand behind a space. Empty where there is none."""
+    begin = [token[1:] for token in tokens if token[:1] == " "]
+    tokens = begin if any(map(_is_word, begin)) else tokens
+    words = [token for token in tokens if _is_word(token)]
+    telling = [word for word in words if sum(map(str.isalpha, word)) > 4]
+    numbers = [token for token in tokens if token.isdecimal()]
+    return next(iter(telling or words or numbers), "")
+
+
+def _is_word(token: str) -> bool:
+    """Whether it is spelt in letters, of any script: with vowel signs, points and joiners."""
+    kinds = [unicodedata.category(character)[0] for character in token]
+    return kinds[:1] == ["L"] and all(
+        kind in "LM" or character in _WITHIN_WORDS
+        for kind, character in zip(kinds, token, strict=True)
+    )
+
+
 def _seen(answer: NeighbourList, session: Session | None) -> Content:
     live = session is not None and session.running
     return Content.assemble(
         f"step {answer.step:,}",
         (" · live" if live else "", "$text-success"),
         (f" · the text has it {answer.count:,} times", MUTED),
+        content(f" · {answer.note}" if answer.note else "", "$text-warning"),
     )
 
 
 def _nearest(rows: list[Neighbour], ranks: dict[str, int], width: int) -> Content:
-    word = min(20, max((cell_len(visible(near.word)) for near in rows), default=1))
+    word = min(20, max((cell_len(token(near.word)) for near in rows), default=1))
     bar = max(4, width - word - 11)
     lines = []
     for rank, near in enumerate(rows):
@@ -112,7 +134,7 @@ def _nearest(rows: list[Neighbour], ranks: dict[str, int], width: int) -> Conten
         lines.append(
             Content.assemble(
                 _move(rank, near.word, ranks),
-                f" {fit(near.word, word)} ",
+                f" {fit(token(near.word), word)} ",
                 ("━" * filled, "$accent"),
                 ("╌" * (bar - filled), "$foreground 15%"),
                 f" {near.cosine:+.3f}",

@@ -1,18 +1,22 @@
 """What the panes of the playground share: a frame, inputs, and blocks of text."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+import unicodedata
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, cast
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, get_character_cell_size, set_cell_size
+from rich.text import Text
 from textual import events
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import Screen
+from textual.suggester import SuggestionReady
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from engine.service.protocol import AnyAnswer, AnyQuery
-from tui.sanitize import visible
+from engine.visible import without_surrogates
+from tui.sanitize import drawn, visible
 from tui.session import Session
 
 if TYPE_CHECKING:
@@ -97,17 +101,58 @@ class Block(Static):
 
 
 class LineInput(Input):
-    """A one-row input. What is pasted into it is shown like any other untrusted text."""
+    """A one-row input. Its value is what was typed or pasted, joiners, tabs and line ends too;
+    only what it draws is made visible, a character for a character."""
 
     def __init__(self, value: str = "", *, placeholder: str = "", id: str) -> None:  # noqa: A002
         super().__init__(value, placeholder=placeholder, id=id, compact=True, select_on_focus=False)
+        self._completion = ""
+        """The suggestion as it is meant; Textual's own is the one drawn."""
 
     def validate_value(self, value: str) -> str:
-        return visible(value)
+        return without_surrogates(value)
+
+    def take(self, text: str) -> None:
+        """Put the text at the cursor, or in the place of what is selected."""
+        self._restart_blink()
+        self.replace(text, *self.selection)
 
     async def _on_key(self, event: events.Key) -> None:
         event.prevent_default()
         await take_key(self.screen, event)
+
+    def _on_paste(self, event: events.Paste) -> None:
+        event.prevent_default()
+        event.stop()
+        self.take(event.text.replace("\r\n", "\n").replace("\r", "\n"))  # as terminals send \n
+
+    # --- what is drawn ------------------------------------------------------------------------
+
+    @property
+    def _value(self) -> Text:
+        return Text(drawn(self.value), no_wrap=True, overflow="ignore", end="")
+
+    def _position_to_cell(self, position: int) -> int:
+        return cell_len(drawn(self.value)[:position])
+
+    def _cell_offset_to_index(self, offset: int) -> int:
+        left = offset + self.scroll_offset.x
+        for index, character in enumerate(drawn(self.value)):
+            left -= get_character_cell_size(character)
+            if left < 0:
+                return index
+        return len(self.value)
+
+    async def _on_suggestion_ready(self, event: SuggestionReady) -> None:
+        event.prevent_default()
+        if event.value == self.value:
+            self._completion = without_surrogates(event.suggestion)
+            self._suggestion = drawn(self._completion)
+
+    def action_cursor_right(self, select: bool = False) -> None:
+        if self._suggestion and self.cursor_at_end and not select:
+            self._suggestion = self._completion  # which is taken over now
+        super().action_cursor_right(select)
 
 
 class PaneInput(LineInput):
@@ -125,10 +170,17 @@ async def take_key(screen: Screen[Any], event: events.Key) -> None:
     bubbled up to the app: of "ctrl+u a b" read together, ctrl+u would come last.
     """
     focused = screen.focused
-    if isinstance(focused, LineInput) and event.is_printable:
-        await Input._on_key(focused, event)
+    if isinstance(focused, LineInput) and _is_text(event.character):
+        event.stop()
+        focused.take(event.character)
     elif await screen.app._check_bindings(event.key):
         event.stop()
+
+
+def _is_text(character: str | None) -> TypeGuard[str]:
+    """Whether a key stands for a character: joiners and the blanks of other scripts are, which
+    Python doesn't call printable."""
+    return bool(character) and all(unicodedata.category(each) != "Cc" for each in character or "")
 
 
 class Labelled(Horizontal):

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from textual.app import ComposeResult
 from textual.content import Content
 
-from engine.config import TokenizerName
 from engine.events import Evaluated, State, Stepped
 from engine.service.protocol import Status
 from tui.chart_data import ChartData, Curve, Mark, Points, Rule
 from tui.numbers import short
 from tui.sanitize import content
 from tui.session import Session
+from tui.units import UNITS
 from tui.widgets.chart import Chart
 from tui.widgets.pane import Block, Pane
 from tui.widgets.status_line import duration
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 
 _MARKS = {"learning_rate": "lr", "clip_threshold": "clip", "clip_mode": "clip"}
 """The interventions drawn on the charts, and the word for each."""
-_UNITS: dict[TokenizerName, tuple[str, str]] = {
-    "word": ("token", "per word token"),
-    "whitespace": ("token", "per word token"),
-    "character": ("character", "per character"),
-    "subword": ("token", "per sub-word token"),
-}
-"""What a tokenizer's losses are per: on the axis, and in words."""
 _GO_ON: dict[State, str] = {
     "ready": "press space to start, n for a single step",
     "paused": "space goes on, n takes one step",
@@ -37,6 +30,7 @@ _GO_ON: dict[State, str] = {
     "finished": "g writes text, r begins a new run",
     "failed": "r begins a new run, m opens a model",
 }
+_ASKED = "asked only: space shows the text it would read to train"
 _NO_LOSS = "Training and validation loss by step: press space to start."
 _NO_NORMS = "The norm of each step's gradient, before and after clipping."
 _AXIS_ENDS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
@@ -88,7 +82,7 @@ class TrainingPane(Pane):
 
 def _loss_chart(session: Session, *, log: bool) -> ChartData:
     history, status = session.history, session.status
-    unit = _UNITS[status.config.corpus.tokenizer][0]
+    unit = UNITS[status.config.corpus.tokenizer].axis
     evaluations = _validations(history)
     return ChartData(
         title=f"loss, nats/{unit}",
@@ -229,7 +223,7 @@ def _fit(parts: Sequence[_Part], width: int) -> Content:
 
 
 def _hint_row(status: Status) -> list[_Part]:
-    hint = _GO_ON.get(status.state)
+    hint = _ASKED if status.asking else _GO_ON.get(status.state)
     return [(1, Content(hint))] if hint else []
 
 
@@ -238,7 +232,7 @@ def _progress_row(session: Session, last: Stepped) -> list[_Part]:
     status, history = session.status, session.history
     training = status.config.training
     of = f"of {training.epochs:g}" if training.epochs else ""
-    parts = [*_hint_row(status), (0, _number("epoch", f"{status.epoch:.2f}", of))]
+    parts = [*_hint_row(status), (0, _number("epoch", f"{last.epoch:.2f}", of))]
     left = history.pace.seconds_left(training) if session.running else None
     if left is not None:
         parts.append((2, Content(f"{duration(left)} left")))
@@ -267,7 +261,7 @@ def _rate(status: Status, last: Stepped) -> Content:
 
 
 def _loss_row(status: Status, history: "History", last: Stepped) -> list[_Part]:
-    per = _UNITS[status.config.corpus.tokenizer][1]
+    per = UNITS[status.config.corpus.tokenizer].per
     smoothed = float(history.smoothed_loss.values(-1)[0])
     parts = [(0, _number("loss", _fixed(last.loss)))]
     if not math.isnan(smoothed):

@@ -1,0 +1,78 @@
+"""The one token that somebody means who types a word, a character or a piece of a word."""
+
+import unicodedata
+from collections.abc import Iterator
+
+from engine.errors import UserError
+from engine.text.tokenizer import Tokenizer
+from engine.visible import shortened, visible
+
+_NAMED = 8
+"""Tokens that a sentence names, at most."""
+
+
+class UnknownWord(UserError):
+    """A word the vocabulary doesn't hold, with close ones."""
+
+    def __init__(self, word: str, suggestions: list[str]) -> None:
+        near = f": did you mean {', '.join(suggestions)}?" if suggestions else "."
+        super().__init__(f"{_quoted(word)} isn't in the vocabulary{near}")
+        self.suggestions = suggestions
+
+
+def unit(tokenizer: Tokenizer) -> str:
+    """What one of its tokens is called."""
+    return {"character": "character", "subword": "piece"}.get(tokenizer.name, "word")
+
+
+def find_token(typed: str, tokenizer: Tokenizer) -> tuple[int, str]:
+    """The id of the token that `typed` is, and a word on how it was read where it is not that, but
+    that in another form: case, Unicode normalisation. Blanks around it count only where they are
+    what is asked for.
+
+    Raises UnknownWord, or UserError where it is no token, or several.
+    """
+    vocabulary = tokenizer.vocabulary
+    for text in _readings(typed, tokenizer):
+        tokens = tokenizer.tokens(text)
+        found = vocabulary.id(tokens[0]) if len(tokens) == 1 else None
+        if found is not None:
+            return found, ""
+    for text in _readings(typed, tokenizer):
+        found = vocabulary.id_of_form(text)
+        if found is not None:
+            return found, f"read as {_quoted(vocabulary.tokens[found])}"
+    raise _refusal(typed, tokenizer)
+
+
+def _readings(typed: str, tokenizer: Tokenizer) -> Iterator[str]:
+    """What may be meant, the likeliest first: of pieces the word as it stands in a text, behind a
+    space, though nothing but a space was typed where that is meant."""
+    word = typed.strip()
+    if tokenizer.name == "subword" and word and typed[0] == word[0]:
+        yield f" {word}"
+    yield typed
+    if word:
+        yield word
+    elif typed:
+        yield typed[0]
+
+
+def _refusal(typed: str, tokenizer: Tokenizer) -> UserError:
+    """Why there is no such token."""
+    name, word = unit(tokenizer), unicodedata.normalize("NFC", typed.strip())
+    tokens = tokenizer.tokens(f" {word}" if word and name == "piece" else word or typed)
+    if not tokens:
+        return UserError(f"There is no {name} in {_quoted(typed)}: type one.")
+    if len(tokens) == 1:
+        return UnknownWord(tokens[0], tokenizer.vocabulary.suggest(tokens[0]))
+    named = ", ".join(map(_quoted, tokens[:_NAMED])) + (", …" if len(tokens) > _NAMED else "")
+    return UserError(
+        f"Neighbours are of one {name}, and {_quoted(word or typed)} is {len(tokens):,} here: "
+        f"{named}. Ask for one of them."
+    )
+
+
+def _quoted(text: str) -> str:
+    """For a sentence. Letters that are joined stay so: only what is hidden is written as a code."""
+    return f"'{shortened(visible(text))}'"

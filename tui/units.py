@@ -1,0 +1,42 @@
+"""What the numbers of a model are per: its tokens are words, characters or pieces of words."""
+
+from typing import NamedTuple
+
+from engine.config import TokenizerName
+from engine.events import Evaluated
+
+
+class Unit(NamedTuple):
+    """What a loss and a perplexity are per."""
+
+    axis: str
+    """On a chart's axis."""
+    per: str
+    short: str
+    """Where there is little room."""
+
+
+UNITS: dict[TokenizerName, Unit] = {
+    "word": Unit("token", "per word token", "word"),
+    "whitespace": Unit("token", "per word token", "word"),
+    "character": Unit("character", "per character", "char"),
+    "subword": Unit("token", "per sub-word piece", "piece"),
+}
+
+
+def measures(event: Evaluated, tokenizer: TokenizerName) -> list[str]:
+    """What a validation tells of the model, with its units: of characters first the bits."""
+    perplexity = "not finite" if event.perplexity is None else f"{event.perplexity:,.2f}"
+    told = [f"perplexity {perplexity} {UNITS[tokenizer].per}"]
+    if event.bits_per_character is not None:
+        bits = f"{event.bits_per_character:.3f} bits/character"
+        told.insert(0 if tokenizer == "character" else 1, bits)
+    return told
+
+
+def in_short(event: Evaluated, tokenizer: TokenizerName) -> str:
+    """The measure a model is known by, in few characters; empty where it is not finite."""
+    short = UNITS[tokenizer].short
+    if tokenizer == "character" and event.bits_per_character is not None:
+        return f"{event.bits_per_character:.3f} bits/{short}"
+    return "" if event.perplexity is None else f"ppl {event.perplexity:,.1f}/{short}"
