@@ -22,7 +22,7 @@ from engine.visible import is_unicode, quoted, shortened, visible
 TokenizerName = Literal["word", "whitespace", "character", "subword"]
 Punctuation = Literal["separate", "drop"]
 OptimiserName = Literal["sgd", "adam", "adamw", "nt-asgd"]
-ScheduleName = Literal["constant", "linear", "cosine", "one-cycle", "plateau"]
+ScheduleName = Literal["constant", "linear", "cosine", "one-cycle", "cooldown", "plateau"]
 ClipMode = Literal["off", "norm", "value", "layer", "adaptive"]
 NonFinitePolicy = Literal["skip", "stop", "roll-back", "let-it-happen"]
 Precision = Literal["float32", "bfloat16"]
@@ -30,7 +30,7 @@ BUILT_IN = ("toy-world", "python-docs")
 """Sources of text that are no files."""
 
 
-_ENDING = ("linear", "cosine", "one-cycle")
+_ENDING = ("linear", "cosine", "one-cycle", "cooldown")
 """Schedules that have to know where the run ends."""
 
 MOST_STEPS = 10**12
@@ -247,8 +247,9 @@ class ScheduleConfig(Section, frozen=True):
         ScheduleName,
         Meta(
             description="constant; linear and cosine fall to zero at the run's limit (Loshchilov & "
-            "Hutter 2017); one-cycle rises to the rate and falls (Smith & Topin 2019); plateau "
-            "divides the rate where validation stops improving."
+            "Hutter 2017); one-cycle rises to the rate and falls (Smith & Topin 2019); cooldown is "
+            "constant until the last share of the run and falls to zero there (Hägele et al. "
+            "2024); plateau divides the rate where validation stops improving."
         ),
     ] = "constant"
     warmup_steps: Annotated[
@@ -259,6 +260,15 @@ class ScheduleConfig(Section, frozen=True):
             description="Steps over which the rate rises from zero (not for one-cycle).",
         ),
     ] = 0
+    cooldown: Annotated[
+        float,
+        Meta(
+            ge=0.01,
+            le=1,
+            description="Share of the run in which cooldown falls: until it begins, the run can "
+            "be extended as if its limit had been further away.",
+        ),
+    ] = 0.25
     divide_by: Annotated[
         float, Meta(ge=1.01, le=1000, description="What plateau divides the rate by.")
     ] = 4.0

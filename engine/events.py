@@ -35,7 +35,7 @@ class Stepped(Recorded, frozen=True, kw_only=True):
     epoch: float
     """Passes over the training text so far, a fraction."""
     loss: float | None
-    """Mean cross-entropy of this step's batch, nats per token."""
+    """Mean cross-entropy of this step's batch, nats per token: see `sampled`."""
     learning_rate: float
     """The rate this step was taken with, after the schedule."""
     norm_before: float | None
@@ -59,6 +59,9 @@ class Stepped(Recorded, frozen=True, kw_only=True):
     """Share of all finite steps so far that were clipped."""
     skipped: bool = False
     """True when loss or gradient was not finite and the weights were left alone."""
+    sampled: bool = False
+    """Whether the loss is an estimate, its targets compared with some words and not the whole
+    vocabulary (training.candidates); older records don't say. Validation is always exact."""
     non_finite_steps: Whole = 0
     """Steps so far whose loss or gradient was not finite; they count nowhere else."""
     seconds: float

@@ -247,7 +247,7 @@ class Tally:
         parts = [  # (how soon it is left out, text)
             (0, f"step {last.step:,}"),
             (2, f"epoch {last.epoch:.2f}"),
-            (0, f"loss {_number(last.loss)}"),
+            (0, f"loss {_number(last.loss)}{' sampled' if last.sampled else ''}"),
             (1, f"valid {valid}" if valid else ""),
             (6, f"lr {last.learning_rate:.3g}"),
             (5, f"norm {_number(last.norm_before)}→{_number(last.norm_after)}"),

@@ -66,7 +66,8 @@ def choose(
     """A token drawn by its logits (vocabulary,), which are changed.
 
     Temperature 0 takes the most probable token. `top_k` keeps that many (0: all), `top_p` the
-    fewest whose probabilities reach it (nucleus; Holtzman et al. 2020). `banned` is never chosen.
+    fewest whose probabilities reach it (nucleus; Holtzman et al. 2020); of tokens alike at the edge
+    of either the first are kept. `banned` is never chosen.
     Raises UserError where the model has exploded.
     """
     if banned is not None:
@@ -79,11 +80,21 @@ def choose(
     with np.errstate(over="ignore"):  # minus infinity, whose weight is 0
         weights = np.exp((logits - largest) / temperature)
     if 0 < top_k < len(weights):
-        smallest_kept = torch.from_numpy(logits).topk(top_k).values[-1].item()
-        weights[logits < smallest_kept] = 0
+        weights = _largest(weights, logits, top_k)
     if top_p < 1:
         weights = _nucleus(weights, top_p)
     return _draw(weights, random)
+
+
+def _largest(
+    weights: NDArray[np.float32], logits: NDArray[np.float32], count: int
+) -> NDArray[np.float32]:
+    """The weights of this many tokens, those of the largest logits, zeros elsewhere."""
+    least = torch.from_numpy(logits).topk(count).values[-1].item()
+    kept = np.where(logits > least, weights, np.float32(0))
+    alike = np.flatnonzero(logits == least)[: count - np.count_nonzero(logits > least)]
+    kept[alike] = weights[alike]
+    return kept
 
 
 def _nucleus(weights: NDArray[np.float32], share: float) -> NDArray[np.float32]:

@@ -46,7 +46,7 @@ MAX_WIDTH = 1 << 12
 MAX_GROUPS = 32
 CLIP_MODES = ("off", "norm", "value", "layer", "adaptive")
 """The lowest three bits of a row's flags are the place of the clip mode in here."""
-CLIPPED, SKIPPED = 8, 16
+CLIPPED, SKIPPED, SAMPLED = 8, 16, 32
 """Bits of a row's flags."""
 MEASURED = ("loss", "norm_before", "norm_after", "groups_before", "groups_after")
 """What differs from step to step: in older.bin each has its least, mean and greatest."""
@@ -125,7 +125,7 @@ class Layout:
             event.tokens_per_second,
             round(event.clip_fraction * finite_steps),
             event.non_finite_steps,
-            mode | CLIPPED * event.clipped | SKIPPED * event.skipped,
+            mode | CLIPPED * event.clipped | SKIPPED * event.skipped | SAMPLED * event.sampled,
         )
         try:
             return self._struct.pack(*values)
@@ -165,6 +165,7 @@ class Layout:
                 clipped=bool(flags & CLIPPED),
                 clip_fraction=clipped_steps / max(1, values[0] - non_finite_steps),
                 skipped=bool(flags & SKIPPED),
+                sampled=bool(flags & SAMPLED),
                 non_finite_steps=non_finite_steps,
             )
 

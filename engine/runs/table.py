@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.runs.past import Past, Piece
-from engine.runs.steps import CLIP_MODES, CLIPPED, MEASURED, SKIPPED, Layout, Rows
+from engine.runs.steps import CLIP_MODES, CLIPPED, MEASURED, SAMPLED, SKIPPED, Layout, Rows
 
 _ONCE = ("epoch", "seconds", "learning_rate", "clip_threshold")
 _TALLY = ("norm_median", "norm_p90", "norm_p99", "tokens_per_second")
@@ -40,6 +40,7 @@ def columns(layout: Layout) -> np.dtype[np.void]:
             ("clip_mode", "<U8"),
             ("clipped", "?"),
             ("skipped", "?"),
+            ("sampled", "?"),
         ]
     )
 
@@ -61,7 +62,8 @@ def table(piece: Piece) -> Rows:
             _fill(made, name, values)
     flags = rows["flags"]
     made["clip_mode"] = np.array(CLIP_MODES)[np.minimum(flags & 7, len(CLIP_MODES) - 1)]
-    made["clipped"], made["skipped"] = flags & CLIPPED > 0, flags & SKIPPED > 0
+    for name, bit in (("clipped", CLIPPED), ("skipped", SKIPPED), ("sampled", SAMPLED)):
+        made[name] = flags & bit > 0
     return made
 
 

@@ -66,6 +66,8 @@ class TrainingState(Struct, frozen=True, kw_only=True):
     divisions: Count
     evaluated_at: Count
     sampled_at: Count
+    largest_norm: Annotated[float, Meta(ge=0)] | None = None
+    """Before clipping; None in older checkpoints."""
     averaged_steps: Count
     """0 before nt-asgd begins to average."""
     config: RunConfig
@@ -235,6 +237,7 @@ def _training_state(trainer: Trainer) -> TrainingState:
         **{name: getattr(trainer, name) for name in PLAIN},
         row=trainer.cursor.row,
         epoch=trainer.cursor.epoch,
+        largest_norm=trainer.norms.largest,
         averaged_steps=trainer.average.steps if trainer.average else 0,
         config=trainer.config,
         corpus=trainer.corpus.fingerprint,
@@ -321,7 +324,7 @@ class Checkpoint:
             setattr(trainer, name, copy.copy(getattr(training, name)))
         trainer.cursor.epoch = training.epoch
         trainer.cursor.row = training.row % trainer.cursor.rows  # a changed text may be shorter
-        trainer.norms.restore(self._state["norms"].numpy())
+        trainer.norms.restore(self._state["norms"].numpy(), training.largest_norm)
         trainer.carried = tuple(
             (self._carried(layer, "h", trainer), self._carried(layer, "c", trainer))
             for layer in range(trainer.config.model.layers)

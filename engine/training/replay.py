@@ -12,7 +12,7 @@ from engine.errors import UserError
 from engine.events import AnyRecorded, Extent, Intervened, Progress, RolledBack, Saved, Stepped
 from engine.runs import open_past, place, saved_checkpoints
 from engine.runs.past import Past, Piece, Told
-from engine.runs.steps import MAX_WIDTH, MEASURED, Layout, Rows, merge
+from engine.runs.steps import MAX_WIDTH, MEASURED, SAMPLED, Layout, Rows, merge
 from engine.service.protocol import Replayed
 from engine.training.checkpoint import LIMITS, Checkpoint, load_latest, save
 from engine.training.trainer import Trainer
@@ -172,10 +172,12 @@ class _Second:
 
 
 def _timeless(rows: Rows) -> bytes:
-    """Rows without what the clock says, and without means, which depend on the order of sums."""
+    """Rows without what the clock says, without means, which depend on the order of sums, and
+    without what older records don't say."""
     kept = rows.copy()
     for name in ("seconds", "tokens_per_second"):
         kept[name] = 0
+    kept["flags"] &= ~np.uint8(SAMPLED)
     if "steps" in (kept.dtype.names or ()):
         for name in MEASURED:
             kept[name][..., 1] = 0

@@ -280,6 +280,7 @@ class Trainer:
             clipped=clipped.changed,
             clip_fraction=self.clipped_steps / max(1, self.norms.total),
             skipped=skipped,
+            sampled=self.candidates is not None,
             non_finite_steps=self.non_finite_steps,
             seconds=self.seconds,
             tokens_per_second=self._throughput.rate,

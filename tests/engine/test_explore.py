@@ -192,6 +192,16 @@ def test_top_k_top_p_and_banned_limit_the_choice(model: LSTMLanguageModel) -> No
     assert order[0] not in draw(model, banned=order[0])
 
 
+@pytest.mark.parametrize("count", range(1, 9))
+def test_of_tokens_alike_top_k_keeps_as_many_as_it_says(count: int) -> None:
+    """The first of them, as the nucleus does."""
+    logits = np.array([1, 3, 2, 3, 2, -np.inf, 2, 2, 1], np.float32)
+    order = sorted(range(9), key=lambda token: (-logits[token], token))
+    random = torch.Generator().manual_seed(1)
+    drawn = {choose(logits.copy(), top_k=count, temperature=9, random=random) for _ in range(600)}
+    assert drawn == set(order[:count])
+
+
 def test_the_same_seed_gives_the_same_text_and_the_global_generator_is_left_alone(
     model: LSTMLanguageModel,
 ) -> None:

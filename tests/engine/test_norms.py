@@ -44,14 +44,28 @@ def test_zero_and_what_lies_beyond_the_range_count_at_its_ends() -> None:
     low, middle, high = found.percentiles(40, 60, 100)
     assert 0 < low < 1e-23
     assert middle == pytest.approx(1, rel=0.006)
-    assert high > 1e23
+    assert high == 1e38
+
+
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+def test_the_hundredth_percentile_is_the_largest(draw: object) -> None:
+    norms = draw(np.random.default_rng(7))  # type: ignore[operator]
+    found = history(norms)
+    assert found.percentiles(50, 100)[1] == norms.max()
+    resumed, older = NormHistory(), NormHistory()
+    resumed.restore(found.counts, found.largest)
+    older.restore(found.counts, None)
+    assert resumed.percentiles(100) == [norms.max()]
+    assert norms.max() <= older.percentiles(100)[0] < norms.max() * HALF_A_BIN**2
+    older.restore(NormHistory().counts, None)
+    assert older.percentiles(100) == [0.0]
 
 
 def test_it_goes_on_from_counts_that_were_saved() -> None:
     norms = np.random.default_rng(6).lognormal(0, 1, 400)
     whole, first = history(norms), history(norms[:150])
     resumed = NormHistory()
-    resumed.restore(first.counts.copy())
+    resumed.restore(first.counts.copy(), first.largest)
     for norm in norms[150:].tolist():
         resumed.add(norm)
     assert resumed.total == 400

@@ -13,7 +13,7 @@ from engine.config import RunConfig, replace
 from engine.errors import UserError
 from engine.events import RolledBack
 from engine.runs import create_run, load_config, open_past, read_metrics, recorder, save_config
-from engine.runs.steps import HEADER, Layout
+from engine.runs.steps import HEADER, SAMPLED, Layout
 from engine.service import protocol as p
 from engine.service.conductor import Conductor
 from engine.service.record import Record
@@ -249,6 +249,21 @@ def test_a_run_of_an_earlier_version_is_reproduced(open_run: Open, tmp_path: Pat
     result = replayed(conductor)
     assert (result.steps, result.first_difference) == (40, None)
     assert (folder / "steps.bin").exists()
+
+
+def test_a_record_that_does_not_say_what_was_sampled_is_reproduced(
+    open_run: Open, tmp_path: Path
+) -> None:
+    conductor = open_run(training__candidates=16)
+    steer(conductor)
+    path = tmp_path / "run" / "steps.bin"
+    layout = Layout(json.loads(path.read_bytes()[:HEADER])["groups"])
+    rows = np.memmap(path, layout.step, "r+", offset=HEADER)
+    assert (rows["flags"] & SAMPLED > 0).all()
+    rows["flags"] &= ~np.uint8(SAMPLED)
+    rows.flush()
+    result = replayed(conductor)
+    assert (result.steps, result.first_difference, result.weights_equal) == (33, None, True)
 
 
 def test_a_run_that_went_back_to_an_earlier_checkpoint_is_reproduced(

@@ -26,7 +26,7 @@ def test_constant_is_one() -> None:
     assert found == {1.0}
 
 
-@pytest.mark.parametrize("name", ["constant", "linear", "cosine", "plateau"])
+@pytest.mark.parametrize("name", ["constant", "linear", "cosine", "cooldown", "plateau"])
 def test_warm_up_rises_to_one_and_never_starts_at_zero(name: ScheduleName) -> None:
     schedule = ScheduleConfig(name=name, warmup_steps=4)
     found = [factor(schedule, step, 0.0, 0) for step in range(6)]
@@ -51,30 +51,35 @@ def test_cosine_is_half_in_the_middle_and_zero_at_the_end() -> None:
     assert at("cosine", 1) == 0
 
 
-def test_one_cycle_rises_for_three_tenths_and_falls_to_almost_nothing() -> None:
-    assert at("one-cycle", 0) == pytest.approx(1 / 25)
-    assert at("one-cycle", 0.15) == pytest.approx((1 + 1 / 25) / 2)
-    assert at("one-cycle", 0.3) == pytest.approx(1)
-    assert at("one-cycle", 0.65) == pytest.approx((1 + 1 / 250_000) / 2)
-    assert at("one-cycle", 1) == pytest.approx(1 / 250_000)
+def test_cooldown_is_flat_then_falls_in_a_straight_line_to_zero() -> None:
+    assert [at("cooldown", share) for share in (0, 0.5, 0.75)] == [1, 1, 1]
+    assert [at("cooldown", share) for share in (0.8, 0.875, 1)] == pytest.approx([0.8, 0.5, 0])
+    assert at("cooldown", 0.75, cooldown=0.5) == 0.5
+    assert [at("cooldown", share, cooldown=1.0) for share in (0, 0.25, 1)] == [1, 0.75, 0]
 
 
-def test_one_cycle_is_torch_s() -> None:
-    """torch's stands at the peak at step 0.3 * total - 1 and at the end at total - 1."""
+def test_cooldown_depends_on_no_limit_before_it_begins() -> None:
+    schedule = ScheduleConfig(name="cooldown", cooldown=0.3, warmup_steps=7)
+    short, long = ([factor(schedule, s, s / n, 0) for s in range(n)] for n in (100, 170))
+    assert short[:71] == long[:71]
+    assert short[71] < long[71]
+
+
+@pytest.mark.parametrize("total", [4, 5, 6, 7, 10, 11, 33, 100, 1000, 12_345])
+def test_one_cycle_is_torch_s(total: int) -> None:
     weight = torch.zeros(1, requires_grad=True)
     optimiser = torch.optim.SGD([weight], 1.0)
-    total = 1000
     torchs = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, 1.0, total_steps=total, cycle_momentum=False
     )
-    for step in range(total - 1):
-        peak, end = 0.3 * total - 1, total - 1
-        rising = step / peak * 0.3
-        falling = 0.3 + 0.7 * (step - peak) / (end - peak)
-        progress = rising if step <= peak else falling
-        assert at("one-cycle", progress) == pytest.approx(torchs.get_last_lr()[0], rel=1e-6)
-        optimiser.step()
-        torchs.step()
+    schedule = ScheduleConfig(name="one-cycle")
+    for step in range(total):
+        found = factor(schedule, step, step / total, 0)
+        assert found == pytest.approx(torchs.get_last_lr()[0], rel=1e-9, abs=1e-15)
+        if step + 1 < total:
+            optimiser.step()
+            torchs.step()
+    assert found == pytest.approx(1 / 250_000)
 
 
 def test_plateau_divides_once_for_each_division() -> None:

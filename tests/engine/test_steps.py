@@ -87,11 +87,12 @@ norms = numbers | st.none()
     mode=st.sampled_from(steps.CLIP_MODES),
     clipped=st.booleans(),
     skipped=st.booleans(),
+    sampled=st.booleans(),
     data=st.data(),
 )
 def test_a_row_gives_back_the_step(
     step: int, loss: Any, group: Any, rate: float, seconds: float, median: float, mode: str,
-    clipped: bool, skipped: bool, data: st.DataObject,
+    clipped: bool, skipped: bool, sampled: bool, data: st.DataObject,
 ) -> None:  # fmt: skip
     finite = data.draw(st.integers(0, step))
     share = data.draw(st.integers(0, finite)) / max(1, finite)
@@ -105,6 +106,7 @@ def test_a_row_gives_back_the_step(
         clip_mode=mode,
         clipped=clipped,
         skipped=skipped,
+        sampled=sampled,
         non_finite_steps=step - finite,
         clip_fraction=share,
     )

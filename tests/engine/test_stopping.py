@@ -225,6 +225,33 @@ def test_a_limit_changes_nothing(begin: Callable[..., Run], recipe: tuple[Any, .
     assert (result.steps, result.first_difference, result.weights_equal) == (LAST, None, True)
 
 
+@pytest.mark.parametrize("limit", ["steps", "epochs"])
+def test_a_run_that_cools_down_can_be_extended_until_it_begins_to(
+    begin: Callable[..., Run], limit: str
+) -> None:
+    """Two limits give the same steps until the earlier cooldown begins, and a run that is stopped
+    before it and goes on to a later limit is the run that had that limit all along."""
+    recipe = ("cooldown", "sgd", VARIANTS[1])
+    lengths = {"steps": (20, 32), "epochs": (0.32, 0.5)}[limit]
+    short, long, extended = (
+        begin(name, *recipe, **({"steps": None} | {limit: length}))
+        for name, length in zip(("short", "long", "extended"), (*lengths, lengths[0]), strict=True)
+    )
+    short.end()
+    long.end()
+    extended.train(14)
+    by_pause_and_shutdown(extended)
+    extended.limit(**{limit: lengths[1]})
+    extended.end()
+    rates = [step.learning_rate for step in short.steps()]
+    flat = rates.index(10.0), len(rates) - 1 - rates[::-1].index(10.0)
+    assert 0.65 * len(rates) < flat[1] < 0.8 * len(rates)
+    assert short.steps()[: flat[1] + 1] == long.steps()[: flat[1] + 1]
+    assert short.steps()[flat[1] + 1] != long.steps()[flat[1] + 1]
+    assert extended.steps() == long.steps()
+    assert extended.state() == long.state()
+
+
 def test_the_best_checkpoint_is_the_best_that_was_measured(begin: Callable[..., Run]) -> None:
     """Also where the run ended between two validations; a worse one doesn't take its place."""
     run = begin("run", "constant", "adam", VARIANTS[0], steps=13)

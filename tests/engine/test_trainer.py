@@ -152,6 +152,15 @@ def test_warm_up_comes_before_the_fall(make_trainer: Make) -> None:
     )
 
 
+@pytest.mark.parametrize(("candidates", "sampled"), [(None, False), (16, True), (10_000, False)])
+def test_a_loss_against_some_words_is_told_to_be_sampled(
+    make_trainer: Make, candidates: int | None, sampled: bool
+) -> None:
+    """Not one against as many words as there are."""
+    trainer = make_trainer(training__steps=2, training__candidates=candidates)
+    assert [event.sampled for event in stepping(trainer)] == [sampled] * 2
+
+
 @pytest.mark.parametrize(
     "optimiser",
     [
@@ -176,8 +185,8 @@ def test_one_cycle_moves_the_rate_of_the_optimiser(
     rates = [event.learning_rate for event in stepping(trainer)]
     assert rates == taken
     assert rates[0] == pytest.approx(RATE / 25)
-    assert max(rates) == rates[6] == pytest.approx(RATE)
-    assert rates[-1] < RATE / 50
+    assert max(rates) == rates[5] == pytest.approx(RATE)
+    assert rates[-1] == pytest.approx(RATE / 250_000)
 
 
 def test_plateau_divides_only_after_a_validation_that_is_no_better(make_trainer: Make) -> None:
@@ -325,7 +334,7 @@ def clipped_by_hand(
     return found, changed
 
 
-@pytest.mark.parametrize("percentile", [10, 50, 90])
+@pytest.mark.parametrize("percentile", [10, 50, 90, 100])
 def test_adaptive_clipping_takes_a_percentile_of_the_norms_before(
     make_trainer: Make, percentile: int
 ) -> None:

@@ -179,6 +179,14 @@ def test_plain_lines_every_ten_seconds_and_at_events(clock: list[float]) -> None
     ]
 
 
+def test_a_sampled_loss_is_told_to_be_one() -> None:
+    tally = Tally(TrainingConfig())
+    tally.apply(stepped(1))
+    assert "loss 4.12  " in tally.line()
+    tally.apply(stepped(2, sampled=True))
+    assert "loss 4.12 sampled  " in tally.line()
+
+
 def test_early_stopping_is_told_with_each_validation_that_was_no_better(tmp_path: Path) -> None:
     out = io.StringIO()
     report = Report(out, TrainingConfig(patience=3))

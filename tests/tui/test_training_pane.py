@@ -1,4 +1,5 @@
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -410,6 +411,19 @@ async def test_a_run_that_went_back_says_from_where_to_where():
 
 
 # --- the charts ---------------------------------------------------------------------------------
+
+
+async def test_a_sampled_loss_is_told_to_be_one_and_validation_to_be_exact():
+    events = [
+        *(msgspec.structs.replace(step, sampled=True) for step in steps(90)),
+        evaluated(80, 5),
+    ]
+    texts = await shown(session("running", events), (132, 57))
+    for name in ("each step, sampled", "validation 5.000, exact"):
+        assert name in texts["loss"].split("\n")[0]
+    assert re.search(r"loss [\d.]+ sampled ·", texts["numbers"])
+    texts = await shown(session("running", [*steps(90), evaluated(80, 5)]), (132, 57))
+    assert not re.search("sampled|exact", "".join(texts.values()))
 
 
 async def test_the_charts_of_a_run():

@@ -27,7 +27,9 @@ def metrics(run: str, as_csv: bool, as_json: bool) -> None:
 
     RUN is its name, or a path to its folder. Of a long run the older steps are thinned: a row
     stands for as many as its column `steps` says, and has the mean of their losses and norms, and
-    the least and the greatest as `loss_min`, `loss_max` and so on.
+    the least and the greatest as `loss_min`, `loss_max` and so on. A loss that is `sampled`
+    compares its targets with some words instead of the whole vocabulary, and comes out a little
+    low.
     """
     folder = find(run)
     if as_csv:
@@ -98,8 +100,20 @@ def _print_summary(folder: Path) -> None:
     )
     if not latest:
         return
+    sampled = any(step.sampled for step in latest)
     print_table(
-        [("step", "epoch", "loss", "norm before", "after", "rate", "clipped", "tokens/s")]
+        [
+            (
+                "step",
+                "epoch",
+                "loss, sampled" if sampled else "loss",
+                "norm before",
+                "after",
+                "rate",
+                "clipped",
+                "tokens/s",
+            )
+        ]
         + [
             (
                 f"{step.step:,}",

@@ -88,13 +88,13 @@ def _loss_chart(session: Session, *, log: bool) -> ChartData:
         title=f"loss, nats/{unit}",
         steps=_steps(history, status),
         curves=(
-            Curve(history.loss, _each_step(status), "raw", "stippled"),
+            Curve(history.loss, _each_step(history), "raw", "stippled"),
             Curve(history.smoothed_loss, "smoothed"),
         ),
         points=Points(
             [event.step for event in evaluations],
             [event.loss for event in evaluations],
-            f"validation {_fixed(evaluations[-1].loss)}" if evaluations else "validation",
+            _validation_name(history, evaluations),
         ),
         marks=_marks(history),
         log_y=log,
@@ -102,10 +102,20 @@ def _loss_chart(session: Session, *, log: bool) -> ChartData:
     )
 
 
-def _each_step(status: Status) -> str:
+def _each_step(history: "History") -> str:
     """What a step's loss is: against sampled words it is an estimate, a little low."""
-    sampled = status.config.training.candidates is not None
-    return "each step, sampled" if sampled else "each step"
+    return "each step, sampled" if _is_sampled(history) else "each step"
+
+
+def _is_sampled(history: "History") -> bool:
+    return history.last is not None and history.last.sampled
+
+
+def _validation_name(history: "History", evaluations: "list[_Validation]") -> str:
+    """With the newest loss, and that it is exact where that of a step is not."""
+    exact = ", exact" if _is_sampled(history) else ""
+    newest = f" {_fixed(evaluations[-1].loss)}" if evaluations else ""
+    return f"validation{newest}{exact}"
 
 
 def _norms_chart(session: Session) -> ChartData:
@@ -263,7 +273,7 @@ def _rate(status: Status, last: Stepped) -> Content:
 def _loss_row(status: Status, history: "History", last: Stepped) -> list[_Part]:
     per = UNITS[status.config.corpus.tokenizer].per
     smoothed = float(history.smoothed_loss.values(-1)[0])
-    parts = [(0, _number("loss", _fixed(last.loss)))]
+    parts = [(0, _number("loss", _fixed(last.loss), "sampled" if last.sampled else ""))]
     if not math.isnan(smoothed):
         parts.append((3, _number("smoothed", _fixed(smoothed))))
     measured = [event for event in history.evaluations if event.split == "valid"]
