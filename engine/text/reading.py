@@ -167,11 +167,14 @@ def _on_disk(source: str, path: Path, go_on: Callable[[], None]) -> Source:
             f"it to a file first."
         )
     if glob.has_magic(source):
-        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - may be absolute
-        files = [TextFile(Path(name)) for name in found if Path(name).is_file()]
-        if not files:
+        names = []
+        for name in glob.iglob(str(path), recursive=True):  # noqa: PTH207 - may be absolute
+            go_on()
+            if Path(name).is_file():
+                names.append(name)
+        if not names:
             raise UserError(f"No file matches {source}.")
-        return _joined(source, files)
+        return _joined(source, [TextFile(Path(name)) for name in sorted(names)])
     raise UserError(
         f"There is no file or folder {source}; the built-in corpora are {' and '.join(BUILT_IN)}."
     )

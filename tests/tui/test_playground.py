@@ -661,7 +661,7 @@ HOPELESS = {
     "empty": b"",
     "blank": b"\n" * 300,
     "latin": b"Gr\xfc\xdfe",
-    "folder/notes.odt": b"text",
+    "folder/notes.odt": b"PK\x03\x04",
 }
 SOURCES = ["binary", "empty", "blank", "latin", "folder", "*.nothing", "~nosuch/x", "x" * 5000]
 

@@ -3,7 +3,7 @@
 import asyncio
 import unicodedata
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -14,14 +14,16 @@ from textual.suggester import Suggester
 from textual.widgets import Button, Input, Static
 
 from engine import runs
-from engine.config import RunConfig, preset, replace
+from engine.config import RunConfig, TokenizerName, preset, replace
 from engine.errors import UserError
 from engine.paths import named_path
+from tui.remarks import in_dialog
 from tui.sanitize import content
 from tui.screens.dialog import Dialog, line
-from tui.source import chosen_source
+from tui.source import Glance, chosen_source, glance
 from tui.widgets.choice import Choice
-from tui.widgets.pane import Labelled, LineInput
+from tui.widgets.corpus_pane import size
+from tui.widgets.pane import MUTED, Block, Labelled, LineInput, fit
 
 _FILE = "a file or folder"
 _SOURCES = {
@@ -37,6 +39,10 @@ _TOKENIZERS: dict[str, str] = {
 }
 
 
+_PAUSE = 0.2
+"""Seconds without a key after which the text of that name is looked at."""
+
+
 class OpenCorpus(Dialog[Path | None]):
     """Dismissed with the folder of the run it made, or None."""
 
@@ -45,6 +51,7 @@ class OpenCorpus(Dialog[Path | None]):
     def __init__(self, models: Path) -> None:
         super().__init__()
         self._models = models
+        self._glance: Glance | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
@@ -57,6 +64,7 @@ class OpenCorpus(Dialog[Path | None]):
             yield line(
                 "tokens", Choice(list(_TOKENIZERS), "word", id="tokenizer"), _TOKENIZERS["word"]
             )
+            yield Block(id="look")
             with Horizontal(id="foot"):
                 yield Button("Open", variant="primary", compact=True, id="open")
                 yield Static(id="error", markup=False)
@@ -68,22 +76,67 @@ class OpenCorpus(Dialog[Path | None]):
     def _change_source(self, event: Choice.Changed) -> None:
         self.query_one(Labelled).display = event.choice.value == _FILE
         self.query_one("#source-effect", Static).update(Content(_SOURCES[event.choice.value]))
+        self._begin_look()
 
     @on(Choice.Changed, "#tokenizer")
     def _change_tokenizer(self, event: Choice.Changed) -> None:
         self.query_one("#tokenizer-effect", Static).update(Content(_TOKENIZERS[event.choice.value]))
+        if self._glance is not None:
+            self._show_look(self._told(self._glance))
+
+    @on(Input.Changed, "#path")
+    def _begin_look(self) -> None:
+        self.run_worker(self._look(), exclusive=True)
+
+    async def _look(self) -> None:
+        """Show what the text is like, without a wait for any key."""
+        path = self.query_one("#path", Input).value
+        self._glance = None
+        if self.query_one("#source", Choice).value != _FILE or not path.strip():
+            self._show_look(Content(""))
+            return
+        await asyncio.sleep(_PAUSE)
+        try:
+            self._glance = await asyncio.to_thread(glance, path)
+        except UserError as error:
+            self._show_look(content(str(error), MUTED))
+        else:
+            self._show_look(self._told(self._glance) if self._glance else Content(""))
+
+    def _told(self, glance: Glance) -> Content:
+        """Its size, its first lines, and what is worth knowing of it under the chosen tokens."""
+        from engine.text.remarks import remarks_on_writing
+
+        files = f"{glance.files:,} files, " if glance.files > 1 else ""
+        width = self.query_one("#box").content_size.width
+        lines = [Content.styled(f"{files}{size(glance.size)}, beginning with", MUTED)]
+        lines += [
+            Content(f"  {fit(line[:width], width - 2).rstrip()}") for line in glance.first_lines
+        ]
+        remarks = remarks_on_writing(glance.look, self._tokenizer)
+        lines += [content(in_dialog(remark), "$text-warning") for remark in remarks]
+        return Content("\n").join(lines)
+
+    def _show_look(self, told: Content) -> None:
+        block = self.query_one("#look", Block)
+        block.show(told)
+        block.set_class(bool(told.plain), "-told")
 
     @on(Button.Pressed, "#open")
     @on(Input.Submitted)
     def action_start(self) -> None:
         """Make the run, or say beside the button what is wrong."""
         try:
-            config = fitting(self._source(), self.query_one("#tokenizer", Choice).value)
+            config = fitting(self._source(), self._tokenizer)
             folder = runs.create_run(self._models, None, config)
         except UserError as error:
             self.query_one("#error", Static).update(content(str(error)))
         else:
             self.dismiss(folder)
+
+    @property
+    def _tokenizer(self) -> TokenizerName:
+        return cast("TokenizerName", self.query_one("#tokenizer", Choice).value)
 
     def _source(self) -> str:
         chosen = self.query_one("#source", Choice).value

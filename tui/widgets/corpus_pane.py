@@ -5,10 +5,13 @@ from itertools import islice
 from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Input
 
 from engine.events import CorpusSummary
 from engine.service.protocol import AnyAnswer, AnyQuery, Represent, Representation, TokenView
+from tui.actions import BY_ID
+from tui.remarks import on_screen, unknown
 from tui.sanitize import content, token
 from tui.session import Session
 from tui.widgets.pane import MUTED, AskingPane, Block, Labelled, PaneInput, fit
@@ -16,8 +19,20 @@ from tui.widgets.pane import MUTED, AskingPane, Block, Labelled, PaneInput, fit
 EXAMPLE = "I am going to office."
 _WORD = 14
 """Cells for a frequent word."""
+_LEAST_ROWS = 7
+"""For all that stands below the facts."""
 _STRIP_SHARE = 3
 """A one-hot row takes one part in this many of the width."""
+
+
+class Frequent(Block):
+    """The most frequent tokens, in whatever room is left."""
+
+    class Resized(Message):
+        """There is another room for them."""
+
+    def on_resize(self) -> None:
+        self.post_message(self.Resized())
 
 
 class CorpusPane(AskingPane):
@@ -28,16 +43,21 @@ class CorpusPane(AskingPane):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002
         super().__init__(id=id)
+        self._session: Session | None = None
         self._answer: Representation | None = None
         self._refusal = ""
 
     def compose(self) -> ComposeResult:
         yield Block(id="facts")
-        yield Block(id="frequent")
+        yield Frequent(id="frequent")
         yield Labelled("sentence", PaneInput(EXAMPLE, id="sentence"))
         yield Block(id="comparison")
 
+    def on_frequent_resized(self) -> None:
+        self.draw(self._session)
+
     def draw(self, session: Session | None) -> None:
+        self._session = session
         summary = session.status.corpus if session else None
         width = self.content_size.width
         frequent = self.query_one("#frequent", Block)
@@ -45,7 +65,7 @@ class CorpusPane(AskingPane):
             self.query_one("#facts", Block).show(_nothing_yet(session))
             frequent.show(Content(""))
         else:
-            self.query_one("#facts", Block).show(_facts(summary))
+            self._show_facts(summary)
             frequent.show(_frequent(summary, width, frequent.size.height))
         comparison = self.query_one("#comparison", Block)
         if self._refusal:
@@ -56,6 +76,17 @@ class CorpusPane(AskingPane):
             comparison.show(
                 Content.styled("A sentence's tokens show here once the model is built.", MUTED)
             )
+
+    def _show_facts(self, summary: CorpusSummary) -> None:
+        """All of them, and where they'd take too much room how many remarks there are; what the
+        sentence is compared in gets the rest."""
+        block, height = self.query_one("#facts", Block), self.content_size.height
+        facts = _facts(summary, in_full=True)
+        if block.rows(facts) > height - _LEAST_ROWS and summary.remarks:
+            facts = _facts(summary, in_full=False)
+        block.show(facts)
+        most = min(height * 6 // 10, height - block.rows(facts) - 3)
+        self.query_one("#comparison", Block).styles.max_height = max(2, most)
 
     def question(self) -> AnyQuery | None:
         text = self.query_one("#sentence", Input).value
@@ -77,11 +108,9 @@ def _nothing_yet(session: Session | None) -> Content:
     return Content.styled(f"{text}\no opens a text of your own.", MUTED)
 
 
-def _facts(summary: CorpusSummary) -> Content:
+def _facts(summary: CorpusSummary, *, in_full: bool) -> Content:
+    """What the text is, then the remarks on it, or how many there are."""
     tokens = ", ".join(f"{short(count)} {split}" for split, count in summary.tokens.items())
-    unknown = ", ".join(
-        f"{rate:.1%} of {split}" for split, rate in summary.unknown_rate.items() if rate > 0
-    )
     files = f"{summary.files:,} files, " if summary.files > 1 else ""
     lines = [
         Content.assemble(
@@ -94,9 +123,15 @@ def _facts(summary: CorpusSummary) -> Content:
             ("vocabulary ", MUTED),
             (f"{summary.vocabulary:,}", "bold"),
             ("  unknown ", MUTED),
-            unknown or "none",
+            unknown(summary),
         ),
     ]
+    if in_full:
+        lines += [content(on_screen(remark), "$text-warning") for remark in summary.remarks]
+    else:
+        count = len(summary.remarks)
+        told = f"{count} remark{'s' * (count != 1)} on this text: zoom ({BY_ID['zoom'].shown})"
+        lines.append(Content.styled(told, "$text-warning"))
     return Content("\n").join(lines)
 
 

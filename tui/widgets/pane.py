@@ -91,10 +91,11 @@ class Block(Static):
         if content.is_same(self._shown):
             return
         before, self._shown = self._shown, content
-        moves = self.styles.is_auto_height and self._height(before) != self._height(content)
+        moves = self.styles.is_auto_height and self.rows(before) != self.rows(content)
         self.update(content, layout=moves)
 
-    def _height(self, content: Content) -> int:
+    def rows(self, content: Content) -> int:
+        """How many it would take here; 0 before there is a layout."""
         width = self.content_size.width
         rules = cast("RulesMap", self.styles)  # as Textual itself hands them over
         return content.get_height(rules, width) if content and width else 0
