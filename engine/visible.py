@@ -20,7 +20,7 @@ _HIDDEN = re.compile(
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TAB = "    "
 _BOX = "▯"
-_OWN_PICTURE = {"\t": "␉", "\n": "⏎"}
+_LINE_END = "⏎"
 MOST_QUOTED = 80
 """Characters of a value in a message."""
 
@@ -38,7 +38,7 @@ def visible(text: str, *, keep_newlines: bool = False, begins: bool = True) -> s
     if text.isascii() and text.isprintable():
         return text
     shown = _HIDDEN.sub(_picture, text)
-    return shown if keep_newlines else shown.replace("\n", "⏎")
+    return shown if keep_newlines else shown.replace("\n", _LINE_END)
 
 
 def drawn(text: str) -> str:
@@ -48,12 +48,12 @@ def drawn(text: str) -> str:
         return text
     if text and _is_mark(text[0]):
         text = _BOX + text[1:]
-    return _HIDDEN.sub(lambda match: _OWN_PICTURE.get(match[0]) or _control(match[0]) or _BOX, text)
+    return _HIDDEN.sub(lambda match: _control(match[0]) or _BOX, text)
 
 
 def token(text: str) -> str:
     """A token made visible, of which something is to be seen even where it is a blank."""
-    return drawn(text).replace(" ", "␣") if text.isspace() else visible(text)
+    return "".join(map(_blank, text)) if text.isspace() else visible(text)
 
 
 def without_surrogates(text: str) -> str:
@@ -97,17 +97,26 @@ def shortened(text: str, most: int = MOST_QUOTED) -> str:
 
 def _picture(match: re.Match[str]) -> str:
     character = match[0]
-    code = ord(character)
     if character == "\n":
         return character
     if character == "\t":
         return _TAB
-    return _control(character) or f"‹U+{code:04X}›"
+    return _control(character) or _code(character)
+
+
+def _blank(character: str) -> str:
+    return "␣" if character == " " else _control(character) or _code(character)
+
+
+def _code(character: str) -> str:
+    return f"‹U+{ord(character):04X}›"
 
 
 def _control(character: str) -> str:
     """The picture of a C0 control character or DEL; empty for any other."""
     code = ord(character)
+    if character == "\n":
+        return _LINE_END
     if code < 0x20:
         return chr(0x2400 + code)
     return "␡" if code == 0x7F else ""

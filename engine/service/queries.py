@@ -33,7 +33,8 @@ from engine.text.reading import resolve, same_source
 from engine.text.tokenizer import Tokenizer
 from engine.text.vocabulary import END_OF_SENTENCE
 from engine.training.evaluation import COLUMNS, total_loss, window_loss
-from engine.visible import shortened, visible
+from engine.visible import shortened
+from engine.visible import token as shown
 
 EMBEDDING_SHOWN = 8
 """Numbers of a word's vector that a Representation holds."""
@@ -117,11 +118,11 @@ def unknown_words(prompt: str, tokenizer: Tokenizer) -> str:
     unknown = [token for token in tokens if tokenizer.vocabulary.id(token) is None]
     if not unknown:
         return ""
-    named = list(dict.fromkeys(shortened(visible(token)) for token in unknown))
-    shown = ", ".join(named[:UNKNOWN_NAMED]) + (", …" if len(named) > UNKNOWN_NAMED else "")
+    named = list(dict.fromkeys(shortened(shown(each)) for each in unknown))
+    names = ", ".join(named[:UNKNOWN_NAMED]) + (", …" if len(named) > UNKNOWN_NAMED else "")
     marks = not all(any(map(str.isalnum, token)) for token in tokens)
     units = "tokens" if marks and unit(tokenizer) == "word" else f"{unit(tokenizer)}s"
-    return f"{len(unknown):,} of {len(tokens):,} {units} unknown: {shown}"
+    return f"{len(unknown):,} of {len(tokens):,} {units} unknown: {names}"
 
 
 def text_stream(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from engine.errors import UserError
 from engine.text.tokenizer import Tokenizer
-from engine.visible import shortened, visible
+from engine.visible import shortened, token
 
 _NAMED = 8
 """Tokens that a sentence names, at most."""
@@ -74,5 +74,5 @@ def _refusal(typed: str, tokenizer: Tokenizer) -> UserError:
 
 
 def _quoted(text: str) -> str:
-    """For a sentence. Letters that are joined stay so: only what is hidden is written as a code."""
-    return f"'{shortened(visible(text))}'"
+    """For a sentence: letters that are joined stay so, and of a blank something is to be seen."""
+    return f"'{shortened(token(text))}'"

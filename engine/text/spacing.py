@@ -36,6 +36,7 @@ class Spacing:
 
     def begin_line(self) -> None:
         """What comes next is the first of a line."""
+        self._begins = True
         self._last = self._earlier = ""
         self._touched = False
         """Whether those two touch."""
@@ -48,17 +49,19 @@ class Spacing:
         """A space, or nothing. The tokens of a line are given one after the other."""
         to_last, to_next = self._sides(token)
         flag_ends = self._half_flag and _is_indicator(token)
-        touches = (
-            not self._last
-            or to_last
-            or self._holds_next
-            or flag_ends
-            or (token == self._last and not _is_word(token) and not _is_indicator(token))
-            or self._is_within_number(token)
-            or _east_asian(self._last, token)
-        ) and not self._would_be_one_word(token)
+        touches = self._begins or (
+            not self._would_be_one_word(token)
+            and (
+                to_last
+                or self._holds_next
+                or flag_ends
+                or (token == self._last and not _is_indicator(token))
+                or self._is_within_number(token)
+                or _east_asian(self._last, token)
+            )
+        )
         self._half_flag = _is_indicator(token) and not flag_ends
-        self._last, self._earlier = token, self._last
+        self._begins, self._last, self._earlier = False, token, self._last
         self._touched, self._holds_next = touches, to_next
         return "" if touches else " "
 
@@ -131,7 +134,7 @@ def _east_asian(last: str, token: str) -> bool:
 
 
 def _is_word(token: str) -> bool:
-    return len(token) > 1 or token.isalnum() or token == "_"
+    return len(token) != 1 or token.isalnum() or token == "_"
 
 
 def _continues_word(token: str) -> bool:

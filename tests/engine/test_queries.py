@@ -217,3 +217,82 @@ def test_a_text_that_is_long_to_be_found_holds_nobody_up(
             if thread.name == "opening":
                 thread.join()
     assert len(searches) == len(ended) == MOST_OPENING
+
+
+# --- what is asked, and what is told of it --------------------------------------------------------
+
+
+def test_neighbours_are_tokens_that_occur_and_can_be_read(corpus: Corpus) -> None:
+    model, tokenizer = made(corpus, SHAPES[0]), corpus.tokenizer
+    vocabulary = tokenizer.vocabulary
+    count = dict(zip(vocabulary.tokens, vocabulary.counts, strict=True))
+    found = neighbours(p.Neighbours(word="owl" if "owl" in count else "o", top=1_000),
+                       tokenizer, model, 3)  # fmt: skip
+    words = [near.word for near in found.neighbours]
+    assert len(words) > 3 and found.word not in words
+    assert all(count[word] > 0 for word in words)
+    assert not any(word.startswith("<0x") for word in words)
+    assert {word for word in count if count[word] and "<0x" not in word} <= {*words, found.word}
+
+
+@pytest.mark.parametrize("asked", [" ", "\n"])
+def test_a_blank_of_the_text_has_neighbours(corpus: Corpus, asked: str) -> None:
+    model, tokenizer = made(corpus, SHAPES[0]), corpus.tokenizer
+    if not tokenizer.spells and asked == " ":
+        with pytest.raises(UserError, match="no word in '␣'"):
+            neighbours(p.Neighbours(word=asked), tokenizer, model, 3)
+        return
+    found = neighbours(p.Neighbours(word=asked), tokenizer, model, 3)
+    assert found.word == (asked if tokenizer.spells else "<eos>")
+    assert found.neighbours
+    stands_alone = tokenizer.name != "subword" or asked == "\n"
+    assert (found.count > 0) == stands_alone, "a piece begins with the blank before it"
+
+
+def test_a_text_goes_on_from_its_prompt_as_it_is_written(corpus: Corpus) -> None:
+    """With the prompt before it, it is what the tokenizer writes of all the tokens."""
+    model, tokenizer = made(corpus, SHAPES[0]), corpus.tokenizer
+    for prompt in ("the owl", "the owl ", "the owl\n", "the owl \t", "\n\n the", ""):
+        query = p.Generate(prompt=prompt, tokens=12, seed=4)
+        written = prompt + "".join(filter(None, text_stream(query, tokenizer, model)))
+        assert tokenizer.tokens(written)[: len(tokenizer.tokens(prompt))] == tokenizer.tokens(
+            prompt
+        )
+        if not tokenizer.spells:
+            assert "  the" not in written and not written.removeprefix(prompt).startswith("  ")
+            assert len(tokenizer.tokens(written)) == len(tokenizer.tokens(prompt)) + 12
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("the owl.", ""),
+        ("", ""),
+        ("Xyzzy", "1 of 1 words unknown: xyzzy"),
+        ("the xyzzy owl\nplugh xyzzy", "3 of 5 words unknown: xyzzy, plugh"),
+        ("the xyzzy!", "1 of 2 words unknown: xyzzy"),
+        ("<unk> owl", ""),
+        ("a b c d e f g h i " * 2, "18 of 18 words unknown: a, b, c, d, e, f, g, h, …"),
+    ],
+)
+def test_unknown_words_of_a_prompt_are_named(
+    make_trainer: MakeTrainer, prompt: str, told: str
+) -> None:
+    tokenizer = make_trainer().corpus.tokenizer
+    assert queries.unknown_words(prompt, tokenizer) == told
+
+
+def test_unknown_marks_are_no_words(text_file: Any) -> None:
+    config = CorpusConfig(source=str(text_file), punctuation="separate")
+    tokenizer = open_corpus(config).tokenizer
+    assert queries.unknown_words("the xyzzy!", tokenizer) == "2 of 3 tokens unknown: xyzzy, !"
+
+
+def test_unknown_characters_are_named(text_file: Any) -> None:
+    config = CorpusConfig(source=str(text_file), tokenizer="character")
+    tokenizer = open_corpus(config).tokenizer
+    assert queries.unknown_words("the§\t§", tokenizer) == "3 of 6 characters unknown: §, ␉"
+    pieces = open_corpus(
+        CorpusConfig(source=str(text_file), tokenizer="subword", max_vocabulary=300)
+    ).tokenizer
+    assert queries.unknown_words("the§\t§", pieces) == ""

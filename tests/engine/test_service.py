@@ -185,6 +185,16 @@ async def test_a_stream_of_text_comes_from_live_weights_at_its_pace(folder: Path
             texts.append("".join([piece.text async for piece in stream]))
         assert texts[0] == texts[1]
         assert texts[0].strip()
+        stream = run.engine.stream(p.Generate(prompt="line xyzzy", tokens=30))
+        chance = [piece async for piece in stream]
+        (seed,) = {piece.seed for piece in chance}
+        notes = [piece.note for piece in chance]
+        assert notes == ["1 of 2 words unknown: xyzzy", *[""] * 29]
+        stream = run.engine.stream(p.Generate(prompt="line xyzzy", tokens=30, seed=seed))
+        again = [piece async for piece in stream]
+        assert again == chance, "the seed that is told writes it again"
+        stream = run.engine.stream(p.Generate(tokens=1))
+        assert [piece.seed async for piece in stream] != [seed]
         with pytest.raises(UserError, match="Temperature"):
             await anext(aiter(run.engine.stream(p.Generate(temperature=-1))))
 

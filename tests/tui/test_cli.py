@@ -302,6 +302,25 @@ def test_generate_writes_the_same_text_with_the_same_seed(
     assert not is_live(models / name)
 
 
+def test_what_chance_wrote_can_be_written_again(
+    run: Run, trained: tuple[str, list[dict[str, Any]]]
+) -> None:
+    name, _ = trained
+    ended = run("generate", name, "--tokens", "20", "--prompt", "Xyzzy ", "--json")
+    assert ended.stderr == "1 of 1 words unknown: xyzzy\n"
+    first = json.loads(ended.stdout)
+    arguments = ["--tokens", "20", "--prompt", "Xyzzy ", "--json", "--seed", str(first["seed"])]
+    assert json.loads(run("generate", name, *arguments).stdout) == first
+
+
+def test_a_word_in_another_form_is_told_beside_the_answer(
+    run: Run, trained: tuple[str, list[dict[str, Any]]]
+) -> None:
+    ended = run("neighbours", trained[0], " Ma\u00adthematician ", "--top", "3")
+    assert (ended.returncode, ended.stderr) == (0, "read as 'mathematician'\n")
+    assert len(ended.stdout.splitlines()) == 3
+
+
 async def test_questions_to_a_live_run_leave_it_training(run: Run, live: Path) -> None:
     found = json.loads(run.well("neighbours", "live", "mathematician", "--top", "3", "--json"))
     assert (found["word"], len(found["neighbours"])) == ("mathematician", 3)

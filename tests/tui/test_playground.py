@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from textual import events
 from textual.geometry import Region
 from textual.widgets import Input, Static
 
@@ -38,6 +39,7 @@ from tui.session import Session
 from tui.widgets.choice import Choice
 from tui.widgets.generation_pane import GenerationPane
 from tui.widgets.key_bar import KeyBar
+from tui.widgets.neighbours_pane import suggested
 from tui.widgets.pane import Pane
 
 HOSTILE = "\x1b[31mred\u202e[/oops] [@click=app.quit]x[/]\x9b5m"
@@ -365,10 +367,47 @@ async def test_of_characters_a_letter_is_asked_for_not_the_blank(tmp_path: Path)
     async with playground(tmp_path, launch) as room:
         await room.until(lambda: bool(room.engine.asked(p.Neighbours)))
         assert room.engine.asked(p.Neighbours)[-1].word == "e"
-    blank = msgspec.structs.replace(CORPUS, frequent=[(" ", 900), ("\n", 500)])
+    blank = msgspec.structs.replace(CORPUS, frequent=[(" ", 900), ("\n", 500), ("।", 400)])
     launch = Launch(lambda folder: built(folder, corpus=blank))
     async with playground(tmp_path, launch) as room:
         await room.until(lambda: "enter types one" in room.text("#nearest"))
+
+
+@pytest.mark.parametrize(
+    ("frequent", "word"),
+    [
+        (["।", "हिन्दी", "का", "<eos>"], "हिन्दी"),
+        ([",", "שָׁלוֹם", "ה"], "שָׁלוֹם"),
+        (["。", "的", "天地玄黄宇"], "天地玄黄宇"),
+        (["،", "می\u200cخواهم"], "می\u200cخواهم"),
+        (["།", "་", "བཀྲ", "ཤིས"], "བཀྲ"),
+        (["-", "don't", "the"], "don't"),
+        (["\u093e", "क", " "], "क"),
+        ([" the", "er", " walks", "ing"], "walks"),
+        (["!", "42", "…"], "42"),
+        (["<eos>", "<unk>", "!", "\U0001f642"], ""),
+    ],
+)
+def test_what_is_suggested_is_a_word_of_its_script(frequent: list[str], word: str) -> None:
+    assert suggested(frequent) == word
+
+
+async def test_what_is_pasted_is_asked_as_it_is(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        for key, kind, name in (("1", p.Represent, "text"), ("3", p.Neighbours, "word")):
+            await room.press(key, "enter", "ctrl+u")
+            room.app.focused.post_message(events.Paste("a\u200d\tb\r\nc "))
+            await room.until(
+                lambda kind=kind, name=name: (
+                    getattr(room.engine.asked(kind)[-1], name) == "a\u200d\tb\nc "
+                )
+            )
+            await room.press("escape")
+        await room.press("4", "enter")
+        room.app.focused.post_message(events.Paste("two\rlines "))
+        await room.press("enter")
+        await room.until(lambda: bool(room.engine.asked(p.Generate)))
+        assert room.engine.asked(p.Generate)[-1].prompt == "two\nlines "
 
 
 async def test_a_still_model_is_not_asked_again_and_again(tmp_path: Path) -> None:
@@ -404,6 +443,46 @@ async def test_the_model_writes_passage_by_passage_while_it_trains(tmp_path: Pat
         await room.until(lambda: "step 2  the the mathematician" in room.earlier)
         await room.press("g")
         await room.until(lambda: not room.app.playground.query_one(GenerationPane).writing)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "prompt", "text", "shown"),
+    [
+        ("character", "Hel", "lo  \n\nx ", "Hello  \n\nx "),
+        ("character", "Hel ", " lo", "Hel  lo"),
+        ("character", "", "\n  a", "\n  a"),
+        ("character", "\u0915", "\u093f", "\u0915\u093f"),
+        ("subword", "\n the", "re is", "\n there is"),
+        ("word", "the", " cat\n", "the cat"),
+        ("word", "the ", "cat", "the cat"),
+        ("word", "the", ", cat", "the, cat"),
+        ("word", "", "\nthe cat", "the cat"),
+    ],
+)
+async def test_a_passage_is_shown_as_it_was_written(
+    tmp_path: Path, tokenizer: str, prompt: str, text: str, shown: str
+) -> None:
+    config = replace(preset("toy"), {"corpus.tokenizer": tokenizer})
+    launch = Launch(lambda folder: built(folder, config=config))
+    async with playground(tmp_path, launch) as room:
+        await room.until(lambda: room.app.playground.session is not None)
+        pane = room.app.playground.query_one(GenerationPane)
+        room.app.playground.query_one("#prompt", Input).value = prompt
+        pane.request()
+        pane.draw(room.app.playground.session)
+        pane.add(p.TextPiece(text=text, step=5, seed=77))
+        pane.draw(room.app.playground.session)
+        assert room.current == f"step 5  {shown}"
+        assert "seed 77" in room.text("#temperature")
+
+
+async def test_unknown_words_of_the_prompt_are_told_with_the_passage(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        pane = room.app.playground.query_one(GenerationPane)
+        pane.request()
+        pane.add(p.TextPiece(text="cat", step=5, note="1 of 1 words unknown: \x1b[1m"))
+        pane.draw(room.app.playground.session)
+        assert room.current == "step 5  1 of 1 words unknown: ␛[1m\ncat"
 
 
 async def test_a_passage_that_is_refused_is_not_asked_for_again(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from textual.content import Content
 
-from tui.sanitize import content, visible
+from tui.sanitize import content, drawn, token, visible
 
 BIDI_AND_INVISIBLE = [
     0x00AD,
@@ -92,3 +92,25 @@ def test_content_is_never_markup():
         assert content(text).spans == []
     assert content("[b]x", "bold").is_same(Content.styled("[b]x", "bold"))
     assert content("\x1b[2J\nx", keep_newlines=True).plain == "␛[2J\nx"
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(), max_size=200))
+def test_what_is_drawn_has_a_character_for_each_and_none_is_obeyed(text):
+    shown = drawn(text)
+    assert len(shown) == len(text)
+    assert visible(shown) == shown
+    kept = [place for place, each in enumerate(text) if visible(f"a{each}") == f"a{each}"]
+    assert all(shown[place] == text[place] for place in kept if place)
+
+
+def test_of_every_token_something_is_seen():
+    for code in range(0x110000):
+        if chr(code).isspace():
+            assert token(chr(code)).strip(), hex(code)
+    assert (token(" "), token(" \t\n"), token(" the")) == ("␣", "␣␉⏎", " the")
+
+
+def test_a_mark_that_goes_on_from_a_text_sits_on_its_letter():
+    assert visible("\u093f\x1b") == "◌\u093f␛"
+    assert visible("\u093f\x1b", begins=False) == "\u093f␛"

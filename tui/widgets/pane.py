@@ -26,6 +26,10 @@ MUTED = "$foreground 60%"
 """The style of words that only explain."""
 
 
+MOST_TYPED = 100_000
+"""Characters of a field: as many as the engine takes."""
+
+
 class Pane(Vertical):
     """A framed part of the playground. The playground calls `draw` a few times a second."""
 
@@ -107,6 +111,7 @@ class LineInput(Input):
 
     def __init__(self, value: str = "", *, placeholder: str = "", id: str) -> None:  # noqa: A002
         super().__init__(value, placeholder=placeholder, id=id, compact=True, select_on_focus=False)
+        self.max_length = MOST_TYPED
         self._completion = ""
         """The suggestion as it is meant; Textual's own is the one drawn."""
 
@@ -126,6 +131,14 @@ class LineInput(Input):
         event.prevent_default()
         event.stop()
         self.take(event.text.replace("\r\n", "\n").replace("\r", "\n"))  # as terminals send \n
+
+    def restricted(self) -> None:
+        """More than it holds was pasted: nothing of that is taken."""
+        self.notify(
+            f"A field holds at most {MOST_TYPED:,} characters: paste less.",
+            severity="warning",
+            markup=False,
+        )
 
     # --- what is drawn ------------------------------------------------------------------------
 
