@@ -19,6 +19,8 @@ MAX_DISTINCT = 2_000_000
 """Different tokens counted before the rarest are forgotten."""
 SUGGEST_AMONG = 20_000
 """Close spellings are looked for among the most frequent tokens: difflib is slow."""
+FORMS_AMONG = 50_000
+"""Other forms of a word that take a look at each token, likewise."""
 
 
 class _Ids(dict[str, int]):
@@ -67,22 +69,27 @@ class Vocabulary:
         return np.fromiter(map(self._ids.__getitem__, tokens), np.int64, len(tokens))
 
     @cached_property
-    def _forms(self) -> tuple[dict[str, int], dict[str, int]]:
-        """The id of the most frequent token of each form: the canonical ones, the caseless."""
-        canonical: dict[str, int] = {}
-        caseless: dict[str, int] = {}
-        for index, token in enumerate(self.tokens):
-            canonical.setdefault(_canonical(token), index)
-            caseless.setdefault(_caseless(token), index)
-        return canonical, caseless
+    def _caseless(self) -> dict[str, int]:
+        """The ids of the most frequent tokens by their caseless form, that of the first of each."""
+        ids: dict[str, int] = {}
+        for index, token in enumerate(self.tokens[:FORMS_AMONG]):
+            ids.setdefault(_caseless(token), index)
+        return ids
 
     def id_of_form(self, word: str) -> int | None:
-        """The id of the token that is `word` in another Unicode normalisation, else in another
-        case or with other invisible characters in it; None where there is none."""
-        canonical, caseless = self._forms
-        found = canonical.get(_canonical(word))
-        form = _caseless(word)
-        return caseless.get(form) if found is None and form else found
+        """The id of the token that is `word` in another Unicode normalisation, else of the most
+        frequent one that is it in another case or, where it is among the first FORMS_AMONG, with
+        other invisible characters in it; None where there is none."""
+        canonical = unicodedata.normalize("NFC", word)
+        for form in (canonical, unicodedata.normalize("NFD", word)):
+            if form in self._ids:
+                return self._ids[form]
+        cases = (canonical.lower(), canonical.upper(), canonical.title())
+        found = [self._ids[form] for form in cases if form in self._ids]
+        caseless = _caseless(word)
+        if caseless in self._caseless and caseless:
+            found.append(self._caseless[caseless])
+        return min(found, default=None)
 
     def suggest(self, token: str, n: int = 3) -> list[str]:
         """Up to `n` known tokens spelt nearly as `token`, the closest first."""
@@ -93,10 +100,6 @@ class Vocabulary:
             if abs(len(known) - len(token)) <= 3 and known not in (UNKNOWN, END_OF_SENTENCE)
         ]
         return difflib.get_close_matches(token, near, n)
-
-
-def _canonical(word: str) -> str:
-    return unicodedata.normalize("NFC", word)
 
 
 def _caseless(word: str) -> str:
