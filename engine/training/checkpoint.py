@@ -10,6 +10,7 @@ validation, and by `latest`. Files are bounded, read as bytes, checked, and neve
 import copy
 import hashlib
 import logging
+import os
 import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -425,12 +426,13 @@ def _load(model: LSTMLanguageModel, weights: Mapping[str, Tensor], path: Path) -
 def load_latest(folder: Path) -> tuple[Checkpoint | None, str]:
     """The newest usable checkpoint of a run, and a sentence where `latest` doesn't name it.
 
+    There is no `latest` where the first save was cut off before its end: nothing to tell of.
     (None, "") before the first save. Raises UserError where there are some and none is usable.
     """
-    problem = ""
+    problem, latest = "", folder / "latest"
     for path in checkpoints_to_try(folder):
-        if not problem and path != _named_latest(folder):
-            problem = f"{folder / 'latest'} doesn't name a checkpoint."
+        if not problem and path != _named(latest) and os.path.lexists(latest):
+            problem = f"{latest} doesn't name a checkpoint."
         try:
             checkpoint = Checkpoint(path)
         except UserError as error:
@@ -464,8 +466,8 @@ def to_go_back_to(folder: Path, to: str) -> list[Path]:
     return found
 
 
-def _named_latest(folder: Path) -> Path | None:
+def _named(pointer: Path) -> Path | None:
     try:
-        return named_checkpoint(folder / "latest")
+        return named_checkpoint(pointer)
     except OSError:
         return None

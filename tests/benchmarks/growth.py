@@ -8,6 +8,7 @@ how much it grew by the end.
 """
 
 import argparse
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -40,10 +41,11 @@ def measure(place: Path, minutes: int) -> None:
         "LSTM_TUI_CACHE": f"{place}/cache",
         "LSTM_TUI_STATE": f"{place}/state",
     }
+    os.environ.update(environment)  # where the engine listens is looked up here too
     with open_program(LSTM_TUI, environment) as program:
         wait_for_bytes(program, 0.0, b"toy-world-1")
         program.send("space")
-        wait_for_bytes(program, program.started, b"running", 60)
+        wait_for_bytes(program, 0.0, b"running", 60)
         began = time.monotonic()
         address = read_address(folder)
         assert address is not None

@@ -156,3 +156,13 @@ def test_another_configuration_is_refused_in_a_sentence(
     assert restored is not None
     with pytest.raises(UserError, match=rf"saved with {path.replace('__', '.')} = .* says {value}"):
         restored.restore(make_trainer(**{path: value}))
+
+
+def test_a_first_save_that_was_cut_off_before_it_was_named_is_gone_on_from(
+    make_trainer: Make, tmp_path: Path
+) -> None:
+    name = save(tmp_path, make_trainer())
+    (tmp_path / "latest").unlink()
+    restored, note = load_latest(tmp_path)
+    assert restored is not None and restored.path.name == name
+    assert note == ""

@@ -83,8 +83,8 @@ PATIENCE = 60.0
 """Seconds that anything may take here."""
 ENDS = 15.0
 """Seconds in which a client has to notice that its engine is gone."""
-SHOWN = 10
-"""Faults told in full."""
+MOST_FAULTS = 10
+"""Then there is no more to learn."""
 TEMPORARY = {f".{name}.tmp" for name in ("latest", "best", "config.json", "metrics.jsonl")}
 TEMPORARY |= {".steps.bin.tmp", ".older.bin.tmp"}
 """What may lie half written in a run's folder after a kill."""
@@ -268,8 +268,8 @@ class Run:
         if not self.client_runs:
             self.leave_finished()
             return False
-        getattr(self, f"kill_{victim}")()
         self.counts[f"{name}: {victim}"] += 1
+        getattr(self, f"kill_{victim}")()
         return True
 
     @property
@@ -359,16 +359,15 @@ class Run:
         time.sleep(2.5 * self.random.random())
         if not asker.runs:
             return False
-        if self.random.random() < 0.5:
+        victim = self.random.choice(["asker", "engine"])
+        self.counts[f"asking: {victim}"] += 1
+        if victim == "asker":
             asker.kill()
-            victim = "asker"
         else:
             kill(engines(self.folder))
             assert asker.wait(ENDS) in (0, 1), asker.said()
-            victim = "engine"
         assert until(lambda: not engines(self.folder), PATIENCE), "an engine is left over"
         assert contents(self.folder) == before, "asking changed the run"
-        self.counts[f"asking: {victim}"] += 1
         return True
 
     # --- what has to hold ---------------------------------------------------------------------
@@ -577,14 +576,18 @@ def run(points: int, seed: int, seconds: float = float("inf"), steps: int = STEP
     folder = Path(tempfile.mkdtemp(prefix="lstm-tui-kill-"))
     place = Place(folder, steps)
     try:
-        while report.counts.total() < points and time.monotonic() - began < seconds:
+        while (
+            report.counts.total() < points
+            and time.monotonic() - began < seconds
+            and len(report.faults) < MOST_FAULTS
+        ):
             number = seed + report.runs
             one = Run(place, f"run-{number}", random := Random(number), report.counts)
             before = report.counts.total()
             try:
                 one.go(min(random.randint(3, MOST_POINTS), points - before))
             except Exception:
-                at = report.counts.total() - before + 1
+                at = max(1, report.counts.total() - before)
                 report.faults.append(f"--seed {number} --points {at}\n{traceback.format_exc()}")
                 one.give_up()
             report.runs += 1
@@ -605,7 +608,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=float("inf"))
     options = parser.parse_args()
     report = run(options.points, options.seed, 60 * options.minutes)
-    print(*report.faults[:SHOWN], report, sep="\n")
+    print(*report.faults, report, sep="\n")
     return 1 if report.faults else 0
 
 

@@ -276,7 +276,7 @@ def check_after_crash(run: Run, done: int, folder: Path) -> None:
     if not reported and checkpoint is None:
         return
     assert checkpoint is not None
-    assert not reported or note == ""
+    assert note == ""
     assert weights(dict(checkpoint._weights)) == possible[checkpoint.training.step]
     last = next(
         saved for saved, _ in [*coming[:1], *reported] if saved.step == checkpoint.training.step

@@ -397,13 +397,13 @@ def test_what_a_series_holds_is_bounded() -> None:
         levels = [*series._lows, *series._highs[1:]]
         assert sum(level._room.nbytes for level in levels) <= 4 * 2 * KEPT * len(levels)
     assert len(series) == 10_000_000
-    assert len(levels) <= 7
+    assert len(levels) <= 9
     series.extend_ranges(np.zeros(900_000, np.float32), np.ones(900_000, np.float32),
                          np.full(900_000, 4096))  # fmt: skip
     assert len(series) == 10_000_000 + 900_000 * 4096
     levels = [*series._lows, *series._highs[1:]]
-    assert len(series._lows) <= 7
-    assert sum(level._room.nbytes for level in levels) <= 4 * 2 * KEPT * 13 < 7_000_000
+    assert len(series._lows) <= 8
+    assert sum(level._room.nbytes for level in levels) <= 4 * 2 * KEPT * 15 < 1_000_000
 
 
 def test_going_back_into_what_is_forgotten_leaves_a_short_gap(kept: int) -> None:
