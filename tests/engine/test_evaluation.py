@@ -67,8 +67,8 @@ def ask(trainer: Trainer, **request: Any) -> Iterator[Progress | p.CorpusScore]:
     return evaluate_corpus(query, corpus.tokenizer, trainer.judged, corpus, CONFIG, trainer.step)
 
 
-def score_of(answers: Iterator[Progress | p.CorpusScore]) -> p.CorpusScore:
-    *progress, score = answers
+def score_of(answers: Iterator[Progress | p.CorpusScore | None]) -> p.CorpusScore:
+    *progress, score = filter(None, answers)
     assert isinstance(score, p.CorpusScore)
     assert progress and all(isinstance(answer, Progress) for answer in progress)
     return score

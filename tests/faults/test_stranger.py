@@ -20,6 +20,7 @@ from textual.widgets import DataTable
 
 from engine import runs
 from engine.errors import UserError
+from engine.runs.origins import note_made
 from engine.runs.private import place_of
 from engine.service import client
 from engine.service import protocol as p
@@ -496,6 +497,28 @@ def test_a_text_in_the_run_s_folder_is_no_link(sandbox: Sandbox) -> None:
         ended = sandbox.call("replay", "theirs")
         assert ended.returncode == 1 and "symbolic link" in ended.stderr
         assert f"which is {sandbox.outside / 'text.txt'}." in ended.stderr
+
+
+# --- nothing to be asked --------------------------------------------------------------------------
+
+
+@linux
+def test_a_run_without_a_checkpoint_says_so_and_is_kept(sandbox: Sandbox) -> None:
+    """It was made here and took steps, and was killed or exploded before it saved."""
+    shutil.rmtree(sandbox.run / "checkpoints")
+    for name in ("latest", "best"):
+        (sandbox.run / name).unlink()
+    note_made(sandbox.run, runs.load_config(sandbox.run).corpus.source)
+    before = sandbox.state()
+    for command, argument in (
+        ("neighbours", "cat"),
+        ("generate", "--json"),
+        ("evaluate", "toy-world"),
+    ):
+        ended = sandbox.call(command, "theirs", argument)
+        check(ended, ok=False)
+        assert "theirs has no checkpoint" in ended.stderr
+    assert sandbox.state() == before
 
 
 # --- where nothing can be written -----------------------------------------------------------------
