@@ -1,9 +1,12 @@
 """What the numbers of a model are per: its tokens are words, characters or pieces of words."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.config import TokenizerName
 from engine.events import Evaluated
+
+if TYPE_CHECKING:
+    from engine.runs import RunInfo
 
 
 class Unit(NamedTuple):
@@ -22,6 +25,14 @@ UNITS: dict[TokenizerName, Unit] = {
     "character": Unit("character", "per character", "char"),
     "subword": Unit("token", "per sub-word piece", "piece"),
 }
+
+
+def known_perplexity(run: "RunInfo", decimals: int) -> str:
+    """The lowest measured of a run with what it is per; empty where there is none."""
+    if run.valid_perplexity is None:
+        return ""
+    per = f"/{UNITS[run.config.corpus.tokenizer].short}" if run.config else ""
+    return f"{run.valid_perplexity:,.{decimals}f}{per}"
 
 
 def measures(event: Evaluated, tokenizer: TokenizerName) -> list[str]:

@@ -455,6 +455,7 @@ def test_models_lists_what_is_saved(
     assert rows[0].split() == ["name", "steps", "valid", "perplexity", "modified", "corpus"]
     [row] = [row for row in rows if row.startswith("trained ")]
     assert row.split()[1] == "30" and row.endswith("toy-world")
+    assert row.split()[2] == f"{trained[1][-1]['valid_perplexity']:,.2f}/word"
 
 
 def test_models_dir_option_before_and_after_the_command(run: Run, tmp_path: Path) -> None:

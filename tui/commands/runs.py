@@ -29,6 +29,7 @@ def models(as_json: bool) -> None:
     from datetime import UTC, datetime
 
     from engine.runs import list_runs
+    from tui.units import known_perplexity
 
     runs = list_runs(models_folder())
     if as_json:
@@ -57,7 +58,7 @@ def models(as_json: bool) -> None:
                 (
                     run.name,
                     f"{run.step:,}",
-                    "" if run.valid_perplexity is None else f"{run.valid_perplexity:,.2f}",
+                    known_perplexity(run, 2),
                     "live" if run.live else "",
                     datetime.fromtimestamp(run.modified).strftime("%Y-%m-%d %H:%M"),
                     shortened(run.config.corpus.source if run.config else run.problem, 200),

@@ -64,13 +64,12 @@ class OpenModel(Dialog[Path | None]):
 
 
 def _row(info: runs.RunInfo) -> list[Text]:
-    perplexity = f"{info.valid_perplexity:,.1f}" if info.valid_perplexity is not None else "–"
     state = "✗ damaged" if info.problem else "▶ live" if info.live else "■ saved"
     return [
         Text(visible(info.name), "bold"),
         Text(visible(Path(info.config.corpus.source).name) if info.config else "–"),
         Text(f"{info.step:,}", justify="right"),
-        Text(perplexity, justify="right"),
+        Text(known_perplexity(info, 1) or "–", justify="right"),
         Text(state if info.step or info.live or info.problem else "○ new"),
         Text(ago(time.time() - info.modified)),
     ]
