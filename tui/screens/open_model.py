@@ -14,6 +14,7 @@ from textual.widgets import DataTable, Static
 from engine import runs
 from tui.sanitize import content, visible
 from tui.screens.dialog import Dialog
+from tui.units import known_perplexity
 from tui.widgets.pane import MUTED
 
 _COLUMNS = ("run", "corpus", "steps", "perplexity", "state", "changed")
