@@ -128,7 +128,10 @@ async def test_the_corpus_pane_cuts_no_remark_off(
         def told() -> str:
             return facts.content.plain
 
-        await room.until(settled)
+        comparison = pane.query_one("#comparison", Block)
+        await room.until(lambda: "one-hot" in comparison.content.plain and settled())
+        await room.until(lambda: comparison.size.height >= 2)
+        await room.until(lambda: comparison.region.bottom <= pane.content_region.bottom)
         assert "5.1% of train, <0.1% of valid, 20.0% of test, 3 as longer than 128" in told()
         in_full = "␛ so, [/oops] and that at such length" in told()
         pointer = f"{count} remark{'s' * (count > 1)} on this text: zoom (z)"
@@ -137,8 +140,6 @@ async def test_the_corpus_pane_cuts_no_remark_off(
         await room.until(lambda: settled() and pointer not in told())
         for remark in REMARKS[:count]:
             assert on_screen(remark).replace("\x1b", "␛") in told()
-        sentence = pane.query_one("#sentence")
-        assert sentence.region.bottom <= pane.content_region.bottom, "what is asked keeps its room"
 
 
 def test_what_helps_is_said_in_the_words_of_the_place() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -82,6 +82,8 @@ PLAIN = {
     "French": "Bonjour ! Comment allez-vous ? Il dit : « je viens », puis il part.\n" * 99,
     "German": "Die Straßenbahnhaltestelle liegt am Krankenhaus, und der Bus fährt auch.\n" * 99,
     "Hindi": "वह कल स्कूल गया था । उसने किताब पढ़ी, और फिर घर आया ।\n" * 99,
+    "pauses": "And so, he said, . . . well, yes, it was, perhaps, as she, too, thought.\n" * 99,
+    "Thai words": "ผม อยาก ไป เที่ยว ทะเล กับ เพื่อน\n" * 99,
     "Korean": "나는 어제 친구와 함께 영화를 보았습니다. 아주 재미있었어요.\n" * 99,
     "code": "def f(x):\n    return g(x, y)[0] + 1  # the sum\n" * 99,
     "tunes": "X:1\nK:G\n|:GABc dedB|dedB dedB|c2ec B2dB|c2A2 A2BA|\n" * 99,
@@ -163,6 +165,7 @@ def test_texts_that_are_passed_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("tokenizer", WORDS)
 @hypothesis_settings(max_examples=20)
+@example(lengths=[1, MAX_TOKEN + 1] * 30)
 @given(lengths=st.lists(st.sampled_from([1, MAX_TOKEN, MAX_TOKEN + 1, 999]), min_size=60))
 def test_words_that_are_too_long_are_counted(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[int], tokenizer: str, at_once: bool
@@ -197,13 +200,19 @@ def test_one_huge_word_is_not_called_too_little_text(
     assert summary(tmp_path / "a.txt", tokenizer="character").tokens["train"] > 400
 
 
-def test_a_manifest_of_before_is_encoded_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["look", "too_long"])
+@pytest.mark.parametrize("damaged", [None, {}])
+def test_a_manifest_of_before_is_encoded_anew(
+    tmp_path: Path, part: str, damaged: dict[str, int] | None
+) -> None:
     (tmp_path / "a.txt").write_text(TEXTS["DNA in long lines"][0])
     config = CorpusConfig(source=str(tmp_path / "a.txt"))
     fresh = open_corpus(config, cache=tmp_path)
     path = tmp_path / "corpora" / fresh.fingerprint / "manifest.json"
     manifest = msgspec.json.decode(path.read_bytes())
-    del manifest["look"], manifest["too_long"]
+    del manifest[part]
+    if damaged is not None:
+        manifest[part] = damaged if part == "too_long" else {"pieces": "many"}
     path.write_bytes(msgspec.json.encode(manifest))
     again = open_corpus(config, cache=tmp_path)
     assert again.summary == fresh.summary
