@@ -518,7 +518,9 @@ class Conductor:
         return p.Done(step=self.step, note=name)
 
     def _check_limit(self, trainer: "Trainer") -> None:
-        if trainer.limit_reached:
+        """Raises UserError where there is nothing left to do; the run may have been left before
+        its last validation."""
+        if trainer.limit_reached and not trainer.looks_due:
             raise UserError(
                 f"The run has reached its limit, {trainer.limit_reached}.", "raise-limit"
             )

@@ -411,3 +411,21 @@ def test_an_evaluation_asked_for_is_kept_by_the_next_save(
     second = conduct(conductor.folder, [])
     past = runs.read_metrics(second.folder)
     assert [event.split for event in past if isinstance(event, Evaluated)][-1] == "test"
+
+
+def test_a_run_left_at_its_limit_before_its_last_validation_still_makes_it(
+    make_conductor: Callable[..., Conductor], told: list[AnyEvent]
+) -> None:
+    conductor = make_conductor(training__steps=12)
+    conductor.command(p.Start())
+    advance(conductor, lambda: conductor.step == 12)
+    conductor.save()
+    conductor._record.close()
+    second = conduct(conductor.folder, told)
+    second.command(p.Start())
+    advance(second, lambda: second.state == "finished")
+    assert [event.step for event in told if isinstance(event, Evaluated)] == [10, 12]
+    assert not second.unsaved
+    second._record.close()
+    with pytest.raises(UserError, match="has reached its limit"):
+        conduct(conductor.folder, []).command(p.Start())
