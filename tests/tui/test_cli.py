@@ -339,8 +339,8 @@ def test_evaluate_gives_the_number_that_training_reported(
     assert (score["split"], score["step"], score["tokens"]) == ("valid", 30, told["tokens"])
     people = run.well("evaluate", name, "toy-world", "--split", "valid").splitlines()
     assert people[0] == f"{name} after 30 steps, on toy-world, valid split"
-    assert people[1].startswith(f"perplexity {told['perplexity']:,.2f}  ")
-    assert "bits/character" not in people[1]
+    assert people[1].startswith(f"perplexity {told['perplexity']:,.2f} per token  ")
+    assert re.search(r"nats  [\d.]+ bits/character  ", people[1])
     assert people[2] == score["convention"]
 
 
@@ -359,6 +359,14 @@ def test_evaluate_with_dynamic_evaluation_and_the_cache(
     ]
     plain, *others = [score["perplexity"] for score in scores]
     assert len({plain, *others}) == 4 and max(others) < plain
+    fitted = json.loads(
+        run.well("evaluate", trained[0], str(text), "--cache", "--fit", "--lambda", "0.3", "--json")
+    )
+    assert fitted["settings"]["lambda"] == 0.3
+    assert {tried["settings"]["lambda"] for tried in fitted["tried"]} == {0.3}
+    assert fitted["settings"]["theta"] in {tried["settings"]["theta"] for tried in fitted["tried"]}
+    told = run.well("evaluate", trained[0], str(text), "--cache", "--theta", "0.5")
+    assert "per token" in told and "theta 0.5, lambda 0.1279" in told
 
 
 def test_evaluate_tells_bits_per_character_first_for_a_model_of_characters(
@@ -371,7 +379,8 @@ def test_evaluate_tells_bits_per_character_first_for_a_model_of_characters(
     printed = run.well("evaluate", "characters", str(text)).splitlines()
     assert printed[0].endswith(f"on {text}, test split")
     measures = re.fullmatch(
-        r"([\d.]+) bits/character  perplexity ([\d,.]+)  loss [\d.]+ nats  .*", printed[1]
+        r"([\d.]+) bits/character  perplexity ([\d,.]+) per character  loss [\d.]+ nats  .*",
+        printed[1],
     )
     assert measures is not None
     assert 2 ** float(measures[1]) == pytest.approx(float(measures[2]), rel=1e-3)
