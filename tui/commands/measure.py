@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tui.commands.new_run import source_of, spool
+from tui.commands.numbers import Real, Whole
 from tui.commands.shared import (
     answer,
     echo,
@@ -44,11 +45,11 @@ _TOKENS = {"character": "character", "subword": "piece"}
     is_flag=True,
     help="Beside the model, a cache of the recent text (Grave et al. 2017).",
 )
-@click.option("--theta", type=float, help="Of the cache: sharpness; 0.662 where not given.")
-@click.option("--lambda", "share", type=float, help="Of the cache: its share; 0.1279.")
-@click.option("--window", type=int, help="Of the cache: tokens remembered; 2,000.")
-@click.option("--rate", type=float, help="Of dynamic evaluation: the learning rate; 1.2e-4.")
-@click.option("--decay", type=float, help="Of dynamic evaluation: back to the weights; 0.008.")
+@click.option("--theta", type=Real(), help="Of the cache: sharpness; 0.662 where not given.")
+@click.option("--lambda", "share", type=Real(), help="Of the cache: its share; 0.1279.")
+@click.option("--window", type=Whole(), help="Of the cache: tokens remembered; 2,000.")
+@click.option("--rate", type=Real(), help="Of dynamic evaluation: the learning rate; 1.2e-4.")
+@click.option("--decay", type=Real(), help="Of dynamic evaluation: back to the weights; 0.008.")
 @click.option(
     "--fit",
     is_flag=True,
