@@ -66,6 +66,8 @@ class Training:
         self._last: Stepped | None = None
         self._valid: Evaluated | None = None
         self._text: CorpusSummary | None = None
+        self.summary: dict[str, Any] = {}
+        """The end of the run as a record, once it has ended here."""
 
     async def run(self) -> int:
         """The exit code. Raises UserError where the run can't go on, EngineEnded if it died."""
@@ -92,7 +94,8 @@ class Training:
             await _until_gone(self._folder)
         if problem := self._problem or self._unsaved:
             raise UserError(f"{problem} {self._help()}".strip())
-        self._report.finish(*self._summary())
+        self.summary, sentences = self._summary()
+        self._report.finish(self.summary, sentences)
         return 0 if self._finished or self._signal is None else 128 + self._signal
 
     def _help(self) -> str:

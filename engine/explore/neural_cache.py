@@ -39,6 +39,10 @@ class NeuralCache:
         its log-probabilities of them. Each target is judged by what stands before it: what was
         remembered, and the earlier ones of these. With nothing before it, `own` stands.
         """
+        return mixed(own, self.recalled(features, targets), self.share)
+
+    def recalled(self, features: Tensor, targets: Tensor) -> Tensor:
+        """The cache's own log-probabilities (time,) of the targets; NaN with nothing before."""
         stored, followers = self._with(features, targets)
         before = len(stored) - len(features)
         now = torch.arange(before, len(stored), device=features.device)[:, None]
@@ -46,9 +50,7 @@ class NeuralCache:
         visible = (then < now) & (then >= now - self.window)
         scores = (self.theta * features @ stored.T).masked_fill(~visible, -torch.inf)
         same = scores.masked_fill(followers != targets[:, None], -torch.inf)
-        cached = same.logsumexp(1) - scores.logsumexp(1)
-        mixed = torch.logaddexp(math.log1p(-self.share) + own, math.log(self.share) + cached)
-        return torch.where(visible.any(1), mixed, own)
+        return torch.where(visible.any(1), same.logsumexp(1) - scores.logsumexp(1), torch.nan)
 
     def remember(self, features: Tensor, targets: Tensor) -> None:
         """Keep features (time, units) and the targets (time,) they were followed by."""
@@ -60,3 +62,9 @@ class NeuralCache:
         if self._features is None or self._followers is None:
             return features, targets
         return torch.cat([self._features, features]), torch.cat([self._followers, targets])
+
+
+def mixed(own: Tensor, cached: Tensor, share: float) -> Tensor:
+    """The model's log-probabilities (time,) once the cache's have their share."""
+    both = torch.logaddexp(math.log1p(-share) + own, math.log(share) + cached)
+    return torch.where(cached.isnan(), own, both)

@@ -13,18 +13,29 @@ from concurrent.futures import Future, wait
 from threading import BoundedSemaphore, Event, Thread
 from typing import TypeVar
 
+import msgspec
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from engine.config import CorpusConfig, RunConfig
 from engine.errors import UserError
 from engine.events import Progress
-from engine.explore.dynamic_evaluation import SEGMENT, FollowingWeights, gradient_scale
+from engine.explore.dynamic_evaluation import (
+    DECAY,
+    LEARNING_RATE,
+    SEGMENT,
+    FollowingWeights,
+    gradient_scale,
+)
+from engine.explore.fitting import TOKENS as FIT_TOKENS
+from engine.explore.fitting import fit
 from engine.explore.generation import generate_in_turns, start_token
 from engine.explore.neighbours import nearest
 from engine.explore.neural_cache import SHARE, THETA, WINDOW, NeuralCache
 from engine.explore.online_evaluation import online_loss
 from engine.explore.stepping import stretches
-from engine.measures import perplexity
+from engine.measures import bits_per_character, perplexity
 from engine.model.lstm import LSTMLanguageModel
 from engine.service import protocol as p
 from engine.text.corpus import Corpus, EncodedText, encode_source, open_corpus
@@ -32,7 +43,7 @@ from engine.text.lookup import find_token, unit
 from engine.text.reading import resolve, same_source
 from engine.text.tokenizer import Tokenizer
 from engine.text.vocabulary import END_OF_SENTENCE
-from engine.training.evaluation import COLUMNS, total_loss, window_loss
+from engine.training.evaluation import streams, total_loss, window_loss
 from engine.visible import shortened
 from engine.visible import token as shown
 
@@ -203,20 +214,31 @@ def evaluate_corpus(
 
     Raises UserError, on the way, where the text can't be read or the training text is missed.
     """
+    _check_settings(query)
     model = copy.deepcopy(model)  # which dynamic evaluation changes
     if corpus is None and same_source(query.source, config.source):
         corpus = yield from _opened(config, tokenizer)
     split, text = yield from _split_and_text(query, tokenizer, corpus)
-    following = None
+    own_split = split if corpus and same_source(query.source, corpus.summary.source) else ""
+    settings, scale, fitted_on = query.settings, None, 0
+    tried: list[p.SettingsTried] = []
     if query.dynamic:
-        if corpus is None:
-            raise UserError(
-                "Dynamic evaluation scales its steps by the gradients on the run's training text, "
-                "which can't be used now: put the text back, or measure without it."
-            )
-        scale = yield from gradient_scale(model, corpus.splits["train"])
-        following = FollowingWeights(model, scale)
-    cache = NeuralCache() if query.cache else None
+        training = _needed(corpus, "Dynamic evaluation scales its steps by the gradients on").splits
+        scale = yield from gradient_scale(model, training["train"])
+    if query.fit:
+        held_out = _to_fit_on(corpus, own_split)
+        settings, tried = yield from fit(model, held_out, settings, scale=scale, cache=query.cache)
+        fitted_on = min(len(held_out), FIT_TOKENS)
+    following, cache = None, None
+    if scale is not None:
+        rate, decay = _or(settings.rate, LEARNING_RATE), _or(settings.decay, DECAY)
+        settings = msgspec.structs.replace(settings, rate=rate, decay=decay)
+        following = FollowingWeights(model, scale, rate, decay)
+    if query.cache:
+        theta, share = _or(settings.theta, THETA), _or(settings.share, SHARE)
+        window = settings.window or WINDOW
+        settings = msgspec.structs.replace(settings, theta=theta, share=share, window=window)
+        cache = NeuralCache(window, theta, share)
     if following or cache:
         losses = online_loss(model, text.ids, following=following, cache=cache)
     else:
@@ -224,6 +246,16 @@ def evaluate_corpus(
     total, count = 0.0, 0
     for total, count in losses:  # noqa: B007
         yield Progress(task="evaluating", done=count, total=len(text.ids) - 1, unit="tokens")
+    words = None
+    if tokenizer.name == "subword":
+        words = yield from _words(tokenizer, text.ids[1:])
+    characters = text.characters - len(tokenizer.decode(text.ids[:1].tolist()))
+    convention = [*_convention(query, tokenizer, len(text.ids), settings)]
+    if tried:
+        convention.append(
+            f"the best of {len(tried)} settings on the first {fitted_on:,} tokens of the "
+            "validation split"
+        )
     yield p.CorpusScore(
         source=query.source,
         split=split or "all",
@@ -233,11 +265,76 @@ def evaluate_corpus(
         cache=query.cache,
         loss=total / count,
         perplexity=perplexity(total / count),
-        bits_per_character=text.bits_per_character(total, tokenizer),
+        perplexity_per_word=perplexity(total / words) if words else None,
+        words=words,
+        bits_per_character=bits_per_character(total, characters) if characters > 0 else None,
+        characters=max(0, characters),
         tokens=count,
         unknown=text.unknown,
-        convention=_convention(query, tokenizer),
+        convention="; ".join(convention),
+        settings=settings,
+        tried=tried,
     )
+
+
+def _check_settings(query: p.EvaluateCorpus) -> None:
+    """Raises UserError for those out of range, and those of what isn't asked for."""
+    settings = query.settings
+    for name, value, asked, least, most in (
+        ("theta", settings.theta, query.cache, 0, 1000),
+        ("lambda", settings.share, query.cache, 1e-6, 0.999999),
+        ("window", settings.window, query.cache, 1, 100_000),
+        ("rate", settings.rate, query.dynamic, 0, 1),
+        ("decay", settings.decay, query.dynamic, 0, 1),
+    ):
+        if value is None:
+            continue
+        if not asked:
+            kind = "dynamic evaluation" if name in ("rate", "decay") else "a neural cache"
+            raise UserError(f"{name} is a setting of {kind}, which isn't asked for.")
+        if not least <= value <= most:
+            raise UserError(f"{name} can't be {value:g}: it goes from {least:g} to {most:,g}.")
+    if query.fit and not (query.dynamic or query.cache):
+        raise UserError("Only a neural cache and dynamic evaluation have settings that can fit.")
+
+
+def _needed(corpus: Corpus | None, what: str) -> Corpus:
+    if corpus is None:
+        raise UserError(
+            f"{what} the run's training text, which can't be used now: put the text back, or "
+            "measure without it."
+        )
+    return corpus
+
+
+def _to_fit_on(corpus: Corpus | None, measured: str) -> NDArray[np.integer]:
+    """The validation text. Raises UserError where there is none, or it is what is measured."""
+    splits = _needed(corpus, "Settings are chosen on text split off").splits
+    if "valid" not in splits:
+        raise UserError("Settings are chosen on the validation split, and the run has none.")
+    if measured == "valid":
+        raise UserError(
+            "Settings are chosen on the validation split, so it can't be measured with them: "
+            "choose another split."
+        )
+    return splits["valid"]
+
+
+def _or(value: float | None, usual: float) -> float:
+    return usual if value is None else value
+
+
+def _words(tokenizer: Tokenizer, ids: NDArray[np.integer]) -> Generator[Progress, None, int]:
+    """Count words between white space, and tell of progress."""
+    decode, words, inside = tokenizer.streaming_decoder(), 0, False
+    for begin in range(0, len(ids), PIECES):
+        text = "".join(map(decode, ids[begin : begin + PIECES].tolist()))
+        if text:
+            words += len(text.split()) - (inside and not text[0].isspace())
+            inside = not text[-1].isspace()
+        done = min(begin + PIECES, len(ids))
+        yield Progress(task="counting", done=done, total=len(ids), unit="tokens")
+    return words
 
 
 def _opened(config: CorpusConfig, tokenizer: Tokenizer) -> Generator[Progress | None, None, Corpus]:
@@ -304,29 +401,40 @@ def _held_out(splits: Container[str]) -> str:
     return next(split for split in ("test", "valid", "train") if split in splits)
 
 
-def _convention(query: p.EvaluateCorpus, tokenizer: Tokenizer) -> str:
+def _convention(
+    query: p.EvaluateCorpus,
+    tokenizer: Tokenizer,
+    tokens: int,
+    settings: p.OnlineSettings,
+) -> Iterator[str]:
+    """What a token is, and how so many of them were read."""
     match tokenizer.name:
         case "character":
             counted = "line ends and <unk> count as characters"
         case "subword":
-            counted = "pieces of words and line ends; not comparable with a perplexity per word"
+            counted = (
+                "pieces of words and line ends; per word: all of that probability, line ends too, "
+                "by words between white space"
+            )
         case _:
-            counted = "<unk> and <eos> count as tokens, <eos> at each line end"
-    if query.dynamic or query.cache:
-        read = "read as one stream"
-    else:
-        read = f"read as {COLUMNS} streams side by side, fewer where the text is short"
-    parts = [f"per {tokenizer.name} token: {counted}", f"{read}, state carried"]
+            counted = (
+                "<unk> and <eos> count as tokens, <eos> at each line end; per character: of the "
+                "text as it was read, though case, white space and what is <unk> cost nothing"
+            )
+    side_by_side = 1 if query.dynamic or query.cache else streams(tokens)
+    read = "one stream" if side_by_side == 1 else f"{side_by_side} streams side by side"
+    yield f"per {tokenizer.name} token: {counted}"
+    yield f"read as {read}, state carried"
     if query.dynamic:
-        parts.append(
-            f"dynamic evaluation (Krause et al. 2018): a copy learns after every {SEGMENT} tokens"
+        yield (
+            f"dynamic evaluation (Krause et al. 2018): a copy learns after every {SEGMENT} tokens, "
+            f"rate {settings.rate:.3g}, decay {settings.decay:.3g}"
         )
     if query.cache:
-        parts.append(
-            f"neural cache (Grave et al. 2017): the last {WINDOW:,} tokens, theta {THETA}, "
-            f"lambda {SHARE}"
+        yield (
+            f"neural cache (Grave et al. 2017): the last {settings.window:,} tokens, "
+            f"theta {settings.theta:g}, lambda {settings.share:g}"
         )
-    return "; ".join(parts)
 
 
 def _check_length(text: str, most: int) -> None:

@@ -26,7 +26,7 @@ def total_loss(
     Every token but the first is predicted once. Weights must not change between two windows.
     """
     total, count = 0.0, 0
-    columns = max(1, min(COLUMNS, (len(tokens) - 1) // WINDOW))
+    columns = streams(len(tokens))
     cursor = BatchCursor(tokens, columns, WINDOW)
     state = model.initial_state(columns)
     for _ in range(cursor.windows):
@@ -39,6 +39,11 @@ def total_loss(
         last_column = tuple((h[:, -1:].contiguous(), c[:, -1:].contiguous()) for h, c in state)
         loss, _ = window_loss(model, rest[:-1], rest[1:], last_column)
         yield total + loss, count + len(rest) - 1
+
+
+def streams(tokens: int) -> int:
+    """How many streams a text of so many tokens is read as: fewer where it is short."""
+    return max(1, min(COLUMNS, (tokens - 1) // WINDOW))
 
 
 @torch.inference_mode()

@@ -175,7 +175,7 @@ class Trainer:
     @property
     def looks_due(self) -> bool:
         """Whether a validation or a sample is to be made before anything else."""
-        return self._evaluation_due() or self._sample_due()
+        return self._validation_due() or self._sample_due()
 
     def train(self) -> Iterator[AnyEvent | CheckpointDue]:
         """Train until a limit is reached, and yield all that happens.

@@ -19,6 +19,7 @@ from engine.config import CorpusConfig, ModelConfig
 from engine.errors import UserError
 from engine.events import Evaluated, Progress
 from engine.explore import dynamic_evaluation as dynamic
+from engine.explore import fitting
 from engine.explore.dynamic_evaluation import FollowingWeights, gradient_scale
 from engine.explore.neural_cache import NeuralCache
 from engine.explore.online_evaluation import online_loss
@@ -315,7 +316,8 @@ def test_a_split_of_the_runs_own_text_gives_the_number_of_the_training(
         told.tokens,
     )
     assert (score.split, score.step) == (split, 15)
-    assert score.bits_per_character is None
+    assert score.perplexity_per_word is None
+    assert score.settings == p.OnlineSettings()
     assert "<unk> and <eos> count as tokens" in score.convention
 
 
@@ -352,6 +354,115 @@ def test_bits_per_character_of_characters_are_the_loss_in_bits(
         assert score.bits_per_character == pytest.approx(bits / len(decoded))
         if corpus is text:
             assert score.bits_per_character == pytest.approx(score.loss / math.log(2))
+            assert score.perplexity_per_word is None
+        else:
+            assert score.words == len(decoded.split())
+            nats = score.loss * score.tokens
+            assert score.perplexity_per_word == pytest.approx(math.exp(nats / score.words))
+            assert score.perplexity_per_word > score.perplexity
+
+
+def test_words_on_raw_text_have_bits_per_character_too(
+    make_trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    trainer = make_trainer()
+    text = tmp_path / "text.txt"
+    text.write_text("The owl sat 6 times,\nof line 3 DOG\n" * 9)
+    score = score_of(ask(trainer, source=str(text)))
+    assert score.characters == len(text.read_text()) - len("the")
+    bits = score.loss * score.tokens / math.log(2)
+    assert score.bits_per_character == pytest.approx(bits / score.characters)
+    assert "case, white space and what is <unk> cost nothing" in score.convention
+
+
+@pytest.mark.parametrize(
+    ("tokens", "read"), [(3, "one stream"), (140, "one stream"), (300, "4 streams side by side")]
+)
+def test_as_many_streams_are_named_as_there_were(
+    make_trainer: MakeTrainer, tmp_path: Path, tokens: int, read: str
+) -> None:
+    text = tmp_path / "short.txt"
+    text.write_text("owl " * tokens)
+    score = score_of(ask(make_trainer(), source=str(text)))
+    assert score.tokens == tokens - 1
+    assert f"; read as {read}, state carried" in score.convention
+    online = score_of(ask(make_trainer(), source=str(text), cache=True))
+    assert "; read as one stream, state carried" in online.convention
+
+
+# --- their settings -----------------------------------------------------------------------------
+
+
+def settings(**values: float) -> dict[str, Any]:
+    return {"settings": p.OnlineSettings(**values)}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({"cache": True}, ("theta", "share", "window")),
+        ({"dynamic": True}, ("rate", "decay")),
+        ({"cache": True, "dynamic": True}, ("theta", "share", "window", "rate", "decay")),
+    ],
+)
+def test_what_fits_is_the_best_of_what_it_says_was_tried(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch, asked: Any, names: tuple[str, ...]
+) -> None:
+    """Each of them measured again with those settings given."""
+    monkeypatch.setattr(fitting, "RATES", (1e-4, 1e-3))
+    monkeypatch.setattr(fitting, "DECAYS", (0.001, 0.01, 0.1))
+    monkeypatch.setattr(fitting, "THETAS", (0.3, 3.0))
+    monkeypatch.setattr(fitting, "SHARES", (0.05, 0.3))
+    trainer = make_trainer(regularisation__weight_drop=0.0)
+    take_steps(trainer, 60)
+    score = score_of(ask(trainer, split="test", fit=True, **asked))
+    for name in p.OnlineSettings.__struct_fields__:
+        assert (getattr(score.settings, name) is None) == (name not in names)
+    assert len(score.tried) == 4 * ("rate" in names) + 4 * ("theta" in names)
+    last = [one for one in score.tried if (one.settings.theta is None) == ("theta" not in names)]
+    assert score.settings == min(last, key=lambda one: one.perplexity).settings
+    for tried in score.tried:
+        kinds = {"cache": tried.settings.theta is not None, "dynamic": "rate" in names}
+        again = score_of(ask(trainer, split="valid", settings=tried.settings, **kinds))
+        assert again.perplexity == pytest.approx(tried.perplexity, rel=1e-6)
+    again = score_of(ask(trainer, split="test", settings=score.settings, **asked))
+    assert again.perplexity == score.perplexity
+    valid = len(trainer.corpus.splits["valid"])
+    said = f"the best of {len(score.tried)} settings on the first {valid:,} tokens"
+    assert said in score.convention and said not in again.convention
+
+
+def test_settings_that_are_given_stay_and_are_named(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer()
+    given = settings(theta=0.4, window=90, rate=2e-4)
+    score = score_of(ask(trainer, dynamic=True, cache=True, fit=True, **given))
+    kept = {(one.settings.rate, one.settings.window or 90) for one in score.tried}
+    assert kept == {(2e-4, 90)}
+    assert {one.settings.theta for one in score.tried} <= {None, 0.4}
+    assert "the last 90 tokens, theta 0.4, lambda " in score.convention
+    assert "rate 0.0002, decay " in score.convention
+    usual = score_of(ask(trainer, dynamic=True, cache=True))
+    assert "the last 2,000 tokens, theta 0.662, lambda 0.1279" in usual.convention
+    assert "rate 0.00012, decay 0.008" in usual.convention
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        (settings(theta=1.0), "theta is a setting of a neural cache, which isn't asked for"),
+        ({"cache": True} | settings(rate=0.1), "rate is a setting of dynamic evaluation"),
+        ({"cache": True} | settings(share=1.0), "lambda can't be 1: it goes from 1e-06 to"),
+        ({"cache": True} | settings(theta=math.nan), "theta can't be nan"),
+        ({"cache": True} | settings(window=0), "window can't be 0"),
+        ({"fit": True}, "Only a neural cache and dynamic evaluation"),
+        ({"fit": True, "cache": True, "split": "valid"}, "choose another split"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(
+    make_trainer: MakeTrainer, asked: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        list(ask(make_trainer(), **asked))
 
 
 @pytest.mark.parametrize("request_", [{}, {"dynamic": True}, {"cache": True}])

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pytest
 
 from engine.runs import is_live, list_runs, load_config, read_address
@@ -149,6 +150,47 @@ def test_train_prints_evaluations_and_a_summary_as_json(
     }
     assert not is_live(models / name)
     assert load_config(models / name).preset == "toy"
+
+
+def test_seeds_are_trained_one_after_the_other_and_compared(run: Run, models: Path) -> None:
+    settings = ["--set", "training.seed=7", "--steps", "12", "--seeds", "3", "--name", "spread"]
+    lines = run.well("train", "toy-world", *settings, "--json").splitlines()
+    *told, seeds = map(json.loads, lines)
+    summaries = [line for line in told if line["type"] == "Summary"]
+    names = [f"spread-seed{seed}" for seed in (7, 8, 9)]
+    assert [summary["run"] for summary in summaries] == names
+    assert [load_config(models / name).training.seed for name in names] == [7, 8, 9]
+    assert [one["seed"] for one in seeds["runs"]] == [7, 8, 9]
+    for measure in ("valid_loss", "valid_perplexity"):
+        values = np.array([summary[measure] for summary in summaries])
+        assert len(set(values.tolist())) == 3
+        assert [one[measure] for one in seeds["runs"]] == values.tolist()
+        assert seeds[measure]["of"] == 3
+        assert seeds[measure]["mean"] == pytest.approx(values.mean(), rel=1e-12)
+        assert seeds[measure]["deviation"] == pytest.approx(values.std(ddof=1), rel=1e-9)
+    alone = run.well("train", "toy-world", "--set", "training.seed=8", "--steps", "12", "--json")
+    assert json.loads(alone.splitlines()[-1])["valid_loss"] == summaries[1]["valid_loss"]
+    again = run("train", "toy-world", *settings)
+    assert again.returncode == 1
+    assert "There is a run spread-seed7 already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["toy-world", "--seeds", "2"], "--seeds needs runs that end"),
+        (["toy-world", "--seeds", "2", "--resume"], "doesn't go with --resume"),
+        (["-", "--seeds", "2", "--steps", "3"], "give a file, not -"),
+    ],
+)
+def test_seeds_that_make_no_sense_are_refused(
+    run: Run, options: list[str], problem: str, models: Path
+) -> None:
+    before = sorted(models.iterdir())
+    done = run("train", *options)
+    assert done.returncode == 1
+    assert problem in done.stderr
+    assert sorted(models.iterdir()) == before
 
 
 def test_resume_goes_on_to_the_new_limit(
@@ -367,8 +409,8 @@ def test_evaluate_gives_the_number_that_training_reported(
     assert (score["split"], score["step"], score["tokens"]) == ("valid", 30, told["tokens"])
     people = run.well("evaluate", name, "toy-world", "--split", "valid").splitlines()
     assert people[0] == f"{name} after 30 steps, on toy-world, valid split"
-    assert people[1].startswith(f"perplexity {told['perplexity']:,.2f}  ")
-    assert "bits/character" not in people[1]
+    assert people[1].startswith(f"perplexity {told['perplexity']:,.2f} per token  ")
+    assert re.search(r"nats  [\d.]+ bits/character  ", people[1])
     assert people[2] == score["convention"]
 
 
@@ -387,6 +429,14 @@ def test_evaluate_with_dynamic_evaluation_and_the_cache(
     ]
     plain, *others = [score["perplexity"] for score in scores]
     assert len({plain, *others}) == 4 and max(others) < plain
+    fitted = json.loads(
+        run.well("evaluate", trained[0], str(text), "--cache", "--fit", "--lambda", "0.3", "--json")
+    )
+    assert fitted["settings"]["lambda"] == 0.3
+    assert {tried["settings"]["lambda"] for tried in fitted["tried"]} == {0.3}
+    assert fitted["settings"]["theta"] in {tried["settings"]["theta"] for tried in fitted["tried"]}
+    told = run.well("evaluate", trained[0], str(text), "--cache", "--theta", "0.5")
+    assert "per token" in told and "theta 0.5, lambda 0.1279" in told
 
 
 def test_evaluate_tells_bits_per_character_first_for_a_model_of_characters(
@@ -405,7 +455,8 @@ def test_evaluate_tells_bits_per_character_first_for_a_model_of_characters(
     printed = run.well("evaluate", "characters", str(text)).splitlines()
     assert printed[0].endswith(f"on {text}, test split")
     measures = re.fullmatch(
-        r"([\d.]+) bits/character  perplexity ([\d,.]+)  loss [\d.]+ nats  .*", printed[1]
+        r"([\d.]+) bits/character  perplexity ([\d,.]+) per character  loss [\d.]+ nats  .*",
+        printed[1],
     )
     assert measures is not None
     assert 2 ** float(measures[1]) == pytest.approx(float(measures[2]), rel=1e-3)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tui.commands.new_run import source_of, spool
+from tui.commands.numbers import Real, Whole
 from tui.commands.shared import (
     answer,
     echo,
@@ -20,6 +21,10 @@ from tui.commands.shared import (
 
 if TYPE_CHECKING:
     from engine.service.protocol import CorpusScore, Replayed
+
+
+_TOKENS = {"character": "character", "subword": "piece"}
+"""What a token is, where it is no word or mark."""
 
 
 @click.command()
@@ -40,18 +45,40 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Beside the model, a cache of the recent text (Grave et al. 2017).",
 )
+@click.option("--theta", type=Real(), help="Of the cache: sharpness; 0.662 where not given.")
+@click.option("--lambda", "share", type=Real(), help="Of the cache: its share; 0.1279.")
+@click.option("--window", type=Whole(), help="Of the cache: tokens remembered; 2,000.")
+@click.option("--rate", type=Real(), help="Of dynamic evaluation: the learning rate; 1.2e-4.")
+@click.option("--decay", type=Real(), help="Of dynamic evaluation: back to the weights; 0.008.")
+@click.option(
+    "--fit",
+    is_flag=True,
+    help="Choose those that are not given on the validation split of MODEL's own text.",
+)
 @json_option
 @models_dir_option
 def evaluate(
-    model: str, corpus: str, split: str | None, dynamic: bool, cache: bool, as_json: bool
+    model: str,
+    corpus: str,
+    split: str | None,
+    dynamic: bool,
+    cache: bool,
+    theta: float | None,
+    share: float | None,
+    window: int | None,
+    rate: float | None,
+    decay: float | None,
+    fit: bool,
+    as_json: bool,
 ) -> None:
     """Measure a model on a text.
 
-    The perplexity of CORPUS (as for train) under MODEL, a run's name or a path to its folder; for
-    a model of characters the bits a character takes. Of the text MODEL was trained on, and of a
-    folder with train.txt, one split is measured: without --split its test, else valid.
+    The perplexity of CORPUS (as for train) under MODEL, a run's name or a path to its folder, per
+    token, and for pieces of words per word too; and the bits a character takes. Of the text MODEL
+    was trained on, and of a folder with train.txt, one split is measured: without --split its
+    test, else valid.
     """
-    from engine.service.protocol import EvaluateCorpus
+    from engine.service.protocol import EvaluateCorpus, OnlineSettings
 
     folder = find(model)
     with tempfile.TemporaryDirectory(prefix="lstm-tui-") as temporary:
@@ -59,8 +86,17 @@ def evaluate(
         if corpus == "-":
             source = str(Path(temporary, "corpus.txt"))
             spool(Path(source))
-        query = EvaluateCorpus(source=source, split=split or "", dynamic=dynamic, cache=cache)
-        connect = with_corpus(folder) if dynamic else None
+        query = EvaluateCorpus(
+            source=source,
+            split=split or "",
+            dynamic=dynamic,
+            cache=cache,
+            settings=OnlineSettings(
+                theta=theta, share=share, window=window, rate=rate, decay=decay
+            ),
+            fit=fit,
+        )
+        connect = with_corpus(folder) if dynamic or fit else None
         score = wait_for(answer(folder, query, connect))
     if as_json:
         print_json(score)
@@ -72,9 +108,17 @@ def _print_score(run: str, score: "CorpusScore") -> None:
     """What the model is measured by first: bits for characters, perplexity for words."""
     part = "" if score.split == "all" else f", {score.split} split"
     echo(f"{run} after {score.step:,} steps, on {score.source}{part}")
-    measures = [f"perplexity {score.perplexity:,.2f}", f"loss {score.loss:.4f} nats"]
+    token = _TOKENS.get(score.tokenizer, "token")
+    measures = [
+        f"perplexity {score.perplexity:,.2f} per {token}",
+        f"loss {score.loss:.4f} nats",
+    ]
+    if score.perplexity_per_word is not None:
+        measures.insert(1, f"{score.perplexity_per_word:,.2f} per word")
     if (bits := score.bits_per_character) is not None:
-        measures.insert(0 if score.tokenizer == "character" else 2, f"{bits:.3f} bits/character")
+        measures.insert(
+            0 if score.tokenizer == "character" else len(measures), f"{bits:.3f} bits/character"
+        )
     counts = f"{score.tokens:,} tokens, {score.unknown:,} unknown"
     echo("  ".join([*measures, counts]))
     echo(score.convention)

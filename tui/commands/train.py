@@ -10,14 +10,16 @@ import click
 from engine.errors import UserError
 from engine.visible import quoted
 from tui.commands.new_run import configure, limit_changes, new_run, source_of
-from tui.commands.numbers import Real, Whole
+from tui.commands.numbers import Real, Whole, WholeRange
 from tui.commands.shared import (
     json_option,
     models_dir_option,
     models_folder,
     settings_options,
     wait_for,
+    write_lines,
 )
+from tui.output import json_text
 
 if TYPE_CHECKING:
     from engine.config import RunConfig
@@ -51,6 +53,12 @@ _KNOBS: "dict[str, Knob]" = {
     metavar="CHECKPOINT",
     help="With --resume: first go back to last-good, best, or the checkpoint of a step.",
 )
+@click.option(
+    "--seeds",
+    type=WholeRange(min=2, max=1000),
+    help="Train so many runs one after the other, from training.seed on, and tell how far apart "
+    "they end: NAME-seed1, NAME-seed2, ...",
+)
 @json_option
 @models_dir_option
 def train(
@@ -64,6 +72,7 @@ def train(
     minutes: float | None,
     resume: bool,
     checkpoint: str | None,
+    seeds: int | None,
     as_json: bool,
 ) -> int:
     """Train a model on a text.
@@ -76,6 +85,8 @@ def train(
 
     limits = {"steps": steps, "epochs": epochs, "minutes": minutes}
     if resume:
+        if seeds:
+            raise UserError("--seeds begins new runs: it doesn't go with --resume.")
         if preset or config_file:
             raise UserError(
                 "--resume goes on with the run's own settings: only --steps, --epochs, --minutes "
@@ -88,9 +99,51 @@ def train(
             raise UserError("--from goes with --resume.")
         first = []
         config = configure(corpus, preset, config_file, settings, limits)
+        if seeds:
+            return _train_seeds(seeds, corpus, name, config, as_json)
         folder = new_run(models_folder(), corpus, name, config)
     start_ahead(folder)
-    return _train(folder, load_config(folder), first, as_json)
+    code, _ = _train(folder, load_config(folder), first, as_json)
+    return code
+
+
+def _train_seeds(
+    count: int, corpus: str, name: str | None, config: "RunConfig", as_json: bool
+) -> int:
+    """Train runs that differ in their seed, until one is interrupted, and tell how they compare."""
+    from engine.config import replace
+    from engine.service.process import start_ahead
+    from tui.commands.seeds import Outcome, spread
+
+    training = config.training
+    if corpus == "-":
+        raise UserError("--seeds reads the text again for each run: give a file, not -.")
+    if not any((training.steps, training.epochs, training.minutes, training.patience)):
+        raise UserError(
+            "--seeds needs runs that end: give --steps, --epochs or --minutes, or set "
+            "training.patience."
+        )
+    seeds = range(training.seed, training.seed + count)
+    names = [f"{name}-seed{seed}" if name else None for seed in seeds]
+    for taken in filter(None, names):
+        if (models_folder() / taken).exists():
+            raise UserError(f"There is a run {taken} already: choose another --name.")
+    outcomes: list[Outcome] = []
+    code = 0
+    try:
+        for seed, named in zip(seeds, names, strict=True):
+            one = replace(config, {"training.seed": seed})
+            folder = new_run(models_folder(), corpus, named, one)
+            start_ahead(folder)
+            code, summary = _train(folder, one, [], as_json)
+            if code:
+                break
+            outcomes.append(Outcome(seed, summary))
+    finally:
+        if outcomes:
+            record, sentences = spread(outcomes)
+            write_lines([json_text(record)] if as_json else sentences)
+    return code
 
 
 def _interventions(checkpoint: str | None, settings: tuple[str, ...]) -> "list[AnyCommand]":
@@ -158,7 +211,10 @@ def _resumed_run(corpus: str, name: str | None, limits: dict[str, Any]) -> Path:
     return folder
 
 
-def _train(folder: Path, config: "RunConfig", first: "list[AnyCommand]", as_json: bool) -> int:
+def _train(
+    folder: Path, config: "RunConfig", first: "list[AnyCommand]", as_json: bool
+) -> tuple[int, dict[str, Any]]:
+    """Train a run. Returns the exit code, and the end of the run as a record."""
     import shlex
 
     from engine.runs import load_standing, models_dir
@@ -176,13 +232,14 @@ def _train(folder: Path, config: "RunConfig", first: "list[AnyCommand]", as_json
     until = f"until {' or '.join(limits)}; " if limits else "without a limit: "
     report.say(f"Training {folder.name} on {config.corpus.source}, {until}Ctrl-C saves and ends.")
     known_by = folder.name if folder.parent == models_dir(None) else shlex.quote(str(folder))
+    training = Training(folder, report, f"lstm-tui generate {known_by}", first)
     try:
-        code = wait_for(Training(folder, report, f"lstm-tui generate {known_by}", first).run())
+        code = wait_for(training.run())
     except BaseException:
         report.clear()
         raise
     if report.failed is None:
-        return code
+        return code, training.summary
     if report.failed.reader_left:
         raise report.failed
     standing = load_standing(folder)
