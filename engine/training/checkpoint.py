@@ -66,6 +66,7 @@ class TrainingState(Struct, frozen=True, kw_only=True):
     best_valid_loss: float | None
     divisions: Count
     evaluated_at: Count
+    ended_at: Count = 0
     sampled_at: Count
     largest_norm: Annotated[float, Meta(ge=0)] | None = None
     """Before clipping; None in older checkpoints."""
@@ -94,6 +95,7 @@ PLAIN = (
     "best_valid_loss",
     "divisions",
     "evaluated_at",
+    "ended_at",
     "sampled_at",
 )
 """Attributes of the trainer that go to TrainingState and back as they are."""

@@ -107,6 +107,8 @@ class Trainer:
         self.divisions = 0
         """How often a plateau has divided the rate."""
         self.evaluated_at = 0
+        self.ended_at = 0
+        """The step at which the run was last measured because it ended there."""
         """The step of the newest validation that steers, as is the next of the newest sample."""
         self.sampled_at = 0
         self.telling = False
@@ -175,7 +177,8 @@ class Trainer:
     @property
     def looks_due(self) -> bool:
         """Whether a validation or a sample is to be made before anything else."""
-        return self._validation_due() or self._sample_due()
+        measured = self.step in (self.evaluated_at, self.ended_at) or not self._can_validate
+        return not measured or self._sample_due()
 
     def train(self) -> Iterator[AnyEvent | CheckpointDue]:
         """Train until a limit is reached, and yield all that happens.
@@ -311,7 +314,7 @@ class Trainer:
     def _measure_end(self) -> Generator[AnyEvent, None, float | None]:
         """Measure the validation loss where the run ends, beside the validations that steer, and
         sample where those do. Returns the loss."""
-        loss = None
+        loss, self.ended_at = None, self.step
         for event in self.evaluate("valid"):
             loss = event.loss if isinstance(event, Evaluated) else None
             yield event
