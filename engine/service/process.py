@@ -19,6 +19,8 @@ from engine.runs.engines import forget_address, log_path
 from engine.runs.private import make_place
 
 ENVIRONMENT = {
+    "GOMP_SPINCOUNT": "1000",
+    "KMP_BLOCKTIME": "1",
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TOP_PAD_": str(16 << 20),
@@ -27,7 +29,10 @@ ENVIRONMENT = {
 }
 """Has glibc keep up to 128 MiB that are freed, for all threads alike: it would give large arrays
 back to the system after each training step, which clears every page of them anew for the next. And
-has NumPy's products wake no threads of their own, which would compete with torch's."""
+has NumPy's products wake no threads of their own, which would compete with torch's. And has the
+threads of OpenMP (GNU's, LLVM's) wait for each other by a short spin: a long one keeps the
+processor from whoever they wait for, and beside another busy process steps take many times as
+long."""
 
 Process = subprocess.Popen[bytes]
 _ahead: dict[Path, Process] = {}

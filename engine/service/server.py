@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import queue
+import select
 import socket
 import threading
 import time
@@ -27,13 +28,18 @@ from engine.service import protocol as p
 MAX_CLIENTS = 32
 MAX_QUESTIONS = 64
 """Of a client that wait to be answered; more are refused."""
-CALLS_A_SECOND = 1000
-"""Of a client, on average; more wait in its socket."""
-_CALLS_AT_ONCE = 200
+CALLS_A_SECOND = 400
+"""Of all clients together; more wait in their sockets, and each client waits for one at a time."""
+_COMING = 10
+"""Calls that a client's coming counts as."""
 MAX_UNREAD = 16 * 1024 * 1024
 """Bytes a client may leave unread before it is let go."""
 PATIENT_UNREAD = 1024 * 1024
 """Bytes a client may leave unread before its questions wait."""
+_UNTIL_IT_STAYS = 0.005
+"""Seconds after which a client that came is asked in: many that come leave again at once."""
+_UNTIL_IT_READS = 0.1
+"""Seconds between two looks whether a client reads again."""
 ALIVE_EVERY = 1.0
 """Seconds between two signs of life."""
 
@@ -104,17 +110,12 @@ class Gone:
 
 
 @dataclass(frozen=True)
-class Terminated:
-    """The process was sent SIGTERM."""
-
-
-@dataclass(frozen=True)
 class Received:
     client: Client
     call: p.Call
 
 
-Item = Connected | Gone | Received | Terminated
+Item = Connected | Gone | Received
 
 
 class Server:
@@ -127,6 +128,10 @@ class Server:
         """All but questions, which wait at their client."""
         self.turn = time.monotonic()
         """When the trainer's thread last took a turn; it says so."""
+        self.terminated = False
+        """Whether the process was sent SIGTERM. No queue stands before it."""
+        self._next_call = 0.0
+        """When the next call may be taken."""
         self._connection = connection
         self.path = None if connection else socket_path(folder)
         self._socket = self._bind(self.path) if self.path else None
@@ -191,12 +196,17 @@ class Server:
             writer.write(p.frame(p.Goodbye(reason=f"{MAX_CLIENTS} others are connected already.")))
             writer.close()
             return
+        await asyncio.sleep(_UNTIL_IT_STAYS)
+        if _has_left(writer):
+            writer.close()
+            return
+        await self._take_turn(_COMING)
         client = Client(self._loop, writer)
         self._clients[client] = writer
         self.inbox.put(Connected(client))
         delivering = asyncio.create_task(client.deliver())
         try:
-            await self._listen(client, reader)
+            await self._listen(client, reader, writer)
         except (EOFError, OSError):
             pass
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -208,19 +218,29 @@ class Server:
             self.inbox.put(Gone(client))
             writer.close()
 
-    async def _listen(self, client: Client, reader: asyncio.StreamReader) -> None:
-        """Take the client's calls, at most so many a second. Raises EOFError at their end."""
-        allowed, asked = float(_CALLS_AT_ONCE), time.monotonic()
+    async def _listen(
+        self, client: Client, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Take the client's calls, while it reads what it is told. Raises EOFError at their end."""
         while not client.gone:
+            while not client.reads:  # noqa: ASYNC110 - it is told by another thread
+                await asyncio.sleep(_UNTIL_IT_READS)
             length = int.from_bytes(await reader.readexactly(4), "big")
             if length > p.MAX_CALL:
                 raise ValueError(f"a message of {length:,} bytes")
-            self._take(client, p.decode_call(await reader.readexactly(length)))
-            now = time.monotonic()
-            allowed = min(_CALLS_AT_ONCE, allowed + (now - asked) * CALLS_A_SECOND) - 1
-            asked = now
-            if allowed < 0:
-                await asyncio.sleep(-allowed / CALLS_A_SECOND)
+            call = p.decode_call(await reader.readexactly(length))
+            if _has_left(writer) and isinstance(call.body, p.AnyQuestion):
+                continue  # nobody would hear the answer
+            await self._take_turn(1)
+            self._take(client, call)
+
+    async def _take_turn(self, calls: int) -> None:
+        """Wait until something that counts as so many calls may be done."""
+        now = time.monotonic()
+        begins = max(now, self._next_call)
+        self._next_call = begins + calls / CALLS_A_SECOND
+        if begins > now:
+            await asyncio.sleep(begins - now)
 
     def _take(self, client: Client, call: p.Call) -> None:
         if not isinstance(call.body, p.AnyQuestion):
@@ -230,3 +250,13 @@ class Server:
         else:
             reason = f"{MAX_QUESTIONS} questions wait to be answered already: ask later."
             client.send(p.Answer(id=call.id, body=p.Refusal(reason=reason)))
+
+
+def _has_left(writer: asyncio.StreamWriter) -> bool:
+    """Whether the other end is closed, though what it sent may not be read yet."""
+    poll = select.poll()
+    try:
+        poll.register(writer.get_extra_info("socket").fileno(), 0)
+    except (ValueError, OSError):  # it is closed here too
+        return True
+    return any(state & (select.POLLHUP | select.POLLERR) for _, state in poll.poll(0))

@@ -36,7 +36,7 @@ from engine.service import protocol as p
 from engine.service.conductor import Conductor, TrainingCommand, describe
 from engine.service.log import log_to_stderr
 from engine.service.record import Record
-from engine.service.server import Client, Connected, Gone, Item, Received, Server, Terminated
+from engine.service.server import Client, Connected, Gone, Item, Received, Server
 from engine.service.streams import Streams
 
 FIRST_CLIENT_SECONDS = 30.0
@@ -47,7 +47,7 @@ SAVE_AGAIN_SECONDS = 60.0
 """How long an engine that nobody is left for waits after a save that failed."""
 LOOK_EVERY = 1.0
 """Seconds between two looks whether the run's folder is still there."""
-MOST_AT_ONCE = 64
+MOST_AT_ONCE = 256
 """Calls taken between two steps."""
 
 
@@ -159,6 +159,9 @@ class Worker:
 
     def _serve(self, wait: float = 0.0) -> None:
         """Take what came in, go on with streams, send what happened. Waits only for the first."""
+        if self.server.terminated:
+            self._terminate()
+            return
         if wait:
             self.record.flush()
         self.server.turn = time.monotonic()
@@ -181,6 +184,12 @@ class Worker:
         if not self.clients:
             self._leave_if_due()
         self._look_for_folder()
+
+    def _terminate(self) -> None:
+        """End, saved if that can be done: a second signal would not be so patient."""
+        reason = "The engine was terminated."
+        if not self.end(reason):
+            self.end(reason, save=False)
 
     def _look_for_folder(self) -> None:
         """End where the run's folder is gone: nobody could reach this engine any more."""
@@ -217,10 +226,6 @@ class Worker:
                 self.saves.append(item)
             case Received():
                 self._answer(item)
-            case Terminated():
-                reason = "The engine was terminated."
-                if not self.end(reason):  # a second signal would not be so patient
-                    self.end(reason, save=False)
             case _:
                 assert_never(item)
 
@@ -343,7 +348,7 @@ def _ask(folder: Path, connection: socket.socket, corpus: bool) -> int:
 
 
 def _on_term(server: Server) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: server.inbox.put(Terminated()))
+    signal.signal(signal.SIGTERM, lambda *_: setattr(server, "terminated", True))
 
 
 if __name__ == "__main__":

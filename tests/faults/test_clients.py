@@ -124,7 +124,7 @@ async def test_a_stream_that_is_cancelled_before_its_turn_ends(training: Engine)
 
 async def test_there_may_be_so_many_clients_and_no_more(training: Engine) -> None:
     others = [connect(training.folder) for _ in range(MAX_CLIENTS + 5)]
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(2)  # they are asked in one after the other
     with pytest.raises(UserError, match="connected already"):
         await attach(training.folder)
     for other in others:
