@@ -108,7 +108,7 @@ class Trainer:
         """How often a plateau has divided the rate."""
         self.evaluated_at = 0
         self.ended_at = 0
-        """The step at which the run was last measured because it ended there."""
+        """The step of now where the run was measured because it ends here; else 0."""
         """The step of the newest validation that steers, as is the next of the newest sample."""
         self.sampled_at = 0
         self.telling = False
@@ -233,7 +233,7 @@ class Trainer:
         else:
             self._update(learning_rate)
             self.carried = detached(carried)
-        self.step += 1
+        self.step, self.ended_at = self.step + 1, 0
         self._count(clipped)
         ended = time.perf_counter()
         self.seconds += ended - began
