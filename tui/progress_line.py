@@ -145,7 +145,8 @@ class JsonReport(Report):
         for event in events:
             if isinstance(event, Evaluated):
                 per = UNITS[self._tokenizer].per.removeprefix("per ")
-                self._write(f"{json_text(msgspec.to_builtins(event) | {'per': per})}\n")
+                told = msgspec.to_builtins(event) | {"per": per}
+                self._write(f"{json_text(told)}\n")
 
     def finish(self, summary: dict[str, Any], sentences: list[str]) -> None:  # noqa: ARG002
         self._write(f"{json_text(summary)}\n")

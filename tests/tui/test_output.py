@@ -320,7 +320,7 @@ def test_a_run_without_an_end_ends_where_nothing_can_be_told(plain: Place) -> No
 def test_a_run_whose_reader_left_is_saved(plain: Place) -> None:
     settings = "--set training.evaluate_every=5"
     ended = plain.shell(
-        f"(lstm-tui train toy-world --name left {settings}; echo $? >&2) | head -n 1"
+        f"(lstm-tui train toy-world --name left {settings}; echo $? >&2) | head -n 2"
     )
     assert ended.stdout.startswith("Training left on toy-world")
     assert ended.stderr == f"{128 + signal.SIGPIPE}\n"
