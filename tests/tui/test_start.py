@@ -26,7 +26,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
     def training(folder: Path, *_: object) -> SimpleNamespace:
         told.append(("training", folder))
-        return SimpleNamespace(run=finished)
+        return SimpleNamespace(summary={}, run=finished)
 
     async def finished() -> int:
         return 0
