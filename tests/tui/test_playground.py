@@ -40,7 +40,7 @@ from tui.widgets.choice import Choice
 from tui.widgets.generation_pane import GenerationPane
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.neighbours_pane import suggested
-from tui.widgets.pane import Pane
+from tui.widgets.pane import Block, Pane
 
 HOSTILE = "\x1b[31mred\u202e[/oops] [@click=app.quit]x[/]\x9b5m"
 RUNNING = (StateChanged(state="running"), step(1), step(2))
@@ -474,6 +474,22 @@ async def test_a_passage_is_shown_as_it_was_written(
         pane.draw(room.app.playground.session)
         assert room.current == f"step 5  {shown}"
         assert "seed 77" in room.text("#temperature")
+
+
+async def test_the_temperature_is_never_cut_off_by_the_seed(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        pane = room.app.playground.query_one(GenerationPane)
+        pane.writing = True
+        pane.request()
+        pane.add(p.TextPiece(text="the", step=5, seed=999_999_999))
+        for columns in (40, 80, 120, 200):
+            await room.pilot.resize_terminal(columns, 36)
+            room.app.playground.show_pane("generation")
+            await room.pilot.pause()
+            pane.draw(room.app.playground.session)
+            await room.pilot.pause()
+            block = room.app.playground.query_one("#temperature", Block)
+            assert block.content.cell_length <= block.size.width, f"at {columns} columns"
 
 
 async def test_unknown_words_of_the_prompt_are_told_with_the_passage(tmp_path: Path) -> None:

@@ -39,6 +39,12 @@ class Passage:
     """Whether the text's white space is the model's own, to be shown as it was written."""
 
 
+_LEAST_WIDTH = 19
+"""Columns for what the model does and its temperature, so that the prompt seldom moves."""
+_LEAST_FOR_SEED = 60
+"""Columns of the pane from which on there is room for the seed."""
+
+
 class GenerationPane(Pane):
     """Prompt, temperature, and what the model writes."""
 
@@ -73,9 +79,11 @@ class GenerationPane(Pane):
     def draw(self, session: Session | None) -> None:
         self._spelt = session is not None and session.status.config.corpus.tokenizer in SPELLING
         self._take_samples(session)
-        self.query_one("#temperature", Block).show(
-            _settings(self.temperature, self._seed, self.writing)
-        )
+        seed = self._seed if self.content_size.width >= _LEAST_FOR_SEED else None
+        settings = _settings(self.temperature, seed, self.writing)
+        block = self.query_one("#temperature", Block)
+        block.styles.width = max(_LEAST_WIDTH, settings.cell_length)
+        block.show(settings)
         if self._earlier_changed:
             self._earlier_changed = False
             self._earlier_shown = [_shown(passage, _FADED) for passage in self._earlier]
