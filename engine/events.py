@@ -175,7 +175,7 @@ class Progress(Event, frozen=True, kw_only=True):
 
     task: str
     """`reading`, `counting`, `encoding`, `loading torch`, `building`, `measuring gradients`,
-    `fitting`, `evaluating`, `saving`."""
+    `fitting`, `evaluating`, `saving`, `holding rate 0.02`."""
     done: int
     total: int
     """0 when it can't be known."""

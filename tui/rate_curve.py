@@ -1,70 +1,67 @@
-"""The curve of a learning-rate range test: the loss over rates that rise by equal ratios."""
+"""What rates were held and where each ended: the loss over rates on a logarithmic scale."""
 
 import math
 
 from engine.service.protocol import RateFound, RateTried
-from tui.chart_data import ChartData, Curve, Mark
+from tui.chart_data import ChartData, Curve, Mark, Points
 from tui.history import Series
 from tui.numbers import short
 
-_TOP = 1.2
-"""Times the first loss, above which the curve leaves the chart: what explodes has no top."""
+_OCTAVE = 16
+"""Places on the x axis between a rate and its double."""
 
 
 class RateCurve:
-    """What was tried so far, as a chart whose x axis is the rate on a logarithmic scale."""
+    """What was tried so far, as a chart whose x axis is the rate."""
 
     def __init__(self) -> None:
         self.tried: list[RateTried] = []
+        """The lowest rate first."""
         self.found: RateFound | None = None
-        self._losses = Series()
 
     def add(self, tried: RateTried) -> None:
         """A rate more."""
-        self.tried.append(tried)
-        first = self.tried[0].loss
-        loss = math.nan if tried.loss is None or first is None else tried.loss
-        self._losses.extend([loss if first is not None and loss <= _TOP * first else math.nan])
-
-    @property
-    def share(self) -> float:
-        """How much of the range is tried, 0 to 1."""
-        return self.tried[-1].share if self.tried else 0.0
+        self.tried = sorted([*self.tried, tried], key=lambda one: one.rate)
 
     def chart(self) -> ChartData:
-        """The curve as it stands, and the rate found; at the end without what was left out."""
-        last = self._last()
+        """The losses as they stand, joined by a line, and the rate found. What exploded leaves a
+        gap."""
+        last = self._place(self.tried[-1].rate) if self.tried else 0
+        ended = [(self._place(one.rate), one.loss) for one in self.tried if one.loss is not None]
         return ChartData(
-            title="smoothed loss by learning rate",
-            steps=(0, last),
-            curves=(Curve(self._losses, "nats per token"),),
+            title=f"loss in the end, by learning rate{self._exploded()}",
+            steps=(0, last + _OCTAVE),
+            curves=(Curve(self._line(last), "nats per token"),),
+            points=Points([place for place, _ in ended], [loss for _, loss in ended], "held"),
             marks=self._mark(),
             x_name="rate",
-            x_labels=self._decades(last),
-            empty="The loss over the learning rate, as the rates are tried.",
+            x_labels=tuple((self._place(one.rate), short(one.rate, 2)) for one in self.tried),
+            empty="The loss that each learning rate ends with, as they are tried.",
         )
 
-    def _last(self) -> int:
-        """Steps of the whole test, or of what became of it."""
-        if self.found is not None or not self.share:
-            return max(len(self.tried), 2)
-        return round((len(self.tried) - 1) / self.share) + 1
+    def _place(self, rate: float) -> int:
+        return round(_OCTAVE * math.log2(rate / self.tried[0].rate)) + _OCTAVE
 
-    def _decades(self, last: int) -> tuple[tuple[int, str], ...]:
-        if len(self.tried) < 2:
-            return ()
-        first, second = (math.log10(tried.rate) for tried in self.tried[:2])
-        highest = first + (last - 1) * (second - first)
-        return tuple(
-            (round((decade - first) / (second - first)) + 1, short(10.0**decade))
-            for decade in range(math.ceil(first - 1e-6), math.floor(highest + 1e-6) + 1)
-        )
+    def _line(self, last: int) -> Series:
+        """Straight from each rate to the next where both ended with a number."""
+        values = [math.nan] * last
+        for left, right in zip(self.tried, self.tried[1:], strict=False):
+            if left.loss is None or right.loss is None:
+                continue
+            begin, end = self._place(left.rate), self._place(right.rate)
+            for place in range(begin, end + 1):
+                share = (place - begin) / max(1, end - begin)
+                values[place - 1] = left.loss + share * (right.loss - left.loss)
+        series = Series()
+        series.extend(values)
+        return series
+
+    def _exploded(self) -> str:
+        rates = [short(one.rate, 2) for one in self.tried if one.loss is None]
+        return f"; {', '.join(rates)} exploded" if rates else ""
 
     def _mark(self) -> tuple[Mark, ...]:
         rate = self.found.rate if self.found else None
-        if rate is None:
+        if rate is None or not self.tried:
             return ()
-        nearest = min(
-            range(len(self.tried)), key=lambda step: abs(math.log(self.tried[step].rate / rate))
-        )
-        return (Mark(nearest + 1, short(rate)),)
+        return (Mark(self._place(rate), short(rate, 2)),)

@@ -179,8 +179,8 @@ class EvaluateCorpus(Message, frozen=True, kw_only=True):
 
 
 class FindRate(Message, frozen=True, kw_only=True):
-    """A learning-rate range test (Smith 2017) on a copy of the model: a stream of RateTried, then
-    RateFound. Refused while training runs. Changes nothing."""
+    """Hold a few learning rates, each on a copy of the model: a stream of Progress and RateTried,
+    then RateFound. Refused while training runs. Changes nothing."""
 
 
 class GradientFlow(Message, frozen=True, kw_only=True):
@@ -356,20 +356,18 @@ class CorpusScore(Message, frozen=True, kw_only=True):
 
 
 class RateTried(Message, frozen=True, kw_only=True):
-    """A step of the range test."""
+    """A rate that was held, from the same start as all the others; they come in any order."""
 
     rate: float
     loss: float | None
-    """Smoothed, nats per token; None where it was not finite."""
-    share: float
-    """How far between the lowest and the highest rate, 0 to 1, in equal ratios."""
+    """In the end, smoothed, nats per token; None where it exploded."""
 
 
 class RateFound(Message, frozen=True, kw_only=True):
-    """The end of the range test."""
+    """The end of the test."""
 
     rate: float | None
-    """The rate to begin with; None where the loss never fell."""
+    """The rate to begin with; None where no rate brought the loss down."""
     reason: str
     """A sentence: how the rate was chosen, or why there is none."""
 

@@ -15,6 +15,7 @@ from engine.events import (
     CorpusSummary,
     Evaluated,
     ModelReady,
+    Progress,
     RolledBack,
     StateChanged,
     Stepped,
@@ -140,19 +141,15 @@ READY = (
 )
 
 
-def _range_test() -> list[p.RateTried]:
-    """A loss that falls from 4.75 and explodes at once when the rate is 0.1."""
-    rates = [10 ** (index / 25 - 6) for index in range(126)]
-    losses = [4.75 - 40 * rate / (1 + 20 * rate) for rate in rates]
-    losses[-1] = 20.0
-    shares = [index / 150 for index in range(126)]
-    return [
-        p.RateTried(rate=rate, loss=loss, share=share)
-        for rate, loss, share in zip(rates, losses, shares, strict=True)
-    ]
-
-
-RATES = _range_test()
+RATES: list[p.AnyAnswer] = [
+    p.RateTried(rate=0.002, loss=4.1),
+    p.RateTried(rate=0.008, loss=3.25),
+    Progress(task="holding rate 0.032", done=78, total=200, unit="steps"),
+    p.RateTried(rate=0.032, loss=None),
+    p.RateTried(rate=0.004, loss=3.7),
+    p.RateTried(rate=0.016, loss=3.5),
+]
+"""Of a test of learning rates, as they come."""
 
 
 class FakeEngine:
@@ -179,7 +176,7 @@ class FakeEngine:
         """Whether a passage goes on until it is cancelled."""
         self.unhurried = False
         """Whether a passage, once written, never comes to its end."""
-        self.range_test: list[p.AnyAnswer] = [*RATES, p.RateFound(rate=0.01, reason="It fell.")]
+        self.range_test: list[p.AnyAnswer] = [*RATES, p.RateFound(rate=0.008, reason="It fell.")]
         self.gradients = [2.0 ** (place - 15) for place in range(16)]
         self.gradient_ratio = 0.0002
         self._ended: EngineEnded | None = None

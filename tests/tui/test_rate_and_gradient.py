@@ -1,4 +1,4 @@
-"""The dialogs of the learning-rate range test and of the vanishing gradient."""
+"""The dialogs of the test of learning rates and of the vanishing gradient."""
 
 import math
 from pathlib import Path
@@ -33,7 +33,7 @@ async def open_by(room: Room, key: str) -> None:
     await room.until(lambda: room.app.screen.query("#outcome"))
 
 
-# --- the range test ---------------------------------------------------------------------------
+# --- the test of learning rates ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
@@ -42,28 +42,27 @@ async def test_the_rate_found_is_shown_and_taken_over(
 ) -> None:
     async with playground(tmp_path, size=size) as room:
         await open_by(room, "f")
-        await room.until(lambda: "enter takes 0.01" in shown(room))
+        await room.until(lambda: "enter takes 0.008" in shown(room))
         text = shown(room)
         assert "It fell." in text
-        assert "┊0.01" in text, "the curve is marked where the rate is"
-        assert "╵1e-6" in text and "╵0.01" in text
+        assert "┊0.008" in text, "the curve is marked where the rate is"
+        assert "╵0.002" in text and "╵0.016" in text and "0.032 exploded" in text
         assert "The run's rate is 0.005." in text
         await room.press("enter")
         await room.until(lambda: room.engine.asked(p.SetKnob))
-        assert room.engine.asked(p.SetKnob) == [p.SetKnob(knob="learning_rate", value=0.01)]
+        assert room.engine.asked(p.SetKnob) == [p.SetKnob(knob="learning_rate", value=0.008)]
         assert room.app.screen is room.app.playground
-        assert room.app.session.knob("learning_rate") == 0.01
+        assert room.app.session.knob("learning_rate") == 0.008
 
 
 async def test_the_curve_is_drawn_while_the_test_runs_and_closing_ends_it(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
-        room.engine.range_test = RATES[:60]
+        room.engine.range_test = RATES[:3]
         room.engine.unhurried = True
         await open_by(room, "f")
-        await room.until(lambda: "testing at" in shown(room))
-        text = shown(room)
-        assert "39%" in text
-        assert "╵0.01" in text, "the axis already has room for what comes"
+        await room.until(lambda: "holding rate 0.032… 39%" in shown(room))
+        assert "2 rates done" in shown(room)
+        assert "╵0.002" in shown(room) and "╵0.008" in shown(room)
         await room.press("enter")
         await room.pilot.pause()
         assert room.app.screen is not room.app.playground, "there is nothing to take yet"
@@ -80,7 +79,7 @@ async def test_without_a_rate_it_says_why_and_nothing_can_be_taken(
     async with playground(tmp_path) as room:
         reason = HOSTILE
         if how == "found nothing":
-            room.engine.range_test = [*RATES[:9], p.RateFound(rate=None, reason=HOSTILE)]
+            room.engine.range_test = [*RATES[:2], p.RateFound(rate=None, reason=HOSTILE)]
         elif how == "refused":
             room.engine.refusals[p.FindRate] = HOSTILE
         else:
@@ -107,31 +106,34 @@ async def test_the_key_waits_until_training_is_at_rest(tmp_path: Path) -> None:
         assert screen.check_action("gradient_flow", ()) is None
 
 
-def test_a_curve_is_cut_off_where_it_explodes_and_ends_where_the_test_did() -> None:
+def test_rates_are_drawn_in_their_order_and_what_exploded_is_left_out_and_named() -> None:
     curve = RateCurve()
     for tried in RATES:
-        curve.add(tried)
-    assert curve.chart().steps == (0, 151)
-    curve.found = p.RateFound(rate=1e-3, reason="")
+        if isinstance(tried, p.RateTried):
+            curve.add(tried)
     data = curve.chart()
-    assert data.steps == (0, 126)
-    assert [(mark.step, mark.label) for mark in data.marks] == [(76, "0.001")]
-    assert data.x_labels == tuple(
-        (25 * decade + 1, label)
-        for decade, label in enumerate(["1e-6", "1e-5", "0.0001", "0.001", "0.01", "0.1"])
-    )
-    losses = data.curves[0].series.values()
-    assert losses[:125].tolist() == pytest.approx([tried.loss for tried in RATES[:125]])
-    assert math.isnan(losses[125])
-    text = str(draw(data, 78, 18))
-    assert "4.5┤" in text and "10┤" not in text, "the axis takes no notice of 20"
+    assert data.x_labels == (
+        (16, "0.002"), (32, "0.004"), (48, "0.008"), (64, "0.016"), (80, "0.032")
+    )  # fmt: skip
+    assert data.points is not None
+    assert list(data.points.steps) == [16, 32, 48, 64]
+    assert list(data.points.values) == [4.1, 3.7, 3.25, 3.5]
+    line = data.curves[0].series.values()
+    assert line[[15, 31, 47, 63]].tolist() == pytest.approx([4.1, 3.7, 3.25, 3.5])
+    assert line[23] == pytest.approx(3.9), "straight between two rates"
+    assert math.isnan(line[14]) and all(math.isnan(value) for value in line[64:])
+    assert data.title.endswith("0.032 exploded")
+    assert data.marks == ()
+    curve.found = p.RateFound(rate=8e-3, reason="")
+    assert [(mark.step, mark.label) for mark in curve.chart().marks] == [(48, "0.008")]
+    assert "◆" in str(draw(curve.chart(), 78, 18))
 
 
-@pytest.mark.parametrize("losses", [[], [None], [2.0], [2.0, None]])
+@pytest.mark.parametrize("losses", [[], [None], [2.0], [2.0, None], [None, 2.0]])
 def test_a_test_that_hardly_began_can_be_drawn(losses: list[float | None]) -> None:
     curve = RateCurve()
     for index, loss in enumerate(losses):
-        curve.add(p.RateTried(rate=1e-6 * 1.1**index, loss=loss, share=index / 150))
+        curve.add(p.RateTried(rate=5.0 * 4**-index, loss=loss))
     assert str(draw(curve.chart(), 78, 18))
     curve.found = p.RateFound(rate=None, reason="")
     assert str(draw(curve.chart(), 78, 18))

@@ -32,8 +32,8 @@ def find_rate(
 ) -> None:
     """Find a learning rate to begin with.
 
-    A learning-rate range test (Smith 2017): a fresh model takes one step on CORPUS (as for train)
-    at each of about 150 rates, from far too small to far too large. Nothing is kept of it.
+    A fresh model is trained on CORPUS (as for train) for 200 steps at each of a few rates, always
+    from the same start, and the losses it ends with are compared. Nothing is kept of it.
     """
     config = configure(corpus, preset, config_file, settings, {})
     with tempfile.TemporaryDirectory(prefix="lstm-tui-") as temporary:
@@ -56,7 +56,6 @@ def find_rate(
 
 
 async def _find_rate(folder: Path) -> "RateCurve":
-    from engine.events import Progress
     from engine.service import protocol as p
     from engine.service.client import launch
     from tui.progress_line import Waiting
@@ -67,8 +66,6 @@ async def _find_rate(folder: Path) -> "RateCurve":
         async for answer in found:
             if isinstance(answer, p.RateTried):
                 curve.add(answer)
-                done = round(100 * curve.share)
-                waiting.tell(Progress(task="testing rates", done=done, total=100, unit="%"))
             elif isinstance(answer, p.RateFound):
                 curve.found = answer
                 return curve

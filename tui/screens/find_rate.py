@@ -1,4 +1,4 @@
-"""The learning-rate range test: its curve as it is drawn, and the rate it finds, to be taken."""
+"""Learning rates held side by side: their losses as they come, and the rate found, to be taken."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from engine.errors import UserError
+from engine.events import Progress
 from engine.service import protocol as p
 from engine.service.client import EngineEnded
 from tui.numbers import short
@@ -27,9 +28,9 @@ class FindRate(CurveDialog[float | None]):
 
     TITLE = "Find a learning rate"
     ABOUT = (
-        "A copy of the model takes a step at each rate, from far too small to far too large. Where "
-        "its loss stops falling fast stands the largest rate worth taking. The run itself stays as "
-        "it is."
+        "Copies of the model are trained for a while, each at a rate of its own and all from the "
+        "same start. The lower a loss in the end, the better the rate. The run itself stays as it "
+        "is."
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "take", "Take the rate")]
 
@@ -37,6 +38,7 @@ class FindRate(CurveDialog[float | None]):
         super().__init__(session)
         self._curve = RateCurve()
         self._stale = True
+        self._under_way: Progress | None = None
 
     def on_mount(self) -> None:
         self.set_interval(1 / _DRAWS_A_SECOND, self._draw)
@@ -52,6 +54,8 @@ class FindRate(CurveDialog[float | None]):
                 async for answer in answers:
                     if isinstance(answer, p.RateTried):
                         self._curve.add(answer)
+                    elif isinstance(answer, Progress):
+                        self._under_way = answer
                     elif isinstance(answer, p.RateFound):
                         self._curve.found = answer
                     self._stale = True
@@ -82,8 +86,9 @@ class FindRate(CurveDialog[float | None]):
         found, tried = self._curve.found, self._curve.tried
         now = f"The run's rate is {short(self._session.knob('learning_rate'))}."
         if found is None:
-            rate = f" at {short(tried[-1].rate)}" if tried else ""
-            return Content.assemble(f"testing{rate}…  {self._curve.share:.0%}\n", (now, MUTED))
+            task = self._under_way
+            told = f"{task.task}… {task.done / task.total:.0%}" if task else "beginning…"
+            return Content.assemble(content(told), f"  {len(tried)} rates done\n", (now, MUTED))
         if found.rate is None:
             return content(found.reason, "$text-warning")
         return Content.assemble(
