@@ -182,14 +182,18 @@ class Server:
                 client.send(sign)
         if server is not None:
             server.close()
-        with contextlib.suppress(TimeoutError):
+        await asyncio.gather(*(self._part(*client) for client in list(self._clients.items())))
+
+    @staticmethod
+    async def _part(client: Client, writer: asyncio.StreamWriter) -> None:
+        """Close a connection as soon as all that was sent is read, after a second without that."""
+        with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(1):
-                while not all(client.told for client in self._clients):  # noqa: ASYNC110 - of many
+                while not client.told:  # noqa: ASYNC110 - it is told by another thread
                     await asyncio.sleep(0.01)
-        for writer in list(self._clients.values()):
-            writer.close()
-            with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.wait_for(writer.wait_closed(), 1)
+                writer.close()
+                await writer.wait_closed()
+        writer.transport.abort()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._clients) >= MAX_CLIENTS:

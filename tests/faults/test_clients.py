@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from engine.config import RunConfig
 from engine.errors import UserError
 from engine.service import protocol as p
 from engine.service.client import Engine, EngineEnded, attach, launch
-from engine.service.server import MAX_CLIENTS, MAX_QUESTIONS
+from engine.service.server import MAX_CLIENTS, MAX_QUESTIONS, Connected, Server
 from tests.faults.clients import KINDS, LONG, beside, connect
 
 
@@ -173,6 +174,33 @@ async def test_a_message_too_long_is_not_waited_for(training: Engine) -> None:
         other.sendall((p.MAX_CALL + 1).to_bytes(4, "big"))
         drain(other)
     assert (await status(training)).state == "running"
+
+
+def test_who_reads_leaves_before_who_does_not(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    deaf, reading = connect_to(server), connect_to(server)
+    coming = [server.inbox.get(timeout=5) for _ in range(2)]
+    for item in coming:
+        assert isinstance(item, Connected)
+        item.client.send_frame(b"x" * 4_000_000)
+    closing = threading.Thread(target=server.close)
+    began = time.monotonic()
+    closing.start()
+    drain(reading)
+    read = time.monotonic() - began
+    closing.join()
+    assert read < (time.monotonic() - began) / 2
+    deaf.close()
+    reading.close()
+
+
+def connect_to(server: Server) -> socket.socket:
+    assert server.path is not None
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(5)
+    while connection.connect_ex(str(server.path)):  # until it listens
+        time.sleep(0.01)
+    return connection
 
 
 # --- silence ------------------------------------------------------------------------------------
