@@ -6,7 +6,7 @@ blocks for each column from the level that fits, so its cost does not grow with 
 
 Nor does the memory. Each level of a pyramid forgets its oldest blocks beyond KEPT: the last steps
 are there one by one, older ones by their least and greatest. With six series of eight levels at
-most, of twice KEPT numbers, a history takes 6 MB at most beside the lists of the rarer events.
+most, of twice KEPT numbers, a history takes 3 MB at most beside the lists of the rarer events.
 """
 
 import math
@@ -54,7 +54,7 @@ HALF_LIFE = 20
 _HAS_LIMIT = np.array([mode not in ("off", "value") for mode in CLIP_MODES])
 """Whether a clip mode's threshold is one of norms."""
 
-KEPT = 1 << 13
+KEPT = 1 << 12
 """Blocks that a level of a pyramid keeps at least."""
 
 LISTED = 4096

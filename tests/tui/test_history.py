@@ -126,7 +126,7 @@ def test_the_pyramid_follows_when_the_series_grows_and_shrinks():
     random = np.random.default_rng(0)
     series, values = Series(), np.empty(0, np.float32)
     for _ in range(60):
-        new = random.normal(size=random.integers(0, 900)).astype(np.float32)
+        new = random.normal(size=random.integers(0, 300)).astype(np.float32)
         series.extend(new)
         values = np.append(values, new)
         if random.random() < 0.3:
