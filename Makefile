@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # A CPU build of torch is enough to learn with; a machine with CUDA gets the default build from its own index.
 PIP_FLAGS ?=
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint torches bench clean
 
 run: $(VENV)/.installed
 	@$(BIN)/lstm-tui
@@ -18,6 +18,20 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The oldest and the newest torch that pyproject.toml allows, each in an environment of its own.
+TORCHES := 2.6.0 2.14.1
+torches: $(TORCHES:%=torch-%)
+
+torch-%: .venv-torch-%/.installed
+	@$(<D)/bin/python -m pytest
+
+.venv-torch-%/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet $(PIP_FLAGS) torch==$*
+	grep -vE '^(torch|sympy)=' constraints.txt > $(@D)/constraints.txt
+	$(@D)/bin/pip install --quiet $(PIP_FLAGS) --constraint $(@D)/constraints.txt --editable '.[dev]'
+	@touch $@
 
 # Wants an idle machine. The corpora that the other figures of tests/benchmarks/RESULTS.md need are the user's.
 bench: $(VENV)/.installed-dev
@@ -38,4 +52,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-torch-* .pytest_cache .mypy_cache .ruff_cache

@@ -7,6 +7,7 @@ program made the run for it, or where the user was shown its path and asked for 
 import fcntl
 import os
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -21,6 +22,8 @@ from engine.runs.private import STATE_VARIABLE, make_place, place_of, places
 
 _MAX_ORIGIN = 1 << 20
 """Bytes."""
+_BEING_MADE = 60.0
+"""Seconds for which a place may be empty."""
 
 
 class _Origin(Struct, frozen=True):
@@ -95,11 +98,22 @@ def _read(place: Path) -> _Origin | None:
 
 
 def _tidy() -> None:
-    """Remove the places of runs that are gone."""
+    """Remove the places of runs that are gone, and those that nobody has written to for a while:
+    another program may be about to."""
     for place in places():
         origin = _read(place)
-        if origin is not None and Path(os.fsdecode(unquote_to_bytes(origin.folder))).is_dir():
+        if origin is None:
+            keep = _is_new(place)
+        else:
+            keep = Path(os.fsdecode(unquote_to_bytes(origin.folder))).is_dir()
+        if keep:
             continue
         with suppress(OSError), (place / "lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held while an engine still ends
             shutil.rmtree(place)
+
+
+def _is_new(place: Path) -> bool:
+    with suppress(OSError):
+        return time.time() - place.stat().st_mtime < _BEING_MADE
+    return False

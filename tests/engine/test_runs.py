@@ -1,5 +1,6 @@
 """Runs on disk: names, listing, the record."""
 
+import concurrent.futures
 import errno
 import os
 from pathlib import Path
@@ -245,3 +246,19 @@ def test_a_name_can_be_made_from_any_source(tmp_path: Path, source: str) -> None
     folder = runs.create_run(tmp_path, None, msgspec.structs.replace(CONFIG, corpus=corpus))
     assert visible(folder.name) == folder.name and folder.name.isascii()
     assert runs.find_run(tmp_path, folder.name) == folder
+
+
+def test_many_runs_made_at_once_disturb_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(runs.STATE_VARIABLE, str(tmp_path / "state"))
+    gone = runs.create_run(tmp_path / "models", "gone", preset("toy"))
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        made = list(
+            pool.map(
+                lambda _: runs.create_run(tmp_path / "models", None, preset("toy")), range(100)
+            )
+        )
+    assert len(set(made)) == 100
+    assert all(runs.is_made_here(folder) for folder in made)
+    assert runs.is_made_here(gone)
