@@ -5,6 +5,7 @@ them, so that help and errors come at once.
 """
 
 import os
+import platform
 import signal
 import sys
 import traceback
@@ -14,7 +15,7 @@ import click
 from engine.errors import UserError
 from engine.visible import is_unicode, quoted, shortened, visible
 from tui.commands import bench, explore, find_rate, measure, metrics, runs, train
-from tui.commands.shared import models_dir_option
+from tui.commands.shared import echo, models_dir_option
 from tui.output import OutputFailed, prepare_streams, silence
 
 DEBUG_VARIABLE = "LSTM_TUI_DEBUG"
@@ -101,9 +102,25 @@ def _complain(text: str, exit_code: int = 1) -> int:
     return exit_code
 
 
+def _tell_versions(context: click.Context) -> None:
+    from importlib.metadata import version
+
+    below = ", ".join(f"{name} {version(name)}" for name in ("torch", "textual", "numpy"))
+    echo(f"lstm-tui {version('lstm-tui')} (Python {platform.python_version()}, {below})")
+    context.exit()
+
+
 @click.group(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _option, wanted: _tell_versions(context) if wanted else None,
+    help="Print the version, and those of what it stands on.",
 )
 @models_dir_option
 @click.pass_context

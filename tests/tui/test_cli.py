@@ -658,3 +658,11 @@ def test_no_command_loads_more_than_it_needs(run: Run, arguments: list[str]) -> 
         check=False,
     )
     assert ended.stdout.splitlines()[-1] == ""
+
+
+def test_the_version_names_what_it_stands_on(run: Run) -> None:
+    done = run("--version")
+    assert done.returncode == 0
+    assert re.fullmatch(
+        r"lstm-tui \S+ \(Python \S+, torch \S+, textual \S+, numpy \S+\)\n", done.stdout
+    )
