@@ -18,9 +18,7 @@ from textual.screen import Screen
 from engine import runs
 from engine.errors import UserError
 from engine.events import Extent, Rewound, RolledBack, SaveFailed, State
-from engine.service import client
-from engine.service.client import Engine, EngineEnded, said_nothing
-from engine.service.protocol import (
+from engine.messages import (
     SILENCE,
     AnyCommand,
     AskStatus,
@@ -31,6 +29,8 @@ from engine.service.protocol import (
     Start,
     Status,
 )
+from engine.service import client
+from engine.service.client import Engine, EngineEnded, said_nothing
 from tui.advice import on_screen
 from tui.first_run import first_run
 from tui.sanitize import visible

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from engine import messages as p
 from engine.errors import Advice, UserError
 from engine.events import (
     CorpusReady,
@@ -20,7 +21,6 @@ from engine.events import (
     Stepped,
 )
 from engine.runs import is_live, load_standing, open_past
-from engine.service import protocol as p
 from engine.service.client import Engine, EngineEnded, ask, launch
 from tui import remarks
 from tui.advice import on_command_line

@@ -2,7 +2,7 @@
 
 import math
 
-from engine.service.protocol import RateFound, RateTried
+from engine.messages import RateFound, RateTried
 from tui.chart_data import ChartData, Curve, Mark, Points
 from tui.history import Series
 from tui.numbers import short

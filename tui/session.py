@@ -17,7 +17,7 @@ from engine.events import (
     StateChanged,
     Stepped,
 )
-from engine.service.protocol import SILENCE, Knob, Status
+from engine.messages import SILENCE, Knob, Status
 
 if TYPE_CHECKING:
     from engine.runs.past import Piece

@@ -10,9 +10,9 @@ from engine.bench.race import Runner, quickest, race
 from engine.bench.reference_loop import ReferenceModel, reference_text
 from engine.bench.results import Lookup, Race
 from engine.config import preset
+from engine.embeddings.neighbours import nearest
 from engine.events import Progress
-from engine.explore.generation import generate
-from engine.explore.neighbours import nearest
+from engine.generation.sampling import generate
 from engine.model.lstm import LSTMLanguageModel
 from engine.training.device import pick_device
 

@@ -16,11 +16,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import IO
 
+from engine import messages as p
 from engine import runs
 from engine.config import BUILT_IN, RunConfig
 from engine.errors import UserError
 from engine.events import AnyEvent
-from engine.service import protocol as p
 from engine.service.process import Process, start, start_asking, taken_over
 from engine.visible import visible
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
 
+from engine import messages as p
 from engine.config import RunConfig, replace
 from engine.errors import Advice, UserError
 from engine.events import (
@@ -31,7 +32,6 @@ from engine.events import (
 )
 from engine.files import identity
 from engine.runs import check_own_text, load_config
-from engine.service import protocol as p
 from engine.service.record import Record
 
 if TYPE_CHECKING:
@@ -553,7 +553,7 @@ class Conductor:
             case p.Score():
                 yield from self._score(question)
             case p.GradientFlow():
-                from engine.explore.gradient_flow import gradient_by_time
+                from engine.training.gradient_flow import gradient_by_time
 
                 yield gradient_by_time(self.require_trainer())
             case p.Generate():

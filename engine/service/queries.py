@@ -18,32 +18,32 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine import messages as p
 from engine.config import CorpusConfig, RunConfig
+from engine.embeddings.neighbours import nearest
 from engine.errors import UserError
-from engine.events import Progress
-from engine.explore.dynamic_evaluation import (
+from engine.evaluation.dynamic_evaluation import (
     DECAY,
     LEARNING_RATE,
     SEGMENT,
     FollowingWeights,
     gradient_scale,
 )
-from engine.explore.fitting import TOKENS as FIT_TOKENS
-from engine.explore.fitting import fit
-from engine.explore.generation import generate_in_turns, start_token
-from engine.explore.neighbours import nearest
-from engine.explore.neural_cache import SHARE, THETA, WINDOW, NeuralCache
-from engine.explore.online_evaluation import online_loss
-from engine.explore.stepping import stretches
+from engine.evaluation.fitting import TOKENS as FIT_TOKENS
+from engine.evaluation.fitting import fit
+from engine.evaluation.held_out import streams, total_loss, window_loss
+from engine.evaluation.neural_cache import SHARE, THETA, WINDOW, NeuralCache
+from engine.evaluation.online_loss import online_loss
+from engine.events import Progress
+from engine.generation.decoder import stretches
+from engine.generation.sampling import generate_in_turns, start_token
 from engine.measures import bits_per_character, perplexity
 from engine.model.lstm import LSTMLanguageModel
-from engine.service import protocol as p
 from engine.text.corpus import Corpus, EncodedText, encode_source, open_corpus
 from engine.text.lookup import find_token, unit
 from engine.text.reading import resolve, same_source
 from engine.text.tokenizer import Tokenizer
 from engine.text.vocabulary import END_OF_SENTENCE
-from engine.training.evaluation import streams, total_loss, window_loss
 from engine.visible import shortened
 from engine.visible import token as shown
 

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import msgspec
 
+from engine import messages as p
 from engine.errors import UserError
 from engine.runs.private import socket_path
-from engine.service import protocol as p
 
 MAX_CLIENTS = 32
 MAX_QUESTIONS = 64

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engine import messages as p
 from engine.errors import UserError
-from engine.service import protocol as p
 from engine.service.conductor import Answers, describe
 from engine.service.server import Client
 

@@ -28,11 +28,11 @@ from typing import assert_never
 
 import msgspec
 
+from engine import messages as p
 from engine.errors import UserError
 from engine.events import AnyEvent, Progress
 from engine.runs import remove_unbegun
 from engine.runs.engines import EngineAddress, hold, tell_address
-from engine.service import protocol as p
 from engine.service.conductor import Conductor, TrainingCommand, describe
 from engine.service.log import log_to_stderr
 from engine.service.record import Record

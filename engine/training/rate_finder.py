@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator, Mapping
 
 from engine.config import OptimiserName, replace
 from engine.events import Progress, Stepped
-from engine.service.protocol import RateFound, RateTried
+from engine.messages import RateFound, RateTried
 from engine.training.trainer import Trainer
 
 HOLD = 200

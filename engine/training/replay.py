@@ -10,10 +10,10 @@ import numpy as np
 from engine.config import replace
 from engine.errors import UserError
 from engine.events import AnyRecorded, Extent, Intervened, Progress, RolledBack, Saved, Stepped
+from engine.messages import Replayed
 from engine.runs import open_past, place, saved_checkpoints
 from engine.runs.past import Past, Piece, Told
 from engine.runs.steps import MAX_WIDTH, MEASURED, SAMPLED, Layout, Rows, merge
-from engine.service.protocol import Replayed
 from engine.training.checkpoint import LIMITS, Checkpoint, load_latest, save
 from engine.training.trainer import Trainer
 

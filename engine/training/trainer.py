@@ -21,15 +21,15 @@ from torch import Tensor
 
 from engine.config import ClipMode, RunConfig
 from engine.errors import UserError
+from engine.evaluation.held_out import total_loss
 from engine.events import AnyEvent, Averaging, Evaluated, NonFinite, Progress, Sampled, Stepped
-from engine.explore.generation import generate, start_token
+from engine.generation.sampling import generate, start_token
 from engine.measures import perplexity
 from engine.model.lstm import LSTMLanguageModel, detached
+from engine.text.batches import BatchCursor
 from engine.text.corpus import Corpus
-from engine.training.batches import BatchCursor
 from engine.training.candidates import CandidateSampler
 from engine.training.clipping import Clipped, clip, first_non_finite
-from engine.training.evaluation import total_loss
 from engine.training.norms import NormHistory
 from engine.training.optimisers import Average, build_optimiser, stalled
 from engine.training.precision import pick_dtype

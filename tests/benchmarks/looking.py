@@ -14,12 +14,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from engine import messages as p
 from engine.bench.machine import this_machine
 from engine.bench.synthetic import write_text
 from engine.config import preset, replace
 from engine.events import Stepped
 from engine.runs import create_run
-from engine.service import protocol as p
 from engine.service.client import Engine, launch
 
 PER_SECOND = 20

@@ -16,7 +16,7 @@ import torch
 from engine.bench.machine import this_machine
 from engine.bench.synthetic import synthetic_corpus
 from engine.bench.training import make_trainer, our_turns
-from engine.explore.neighbours import nearest
+from engine.embeddings.neighbours import nearest
 from engine.training.device import pick_threads
 from tests.benchmarks.machine import as_an_engine
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from engine.errors import UserError
-from engine.training.batches import BatchCursor
+from engine.text.batches import BatchCursor
 
 
 def test_columns_go_on_from_window_to_window_and_targets_are_one_ahead() -> None:

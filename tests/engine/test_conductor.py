@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from engine import messages as p
 from engine import runs
 from engine.config import RunConfig, replace
 from engine.errors import UserError
@@ -20,7 +21,6 @@ from engine.events import (
     StateChanged,
     Stepped,
 )
-from engine.service import protocol as p
 from engine.service.conductor import Conductor
 from engine.service.record import Record
 from tests.recorded import as_recorded

@@ -15,16 +15,16 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
+from engine import messages as p
 from engine.config import CorpusConfig, ModelConfig
 from engine.errors import UserError
+from engine.evaluation import dynamic_evaluation as dynamic
+from engine.evaluation import fitting
+from engine.evaluation.dynamic_evaluation import FollowingWeights, gradient_scale
+from engine.evaluation.neural_cache import NeuralCache
+from engine.evaluation.online_loss import online_loss
 from engine.events import Evaluated, Progress
-from engine.explore import dynamic_evaluation as dynamic
-from engine.explore import fitting
-from engine.explore.dynamic_evaluation import FollowingWeights, gradient_scale
-from engine.explore.neural_cache import NeuralCache
-from engine.explore.online_evaluation import online_loss
 from engine.model.lstm import LSTMLanguageModel
-from engine.service import protocol as p
 from engine.service.queries import evaluate_corpus
 from engine.text.corpus import open_corpus
 from engine.text.reading import same_source

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from engine.events import Evaluated, Progress, Sampled, Stepped
-from engine.explore.generation import generate
+from engine.generation.sampling import generate
 from engine.training import checkpoint
 from engine.training.checkpoint import PLAIN, Checkpoint, load_latest, save
 from engine.training.trainer import CheckpointDue, Trainer

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from engine.config import ModelConfig, RegularisationConfig
+from engine.embeddings.neighbours import nearest
 from engine.errors import UserError
-from engine.explore.generation import choose, generate
-from engine.explore.neighbours import nearest
-from engine.explore.stepping import _Called, stepper
+from engine.generation.decoder import _Called, stepper
+from engine.generation.sampling import choose, generate
 from engine.model.lstm import LSTMLanguageModel
 
 SHAPES: list[dict[str, Any]] = [

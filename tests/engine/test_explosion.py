@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from engine import messages as p
 from engine.errors import UserError
 from engine.events import Evaluated, NonFinite, Sampled
-from engine.explore.generation import generate
-from engine.service import protocol as p
+from engine.generation.sampling import generate
 from engine.service.queries import neighbours
 from engine.training.trainer import Trainer
 

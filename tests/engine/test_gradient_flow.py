@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from engine.explore.gradient_flow import gradient_by_time
+from engine.training.gradient_flow import gradient_by_time
 from engine.training.trainer import Trainer
 from tests.engine.test_rate_finder import everything
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.config import PRESETS, ModelConfig, RegularisationConfig
+from engine.evaluation.held_out import total_loss
 from engine.model.lstm import CarriedState, LSTMLanguageModel
-from engine.training.evaluation import total_loss
 from engine.training.optimisers import build_optimiser
 
 VOCABULARY, TIME, BATCH = 11, 9, 3

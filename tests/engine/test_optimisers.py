@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from engine.config import ModelConfig, OptimiserConfig
+from engine.evaluation.held_out import total_loss
 from engine.events import Averaging, Evaluated, Stepped
 from engine.model.lstm import LSTMLanguageModel
-from engine.training.evaluation import total_loss
 from engine.training.optimisers import Average, build_optimiser, stalled
 from engine.training.trainer import Trainer
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
+from engine import messages as p
 from engine.config import CorpusConfig, ModelConfig
 from engine.errors import UserError
 from engine.events import Progress
-from engine.explore import stepping
-from engine.explore.stepping import SHORTEST, stretches
+from engine.generation import decoder as stepping
+from engine.generation.decoder import SHORTEST, stretches
 from engine.model.lstm import LSTMLanguageModel
-from engine.service import protocol as p
 from engine.service import queries
 from engine.service.queries import (
     MOST_OPENING,

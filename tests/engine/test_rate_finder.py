@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine import messages as p
 from engine import runs
 from engine.config import RunConfig, preset, replace
 from engine.errors import UserError
 from engine.events import Evaluated, Progress, Stepped
-from engine.service import protocol as p
+from engine.messages import RateFound, RateTried
 from engine.service.conductor import Conductor
-from engine.service.protocol import RateFound, RateTried
 from engine.service.record import Record
 from engine.text.corpus import open_corpus
 from engine.training import rate_finder

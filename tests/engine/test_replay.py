@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from engine import messages as p
 from engine.config import RunConfig, replace
 from engine.errors import UserError
 from engine.events import RolledBack
 from engine.runs import create_run, load_config, open_past, read_metrics, recorder, save_config
 from engine.runs.steps import HEADER, SAMPLED, Layout
-from engine.service import protocol as p
 from engine.service.conductor import Conductor
 from engine.service.record import Record
 from engine.training.checkpoint import Checkpoint

@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 
 import pytest
 
+from engine import messages as p
 from engine import runs
 from engine.config import RunConfig, replace
 from engine.errors import UserError
 from engine.events import AnyEvent, Evaluated, Intervened, Rewound, Saved, StateChanged, Stepped
 from engine.runs.engines import log_path
-from engine.service import protocol as p
 from engine.service.client import Engine, EngineEnded, attach, launch
 from engine.service.process import start_ahead
 from engine.service.worker import _BackgroundImport

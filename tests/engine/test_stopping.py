@@ -9,10 +9,10 @@ from typing import Any, get_args
 
 import pytest
 
+from engine import messages as p
 from engine.config import OptimiserName, RunConfig, ScheduleName, replace
 from engine.events import Averaging, Evaluated, Intervened, Sampled, Stepped
 from engine.runs import create_run, load_config, read_metrics, save_config
-from engine.service import protocol as p
 from engine.service.conductor import Conductor
 from engine.service.record import Record
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.service import protocol as p
+from engine import messages as p
 from engine.service import streams
 from engine.service.streams import Streams
 

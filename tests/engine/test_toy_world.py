@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from engine import messages as p
 from engine import runs
 from engine.config import preset
 from engine.events import StateChanged
-from engine.service import protocol as p
 from engine.service.client import Engine, launch
 from engine.text.toy_world import CLASSES, HELD_OUT
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 
+from engine import messages as p
 from engine.runs import read_address
-from engine.service import protocol as p
 
 LONG = "the cat sat on the mat " * 80
 

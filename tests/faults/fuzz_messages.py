@@ -14,10 +14,10 @@ from typing import Any, get_args
 
 import msgspec
 
+from engine import messages as p
 from engine import runs
 from engine.config import preset, replace
 from engine.runs.private import STATE_VARIABLE
-from engine.service import protocol as p
 from engine.service.log import MAX_LOG
 from engine.service.process import start
 from tests.faults.clients import connect

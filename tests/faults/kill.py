@@ -29,6 +29,7 @@ from typing import Any
 
 import msgspec
 
+from engine import messages as p
 from engine.errors import UserError
 from engine.events import Evaluated, NonFinite, Sampled, Stepped
 from engine.runs import (
@@ -43,7 +44,6 @@ from engine.runs import (
     read_metrics,
 )
 from engine.runs.steps import open_steps
-from engine.service import protocol as p
 from engine.service.client import EngineEnded, attach, launch
 from engine.service.worker import FIRST_CLIENT_SECONDS, GRACE_SECONDS
 from engine.training.checkpoint import load_latest

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from engine import messages as p
 from engine import runs
 from engine.config import RunConfig
 from engine.errors import UserError
-from engine.service import protocol as p
 from engine.service.client import Engine, EngineEnded, attach, launch
 from engine.service.server import MAX_CLIENTS, MAX_QUESTIONS, Connected, Server
 from tests.faults.clients import KINDS, LONG, beside, connect

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from engine import messages as p
 from engine import runs
 from engine.config import RunConfig, replace
 from engine.events import AnyEvent, Saved, SaveFailed, StateChanged, Stepped
-from engine.service import protocol as p
 from engine.service.client import Engine, EngineEnded, attach, launch
 from engine.training.checkpoint import load_latest
 

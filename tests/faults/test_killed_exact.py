@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
+from engine import messages as p
 from engine.config import RunConfig, replace
 from engine.errors import UserError
 from engine.events import Evaluated, NonFinite, Sampled, StateChanged, Stepped
 from engine.runs import create_run, latest_checkpoint, read_metrics
-from engine.service import protocol as p
 from engine.service.client import Engine, EngineEnded, launch
 
 CHANGES = {

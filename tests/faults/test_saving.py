@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
+from engine import messages as p
 from engine import runs
 from engine.config import RunConfig, replace
 from engine.events import AnyEvent, Saved, SaveFailed, Stepped
-from engine.service import protocol as p
 from engine.service.conductor import Conductor
 from engine.service.record import Record
 from engine.training.checkpoint import Checkpoint, load_latest

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 from textual.widgets import DataTable
 
+from engine import messages as p
 from engine import runs
 from engine.errors import UserError
 from engine.runs.origins import note_made
 from engine.runs.private import place_of
 from engine.service import client
-from engine.service import protocol as p
 from engine.service.conductor import Conductor
 from engine.service.record import Record
 from engine.visible import visible

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine import messages as p
 from engine.config import RunConfig, preset
 from engine.errors import UserError
 from engine.events import (
@@ -20,7 +21,6 @@ from engine.events import (
     StateChanged,
     Stepped,
 )
-from engine.service import protocol as p
 from engine.service.client import EngineEnded
 
 CORPUS = CorpusSummary(

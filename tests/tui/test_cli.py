@@ -16,9 +16,9 @@ from typing import IO, Any
 import numpy as np
 import pytest
 
+from engine import messages as p
 from engine.runs import is_live, list_runs, load_config, read_address
 from engine.runs.private import place_of
-from engine.service import protocol as p
 from engine.service.client import Engine, attach
 from tests.drive import Program
 

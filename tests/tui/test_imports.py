@@ -10,7 +10,8 @@ names = ["tui.app", "tui.cli"]
 names += [module.name for module in pkgutil.walk_packages(tui.__path__, "tui.")]
 for name in names:
     importlib.import_module(name)
-heavy = ("torch", "safetensors", "engine.model", "engine.training", "engine.explore")
+rooms = ("model", "training", "generation", "embeddings", "evaluation")
+heavy = ("torch", "safetensors", *(f"engine.{room}" for room in rooms))
 print(*sorted(module for module in sys.modules if module.startswith(heavy)))
 print(*sorted(names))
 """

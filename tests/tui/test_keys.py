@@ -7,10 +7,10 @@ import pytest
 from textual import events
 from textual.widgets import Input
 
+from engine import messages as p
 from engine.config import preset
 from engine.events import Intervened, StateChanged
 from engine.runs import create_run
-from engine.service import protocol as p
 from tests.tui.fake_engine import Launch, built, step
 from tests.tui.screen_help import Room, playground
 from tui.actions import ACTIONS, BY_ID

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from engine import messages as p
 from engine.config import preset, replace
 from engine.events import Saved, StateChanged
 from engine.runs import allow, create_run, is_allowed
-from engine.service import protocol as p
 from tests.tui.fake_engine import FakeEngine, Launch, built, status, step
 from tests.tui.screen_help import playground
 from tui.screens.allow_text import AllowText

@@ -9,7 +9,8 @@ from textual import events
 from textual.geometry import Region
 from textual.widgets import Input, Static
 
-from engine.config import fields, get, preset, replace
+from engine import messages as p
+from engine.config import RunConfig, fields, get, preset, replace
 from engine.errors import UserError
 from engine.events import (
     AnyEvent,
@@ -26,7 +27,6 @@ from engine.events import (
 )
 from engine.numerals import real_number
 from engine.runs import create_run, load_config
-from engine.service import protocol as p
 from engine.service.client import EngineEnded
 from tests.tui.fake_engine import CORPUS, READY, FakeEngine, Launch, built, status, step
 from tests.tui.screen_help import Room, playground
@@ -712,7 +712,7 @@ async def test_every_field_of_the_form_is_named_and_explained_in_full(
         assert "What holds the model back" in "".join(
             str(about.render()) for about in form.query(".about").results(Static)
         )
-        for field in fields():
+        for field in fields(RunConfig):
             row = form.query_one(f"#{field.path.replace('.', '-')}").parent
             name, effect = row.query_one(".name", Static), row.query_one(".effect", Static)
             assert str(name.render()) == field.path.split(".")[1]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from engine import messages as p
 from engine.events import StateChanged
-from engine.service import protocol as p
 from engine.service.client import EngineEnded
 from tests.tui.fake_engine import RATES, Launch, built, step
 from tests.tui.screen_help import Room, playground

@@ -22,7 +22,7 @@ from engine.events import (
     State,
     Stepped,
 )
-from engine.service.protocol import Status
+from engine.messages import Status
 from tui.history import History
 from tui.session import Session
 from tui.widgets import training_pane

@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from engine import runs
-from engine.config import PRESETS, RunConfig, fields, from_table, get, preset, read_toml, replace
+from engine.config import PRESETS, RunConfig, fields, get, preset, read_toml, replace
 from engine.errors import UserError
 from engine.visible import quoted, shortened, visible
 
 
 def test_every_preset_is_valid_and_says_what_it_is_for() -> None:
     for name, entry in PRESETS.items():
-        assert from_table(msgspec.to_builtins(entry.config)) == entry.config
+        assert replace(entry.config, {}) == entry.config
         assert entry.config.preset == name
         assert entry.purpose.endswith(".")
 
@@ -24,8 +24,8 @@ def test_every_preset_is_valid_and_says_what_it_is_for() -> None:
 def test_every_setting_tells_its_range_and_effect() -> None:
     table = msgspec.to_builtins(RunConfig())
     paths = {f"{s}.{name}" for s, values in table.items() if s != "preset" for name in values}
-    assert {field.path for field in fields()} == paths
-    for field in fields():
+    assert {field.path for field in fields(RunConfig)} == paths
+    for field in fields(RunConfig):
         assert field.values, field.path
         assert field.effect.endswith("."), field.path
         assert len(field.effect) > 15, field.path
@@ -94,10 +94,6 @@ def test_a_threshold_or_rate_that_is_not_a_positive_number_is_one_sentence(
         replace(preset("toy"), {path: value})
     assert str(caught.value).startswith(f"{path} can't be {value!r}: it takes 1e-09 to 1")
     assert str(caught.value).count(".") == str(caught.value).rstrip(".").count(".") + 1
-    section, name = path.split(".")
-    with pytest.raises(UserError) as caught:
-        from_table({section: {name: value}})
-    assert str(caught.value).startswith(f"{path} can't be {value!r}: it takes 1e-09 to 1")
 
 
 @pytest.mark.parametrize("value", [0, 0.5, 100.5, -3, math.nan, math.inf, "nan"])
@@ -106,14 +102,14 @@ def test_a_percentile_outside_1_to_100_is_one_sentence(value: float | str) -> No
         replace(preset("toy"), {"clipping.percentile": value})
 
 
-@pytest.mark.parametrize("field", [field.path for field in fields()])
+@pytest.mark.parametrize("field", [field.path for field in fields(RunConfig)])
 @pytest.mark.parametrize("value", [2**63, 10**30, -(10**30)])
 def test_no_setting_takes_a_number_that_can_not_be_sent(field: str, value: int) -> None:
     with pytest.raises(UserError):
         replace(preset("toy"), {field: value})
 
 
-@pytest.mark.parametrize("field", [field.path for field in fields()])
+@pytest.mark.parametrize("field", [field.path for field in fields(RunConfig)])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_no_setting_takes_a_number_that_is_not_finite(field: str, value: float) -> None:
     with pytest.raises(UserError):
@@ -218,7 +214,7 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
         read_toml(tmp_path / "nowhere.toml")
 
 
-@pytest.mark.parametrize("field", [field.path for field in fields()])
+@pytest.mark.parametrize("field", [field.path for field in fields(RunConfig)])
 @pytest.mark.parametrize(
     "value",
     [
@@ -356,7 +352,7 @@ def test_a_link_to_a_file_of_settings_is_followed(tmp_path: Path) -> None:
     assert read_toml(tmp_path / "link.toml") == (None, {"model.layers": 3})
 
 
-@pytest.mark.parametrize("path", [None, *(field.path for field in fields())])
+@pytest.mark.parametrize("path", [None, *(field.path for field in fields(RunConfig))])
 @pytest.mark.parametrize(
     "value", ["9" * 5000, "[" * 5000, "{}", f'"{"x" * 5000}\\ud800"', '"\\u001b\\ud800"', "1e400"]
 )

@@ -20,7 +20,7 @@ from tui.commands.shared import (
 )
 
 if TYPE_CHECKING:
-    from engine.service.protocol import AnyAnswer
+    from engine.messages import AnyAnswer
 
 
 @click.command()
@@ -57,7 +57,7 @@ def generate(model: str, as_json: bool, **request: Any) -> None:
 
 
 async def _generate(folder: Path, request: dict[str, Any], as_json: bool) -> None:
-    from engine.service import protocol as p
+    from engine import messages as p
     from tui.headless import opened
 
     text, step, seed = "", 0, request["seed"]
@@ -95,7 +95,7 @@ def neighbours(model: str, word: str, top: int, as_json: bool) -> None:
 
     Closest by the cosine of their embeddings in MODEL, a run's name or a path to its folder.
     """
-    from engine.service import protocol as p
+    from engine import messages as p
 
     answer = wait_for(_ask(find(model), p.Neighbours(word=word, top=top)))
     assert isinstance(answer, p.NeighbourList)

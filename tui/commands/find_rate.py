@@ -56,7 +56,7 @@ def find_rate(
 
 
 async def _find_rate(folder: Path) -> "RateCurve":
-    from engine.service import protocol as p
+    from engine import messages as p
     from engine.service.client import launch
     from tui.progress_line import Waiting
     from tui.rate_curve import RateCurve

@@ -20,7 +20,7 @@ from tui.commands.shared import (
 )
 
 if TYPE_CHECKING:
-    from engine.service.protocol import CorpusScore, Replayed
+    from engine.messages import CorpusScore, Replayed
 
 
 _TOKENS = {"character": "character", "subword": "piece"}
@@ -78,7 +78,7 @@ def evaluate(
     was trained on, and of a folder with train.txt, one split is measured: without --split its
     test, else valid.
     """
-    from engine.service.protocol import EvaluateCorpus, OnlineSettings
+    from engine.messages import EvaluateCorpus, OnlineSettings
 
     folder = find(model)
     with tempfile.TemporaryDirectory(prefix="lstm-tui-") as temporary:
@@ -133,7 +133,7 @@ def replay(run: str, as_json: bool) -> int:
 
     Everything done to RUN by hand is done again at its step. Exit codes: 0 the same, 1 not.
     """
-    from engine.service.protocol import Replay
+    from engine.messages import Replay
 
     folder = find(run)
     result = wait_for(answer(folder, Replay(), with_corpus(folder)))

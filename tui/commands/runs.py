@@ -99,16 +99,16 @@ def attach(run: str | None) -> None:
 @json_option
 def settings(as_json: bool) -> None:
     """List the settings and the presets."""
-    from engine.config import PRESETS, fields
+    from engine.config import PRESETS, RunConfig, fields
 
     if as_json:
         presets = [
             {"name": name, "purpose": preset.purpose, "config": preset.config}
             for name, preset in PRESETS.items()
         ]
-        print_json({"settings": list(fields()), "presets": presets})
+        print_json({"settings": list(fields(RunConfig)), "presets": presets})
         return
-    for field in fields():
+    for field in fields(RunConfig):
         echo(f"{field.path}  ({field.values}{', or none' if field.optional else ''})")
         echo(f"    {field.effect}")
     echo()

@@ -12,8 +12,8 @@ from engine.errors import UserError
 from engine.visible import visible
 
 if TYPE_CHECKING:
+    from engine.messages import AnyStreamed
     from engine.service.client import Engine
-    from engine.service.protocol import AnyStreamed
     from tui.progress_line import Waiting
 
     Connect = Callable[[Path], Awaitable[Engine]]

@@ -23,7 +23,7 @@ from tui.output import json_text
 
 if TYPE_CHECKING:
     from engine.config import RunConfig
-    from engine.service.protocol import AnyCommand, Knob
+    from engine.messages import AnyCommand, Knob
 
 LIMITS = ("steps", "epochs", "minutes")
 _KNOBS: "dict[str, Knob]" = {
@@ -149,7 +149,7 @@ def _train_seeds(
 def _interventions(checkpoint: str | None, settings: tuple[str, ...]) -> "list[AnyCommand]":
     """What is to be done to a run before it goes on. Raises UserError."""
     from engine.config import preset, replace
-    from engine.service.protocol import GoBack, SetKnob
+    from engine.messages import GoBack, SetKnob
 
     commands: list[AnyCommand] = [GoBack(to=checkpoint)] if checkpoint else []
     for setting in settings:

@@ -8,9 +8,9 @@ from textual import work
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
+from engine import messages as p
 from engine.errors import UserError
 from engine.events import Progress
-from engine.service import protocol as p
 from engine.service.client import EngineEnded
 from tui.numbers import short
 from tui.rate_curve import RateCurve

@@ -6,8 +6,8 @@ import math
 from textual import work
 from textual.content import Content
 
+from engine import messages as p
 from engine.errors import UserError
-from engine.service import protocol as p
 from engine.service.client import EngineEnded
 from tui.chart_data import ChartData, Curve
 from tui.history import Series

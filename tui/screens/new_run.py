@@ -55,7 +55,9 @@ class NewRun(Dialog[Path | None]):
                         LineInput(placeholder="made from the corpus", id="name"),
                         "The name of the run and of its folder.",
                     )
-                for section, group in groupby(fields(), key=lambda field: field.path.split(".")[0]):
+                for section, group in groupby(
+                    fields(RunConfig), key=lambda field: field.path.split(".")[0]
+                ):
                     about = type(getattr(self._config, section)).__doc__ or ""
                     with Vertical(classes="section"):
                         yield Static(Content(section), classes="heading", markup=False)
@@ -79,7 +81,7 @@ class NewRun(Dialog[Path | None]):
         return line(field.path.split(".")[1], control, effect)
 
     def _values(self) -> dict[str, str]:
-        return {field.path: self._control(field.path).value for field in fields()}
+        return {field.path: self._control(field.path).value for field in fields(RunConfig)}
 
     def _control(self, path: str) -> Any:
         return self.query_one(f"#{_id(path)}")
@@ -122,7 +124,7 @@ class NewRun(Dialog[Path | None]):
 
     def _complain(self, sentence: str) -> None:
         self.query_one("#error", Static).update(content(sentence))
-        for path in (field.path for field in fields()):
+        for path in (field.path for field in fields(RunConfig)):
             if path in sentence:
                 self._control(path).focus()
                 return

@@ -25,8 +25,7 @@ from textual.worker import Worker
 from engine import runs
 from engine.config import ClipMode
 from engine.errors import UserError
-from engine.service.client import EngineEnded
-from engine.service.protocol import (
+from engine.messages import (
     AnyAnswer,
     Evaluate,
     GoBack,
@@ -39,6 +38,7 @@ from engine.service.protocol import (
     Stop,
     TextPiece,
 )
+from engine.service.client import EngineEnded
 from tui import ladder
 from tui.actions import ACTIONS, BY_ID, bindings
 from tui.palette import ActionCommands

@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from engine.events import CorpusSummary
-from engine.service.protocol import AnyAnswer, AnyQuery, Represent, Representation, TokenView
+from engine.messages import AnyAnswer, AnyQuery, Represent, Representation, TokenView
 from tui.actions import BY_ID
 from tui.remarks import on_screen, unknown
 from tui.sanitize import content, token

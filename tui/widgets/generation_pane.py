@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from engine.events import Sampled
-from engine.service.protocol import Generate, TextPiece
+from engine.messages import Generate, TextPiece
 from tui.sanitize import content, visible
 from tui.session import Session
 from tui.widgets.flow import Flow

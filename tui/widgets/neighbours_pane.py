@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widgets import Input
 
 from engine.events import CorpusSummary
-from engine.service.protocol import AnyAnswer, AnyQuery, Neighbour, NeighbourList, Neighbours
+from engine.messages import AnyAnswer, AnyQuery, Neighbour, NeighbourList, Neighbours
 from tui.sanitize import content, token
 from tui.session import Session
 from tui.widgets.pane import MUTED, AskingPane, Block, Labelled, PaneInput, fit

@@ -14,7 +14,7 @@ from textual.suggester import SuggestionReady
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from engine.service.protocol import AnyAnswer, AnyQuery
+from engine.messages import AnyAnswer, AnyQuery
 from engine.visible import without_surrogates
 from tui.sanitize import drawn, visible
 from tui.session import Session

@@ -6,7 +6,7 @@ from time import monotonic
 from textual.content import Content
 
 from engine.events import Progress, State
-from engine.service.protocol import Status
+from engine.messages import Status
 from tui.sanitize import content
 from tui.session import Session
 from tui.widgets.pane import MUTED, Block, fit

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 
 from engine.events import Evaluated, State, Stepped
-from engine.service.protocol import Status
+from engine.messages import Status
 from tui.chart_data import ChartData, Curve, Mark, Points, Rule
 from tui.numbers import short
 from tui.sanitize import content

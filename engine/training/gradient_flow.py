@@ -7,7 +7,7 @@ import math
 import torch
 from torch.nn import functional
 
-from engine.service.protocol import GradientByTime
+from engine.messages import GradientByTime
 from engine.training.trainer import Trainer
 
 

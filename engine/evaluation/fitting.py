@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.evaluation.dynamic_evaluation import DECAY, LEARNING_RATE, FollowingWeights
+from engine.evaluation.neural_cache import WINDOW, NeuralCache, mixed
+from engine.evaluation.online_loss import online_loss, segments
 from engine.events import Progress
-from engine.explore.dynamic_evaluation import DECAY, LEARNING_RATE, FollowingWeights
-from engine.explore.neural_cache import WINDOW, NeuralCache, mixed
-from engine.explore.online_evaluation import online_loss, segments
 from engine.measures import perplexity
+from engine.messages import OnlineSettings, SettingsTried
 from engine.model.lstm import LSTMLanguageModel
-from engine.service.protocol import OnlineSettings, SettingsTried
 
 TOKENS = 20_000
 """Of the held-out text, at most, from its beginning."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from engine.events import Progress
 from engine.model.lstm import LSTMLanguageModel, detached
-from engine.training.batches import BatchCursor
+from engine.text.batches import BatchCursor
 
 SEGMENT = 20
 """Tokens between two gradient steps. The paper takes 5 for words; the authors' code gives 20 as

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.errors import UserError
-from engine.explore.stepping import reading
+from engine.generation.decoder import reading
 from engine.model.lstm import LSTMLanguageModel
 from engine.text.tokenizer import Tokenizer
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from engine.model import output
 from engine.model.lstm import CarriedState, LSTMLanguageModel
-from engine.training.batches import BatchCursor
+from engine.text.batches import BatchCursor
 
 COLUMNS = 10
 """Streams read side by side, as PyTorch's word-language-model example evaluates. Each begins with

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.explore.dynamic_evaluation import SEGMENT, FollowingWeights
-from engine.explore.neural_cache import NeuralCache
+from engine.evaluation.dynamic_evaluation import SEGMENT, FollowingWeights
+from engine.evaluation.neural_cache import NeuralCache
 from engine.model.lstm import LSTMLanguageModel, detached
-from engine.training.batches import BatchCursor
+from engine.text.batches import BatchCursor
 
 
 class Segment(NamedTuple):

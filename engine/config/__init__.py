@@ -1,0 +1,52 @@
+"""What a run is set to: the schema, the presets, and the table of its settings."""
+
+from engine.config.presets import DEFAULT_PRESET, PRESETS, Preset, preset
+from engine.config.schema import (
+    BUILT_IN,
+    ClipMode,
+    ClippingConfig,
+    CorpusConfig,
+    ModelConfig,
+    NonFinitePolicy,
+    OptimiserConfig,
+    OptimiserName,
+    Precision,
+    Punctuation,
+    RegularisationConfig,
+    RunConfig,
+    ScheduleConfig,
+    ScheduleName,
+    TokenizerName,
+    TrainingConfig,
+)
+from engine.config.settings import Field, Section, Settings, fields, get, read_toml, replace
+
+__all__ = [
+    "BUILT_IN",
+    "DEFAULT_PRESET",
+    "PRESETS",
+    "ClipMode",
+    "ClippingConfig",
+    "CorpusConfig",
+    "Field",
+    "ModelConfig",
+    "NonFinitePolicy",
+    "OptimiserConfig",
+    "OptimiserName",
+    "Precision",
+    "Preset",
+    "Punctuation",
+    "RegularisationConfig",
+    "RunConfig",
+    "ScheduleConfig",
+    "ScheduleName",
+    "Section",
+    "Settings",
+    "TokenizerName",
+    "TrainingConfig",
+    "fields",
+    "get",
+    "preset",
+    "read_toml",
+    "replace",
+]

@@ -1,1 +1,0 @@
-"""Exploring a model: neighbours and generation."""
