@@ -469,9 +469,9 @@ async def test_a_passage_is_shown_as_it_was_written(
         pane = room.app.playground.query_one(GenerationPane)
         room.app.playground.query_one("#prompt", Input).value = prompt
         pane.request()
-        pane.draw(room.app.playground.session)
+        pane.show(room.app.playground.session)
         pane.add(p.TextPiece(text=text, step=5, seed=77))
-        pane.draw(room.app.playground.session)
+        pane.show(room.app.playground.session)
         assert room.current == f"step 5  {shown}"
         assert "seed 77" in room.text("#temperature")
 
@@ -486,7 +486,7 @@ async def test_the_temperature_is_never_cut_off_by_the_seed(tmp_path: Path) -> N
             await room.pilot.resize_terminal(columns, 36)
             room.app.playground.show_pane("generation")
             await room.pilot.pause()
-            pane.draw(room.app.playground.session)
+            pane.show(room.app.playground.session)
             await room.pilot.pause()
             block = room.app.playground.query_one("#temperature", Block)
             assert block.content.cell_length <= block.size.width, f"at {columns} columns"
@@ -497,7 +497,7 @@ async def test_unknown_words_of_the_prompt_are_told_with_the_passage(tmp_path: P
         pane = room.app.playground.query_one(GenerationPane)
         pane.request()
         pane.add(p.TextPiece(text="cat", step=5, note="1 of 1 words unknown: \x1b[1m"))
-        pane.draw(room.app.playground.session)
+        pane.show(room.app.playground.session)
         assert room.current == "step 5  1 of 1 words unknown: ␛[1m\ncat"
 
 

@@ -151,7 +151,7 @@ async def shown(
         pane = app.query_one(TrainingPane)
         if log:
             pane.toggle_log_axis()
-        pane.draw(session)
+        pane.show(session)
         await pilot.pause()
         widgets = {name: pane.query_one(f"#{name}") for name in ("numbers", "loss", "norms")}
         return {name: text_of(widget) if widget.display else "" for name, widget in widgets.items()}
@@ -462,9 +462,9 @@ async def test_any_size_keeps_its_rows_and_columns(size):
     app = PaneApp()
     async with app.run_test(size=size) as pilot:
         pane = app.query_one(TrainingPane)
-        pane.draw(made)
+        pane.show(made)
         await pilot.pause()
-        pane.draw(made)  # the sizes are known by now
+        pane.show(made)  # the sizes are known by now
         await pilot.pause()
         room = pane.content_size
         shares = [child.size.height for child in pane.children if child.display]
@@ -485,7 +485,7 @@ async def test_the_x_axis_stands_still_for_a_while():
         pane = app.query_one(TrainingPane)
         axes = set()
         for step in range(410, 500, 10):
-            pane.draw(session("running", list(steps(step))))
+            pane.show(session("running", list(steps(step))))
             await pilot.pause()
             axes.add(text_of(pane.query_one("#loss")).split("\n")[-1])
         assert len(axes) == 1

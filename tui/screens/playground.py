@@ -146,8 +146,7 @@ class Playground(Screen[None]):
             self.query_one(StatusLine).draw(session, self.playground_app.note)
             self._draw_trouble(session)
             for pane in self.query(Pane):
-                if pane.display:
-                    pane.draw(session)
+                pane.show(session)
         self._write_along_training(session)
         availability = [action.available(session) for action in ACTIONS]
         if availability != self._availability:
@@ -157,10 +156,8 @@ class Playground(Screen[None]):
     def change_session(self) -> None:
         """Another run is shown, or none: what the last one answered goes."""
         self._stop_writing()
-        for pane in self.query(AskingPane):
-            pane.clear()
-            pane.edited.set()
-        self.query_one(GenerationPane).clear()
+        for pane in self.query(Pane):
+            pane.show(self.session)
         self.stale = True
 
     def _draw_trouble(self, session: Session | None) -> None:
@@ -170,9 +167,9 @@ class Playground(Screen[None]):
         trouble.display = bool(reason)
         trouble.show(_trouble(reason, session))
 
-    def on_resize(self) -> None:
-        self.stale = True
-        self.call_after_refresh(self.tick)
+    @on(Block.Resized)
+    def _block_resized(self) -> None:
+        self.draw()
 
     def on_screen_resume(self) -> None:
         self.stale = True
@@ -239,17 +236,12 @@ class Playground(Screen[None]):
 
     def watch_current(self, before: str, now: str) -> None:
         old, new = self.query_one(f"#{before}", Pane), self.query_one(f"#{now}", Pane)
-        hidden = not new.display
         # The class matters to the frames alone: restyling all that is in them takes long.
         old.remove_class("-current", update=False)
         new.add_class("-current", update=False)
         self.app.stylesheet.update_nodes((old, new))
         self._show_tab(new)
-        if hidden:
-            if isinstance(new, AskingPane):
-                new.edited.set()
-            self.stale = True
-            self.call_after_refresh(self.tick)
+        self.stale = True
 
     def _show_tab(self, pane: Pane) -> None:
         tabs = self.query_one(TabStrip)
@@ -294,8 +286,6 @@ class Playground(Screen[None]):
 
     def action_zoom(self) -> None:
         self.zoomed = not self.zoomed
-        self.stale = True
-        self.call_after_refresh(self.tick)
 
     def action_log_axis(self) -> None:
         self.query_one(TrainingPane).toggle_log_axis()

@@ -5,7 +5,6 @@ from itertools import islice
 from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Input
 
 from engine.events import CorpusSummary
@@ -25,16 +24,6 @@ _STRIP_SHARE = 3
 """A one-hot row takes one part in this many of the width."""
 
 
-class Frequent(Block):
-    """The most frequent tokens, in whatever room is left."""
-
-    class Resized(Message):
-        """There is another room for them."""
-
-    def on_resize(self) -> None:
-        self.post_message(self.Resized())
-
-
 class CorpusPane(AskingPane):
     """The text the model learns from, and what a word is to a network."""
 
@@ -43,21 +32,16 @@ class CorpusPane(AskingPane):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._session: Session | None = None
         self._answer: Representation | None = None
         self._refusal = ""
 
     def compose(self) -> ComposeResult:
         yield Block(id="facts")
-        yield Frequent(id="frequent")
+        yield Block(id="frequent")
         yield Labelled("sentence", PaneInput(EXAMPLE, id="sentence"))
         yield Block(id="comparison")
 
-    def on_frequent_resized(self) -> None:
-        self.draw(self._session)
-
     def draw(self, session: Session | None) -> None:
-        self._session = session
         summary = session.status.corpus if session else None
         width = self.content_size.width
         frequent = self.query_one("#frequent", Block)
@@ -100,6 +84,7 @@ class CorpusPane(AskingPane):
         self._refusal = reason
 
     def clear(self) -> None:
+        super().clear()
         self._answer, self._refusal = None, ""
 
 

@@ -20,6 +20,8 @@ _WAITING = (
 )
 _ASK = "No word is asked for: enter types one."
 _WITHIN_WORDS = frozenset("'’-‐‑\u200c\u200d")
+_MOST = 60
+"""Words asked for, so that the question doesn't change with the room for them."""
 _MEANING = "cosine: 1 same direction, 0 unrelated"
 
 
@@ -74,8 +76,7 @@ class NeighboursPane(AskingPane):
 
     def question(self) -> AnyQuery | None:
         word = self._word()
-        rows = self.query_one("#nearest", Block).size.height
-        return Neighbours(word=word, top=max(5, rows)) if word else None
+        return Neighbours(word=word, top=_MOST) if word else None
 
     def answered(self, answer: AnyAnswer) -> None:
         assert isinstance(answer, NeighbourList)
@@ -92,6 +93,7 @@ class NeighboursPane(AskingPane):
         self._refusal = reason
 
     def clear(self) -> None:
+        super().clear()
         self._answer, self._ranks, self._refusal = None, {}, ""
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, cast
 
 from rich.cells import cell_len, get_character_cell_size, set_cell_size
 from rich.text import Text
-from textual import events
+from textual import events, on
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.screen import Screen
 from textual.suggester import SuggestionReady
 from textual.widget import Widget
@@ -30,20 +31,80 @@ MOST_TYPED = 100_000
 """Characters of a field: as many as the engine takes."""
 
 
+class Block(Static):
+    """Text that is repainted only when it differs from what is there."""
+
+    class Resized(Message):
+        """There is another room for text."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(Content(""), id=id, classes=classes, markup=False)
+        self._shown = Content("")
+
+    def show(self, content: Content) -> None:
+        """Replace the text; the layout is redone only where the height may change."""
+        if content.is_same(self._shown):
+            return
+        before, self._shown = self._shown, content
+        rows = self.rows(before), self.rows(content)
+        moves = self.styles.is_auto_height and (not self.content_size or rows[0] != rows[1])
+        self.update(content, layout=moves)
+
+    def on_resize(self) -> None:
+        self.post_message(self.Resized())
+
+    def rows(self, content: Content) -> int:
+        """How many it would take here; 0 before there is a layout."""
+        width = self.content_size.width
+        rules = cast("RulesMap", self.styles)  # as Textual itself hands them over
+        return content.get_height(rules, width) if content and width else 0
+
+
 class Pane(Vertical):
-    """A framed part of the playground. The playground calls `draw` a few times a second."""
+    """A framed part of the playground, which calls `show` a few times a second.
+
+    It is drawn anew as well whenever its size changes, or that of a block in it: what fits can be
+    told only then.
+    """
 
     title: ClassVar[str] = ""
     hint: ClassVar[str] = ""
     """What can be done in it, shown in the lower edge of its frame."""
+    session: Session | None = None
 
     def on_mount(self) -> None:
         self.border_title = self.title
         self.border_subtitle = self.hint
 
+    def show(self, session: Session | None) -> None:
+        """Show the session as it stands; None while there is none."""
+        if session is not self.session:
+            self.session = session
+            self.clear()
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw what there is, if it can be seen."""
+        if self.display:
+            self.draw(self.session)
+
     def draw(self, session: Session | None) -> None:
-        """Show the session as it stands; None while there is none. Must be quick."""
+        """Put the session into the widgets, at the size they have. Must be quick."""
         raise NotImplementedError
+
+    def clear(self) -> None:
+        """Another run is shown: what the last one told goes."""
+
+    def on_show(self) -> None:
+        self.redraw()
+
+    def on_resize(self) -> None:
+        self.redraw()
+
+    @on(Block.Resized)
+    def _block_resized(self, event: Block.Resized) -> None:
+        event.stop()
+        self.redraw()
 
 
 class AskingPane(Pane):
@@ -70,39 +131,16 @@ class AskingPane(Pane):
         raise NotImplementedError
 
     def clear(self) -> None:
-        """Another run is shown: what the last one answered goes."""
-        raise NotImplementedError
+        self.edited.set()
+
+    def on_show(self) -> None:
+        self.edited.set()
 
     def on_input_changed(self) -> None:
         self.edited.set()
 
-    def on_resize(self) -> None:
-        self.edited.set()
-
     def on_input_submitted(self) -> None:
         self.edited.set()
-
-
-class Block(Static):
-    """Text that is repainted only when it differs from what is there."""
-
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        super().__init__(Content(""), id=id, classes=classes, markup=False)
-        self._shown = Content("")
-
-    def show(self, content: Content) -> None:
-        """Replace the text; the layout is redone only where the height may change."""
-        if content.is_same(self._shown):
-            return
-        before, self._shown = self._shown, content
-        moves = self.styles.is_auto_height and self.rows(before) != self.rows(content)
-        self.update(content, layout=moves)
-
-    def rows(self, content: Content) -> int:
-        """How many it would take here; 0 before there is a layout."""
-        width = self.content_size.width
-        rules = cast("RulesMap", self.styles)  # as Textual itself hands them over
-        return content.get_height(rules, width) if content and width else 0
 
 
 class LineInput(Input):
