@@ -3,9 +3,9 @@
 import math
 
 from engine.service.protocol import RateFound, RateTried
-from tui.chart_data import ChartData, Curve, Mark, Points
-from tui.history import Series
+from tui.chart.data import ChartData, Curve, Mark, Points
 from tui.numbers import short
+from tui.run.history import Series
 
 _OCTAVE = 16
 """Places on the x axis between a rate and its double."""

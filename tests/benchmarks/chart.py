@@ -17,9 +17,9 @@ from textual.content import Content
 from textual.geometry import Region
 from textual.widgets import Static
 
-from tui.chart_data import ChartData, Curve, Mark, Points, Rule
-from tui.history import Series
-from tui.widgets.chart import Chart
+from tui.chart.data import ChartData, Curve, Mark, Points, Rule
+from tui.chart.widget import Chart
+from tui.run.history import Series
 
 WIDTH, HEIGHT = 120, 30
 LENGTHS = (10, 10_000, 1_000_000, 10_000_000)

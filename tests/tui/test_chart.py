@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 
-from tui.chart_data import STYLES, ChartData, Curve, Mark, Points, Rule
-from tui.history import Series
+from tui.chart.data import STYLES, ChartData, Curve, Mark, Points, Rule
+from tui.chart.plot import GUTTER, Picture, draw
+from tui.chart.widget import Chart
 from tui.numbers import short
-from tui.plot import GUTTER, Picture, draw
-from tui.widgets.chart import Chart
+from tui.run.history import Series
 
 SIZES = [(10, 3), (1, 1), (0, 0), (5, 2), (30, 5), (78, 9), (150, 40), (20, 4), (21, 3), (200, 60)]
 

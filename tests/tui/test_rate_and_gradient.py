@@ -10,11 +10,11 @@ from engine.service import protocol as p
 from engine.service.client import EngineEnded
 from tests.tui.fake_engine import RATES, Launch, built, step
 from tests.tui.screen_help import Room, playground
-from tui.plot import draw
+from tui.chart.plot import draw
+from tui.chart.widget import Chart
 from tui.rate_curve import RateCurve
 from tui.screens import gradient_flow
-from tui.widgets.chart import Chart
-from tui.widgets.pane import Block
+from tui.widgets.text import Block
 
 HOSTILE = "red \x1b[31m[/oops] [@click=app.quit]x[/]"
 

@@ -23,11 +23,11 @@ from engine.events import (
     Stepped,
 )
 from engine.service.protocol import Status
-from tui.history import History
-from tui.session import Session
-from tui.widgets import training_pane
-from tui.widgets.chart import Chart
-from tui.widgets.training_pane import TrainingPane
+from tui.chart.widget import Chart
+from tui.panes import training as training_pane
+from tui.panes.training import TrainingPane
+from tui.run.history import History
+from tui.run.session import Session
 
 SIZES = [(80, 20), (77, 32), (132, 57), (34, 14), (20, 8), (200, 60)]
 WINDOWS = 1327
@@ -134,7 +134,7 @@ class PaneApp(App[None]):
     CSS_PATH = training_pane.__file__.replace(".py", ".tcss")
 
     def compose(self) -> ComposeResult:
-        yield TrainingPane(id="training")
+        yield TrainingPane()
 
 
 def text_of(widget: Widget) -> str:
@@ -150,7 +150,7 @@ async def shown(
     async with app.run_test(size=size) as pilot:
         pane = app.query_one(TrainingPane)
         if log:
-            pane.toggle_log_axis()
+            pane.action_log_axis()
         pane.show(session)
         await pilot.pause()
         widgets = {name: pane.query_one(f"#{name}") for name in ("numbers", "loss", "norms")}

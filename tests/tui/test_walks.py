@@ -56,7 +56,7 @@ async def fresh(
     async with opened(models, size) as room:
         shown = room.app.playground
         shown.zoomed = zoomed
-        shown.show_pane(current)
+        shown.action_show_pane(current)
         await state(room)
         await settled(room)
         shown.stale = True  # once more, now that every size is known

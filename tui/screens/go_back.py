@@ -11,9 +11,9 @@ from textual.widgets import OptionList, Static
 
 from engine.errors import UserError
 from engine.runs import latest_checkpoint, named_checkpoint, place
+from tui.run.session import Session
 from tui.sanitize import visible
 from tui.screens.dialog import Dialog, option
-from tui.session import Session
 
 
 class BackTo(Dialog[str | None]):

@@ -9,13 +9,13 @@ from textual.content import Content
 from engine.errors import UserError
 from engine.service import protocol as p
 from engine.service.client import EngineEnded
-from tui.chart_data import ChartData, Curve
-from tui.history import Series
+from tui.chart.data import ChartData, Curve
+from tui.chart.widget import Chart
 from tui.numbers import short
+from tui.run.history import Series
 from tui.sanitize import content
 from tui.screens.dialog import CurveDialog
-from tui.widgets.chart import Chart
-from tui.widgets.pane import MUTED, Block
+from tui.widgets.text import MUTED, Block
 
 _PAUSE = 1.0
 """Seconds between two questions."""

@@ -15,7 +15,7 @@ from engine import runs
 from tui.sanitize import content, visible
 from tui.screens.dialog import Dialog
 from tui.units import known_perplexity
-from tui.widgets.pane import MUTED
+from tui.widgets.text import MUTED
 
 _COLUMNS = ("run", "corpus", "steps", "perplexity", "state", "changed")
 

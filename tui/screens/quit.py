@@ -1,6 +1,6 @@
 """What becomes of a run that has something to lose."""
 
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -9,11 +9,10 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import OptionList, Static
 
+from tui.run.controller import Leaving
+from tui.run.session import Session
 from tui.sanitize import visible
 from tui.screens.dialog import Dialog, option
-from tui.session import Session
-
-Leaving = Literal["save", "leave", "cancel"]
 
 
 class Leave(Dialog[Leaving]):

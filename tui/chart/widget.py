@@ -1,4 +1,4 @@
-"""The chart widget: a picture from tui.plot as strips, repainted only where it changed."""
+"""The chart widget: a picture from tui.chart.plot as strips, repainted only where it changed."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -9,10 +9,10 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.chart_data import STYLES, ChartData, centred
+from tui.chart.data import STYLES, ChartData, centred
 
 if TYPE_CHECKING:
-    from tui.plot import Picture
+    from tui.chart.plot import Picture
 
 
 class Chart(Widget):
@@ -51,7 +51,7 @@ class Chart(Widget):
             self._strips.clear()
             self.refresh()
             return
-        from tui.plot import draw
+        from tui.chart.plot import draw
 
         self._picture = draw(data, before.width, before.height)
         changes = self._picture.changes(before)
@@ -85,7 +85,7 @@ class Chart(Widget):
             self._picture = None
             self._strips = self._sentence_strips(self._data, *self.size)
         else:
-            from tui.plot import draw  # it takes numpy, which the first frame does without
+            from tui.chart.plot import draw  # it takes numpy, which the first frame does without
 
             self._picture = draw(self._data, *self.size)
             self._strips = self._picture_strips(self._picture, range(self._picture.height))

@@ -1,13 +1,12 @@
-"""What the panes of the playground share: a frame, inputs, and blocks of text."""
+"""Text on the screen: blocks of it, and lines to type it into."""
 
-import asyncio
 import unicodedata
-from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from rich.cells import cell_len, get_character_cell_size, set_cell_size
 from rich.text import Text
-from textual import events, on
-from textual.containers import Horizontal, Vertical
+from textual import events
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
@@ -15,10 +14,8 @@ from textual.suggester import SuggestionReady
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from engine.service.protocol import AnyAnswer, AnyQuery
 from engine.visible import without_surrogates
 from tui.sanitize import drawn, visible
-from tui.session import Session
 
 if TYPE_CHECKING:
     from textual.css.styles import RulesMap
@@ -58,89 +55,6 @@ class Block(Static):
         width = self.content_size.width
         rules = cast("RulesMap", self.styles)  # as Textual itself hands them over
         return content.get_height(rules, width) if content and width else 0
-
-
-class Pane(Vertical):
-    """A framed part of the playground, which calls `show` a few times a second.
-
-    It is drawn anew as well whenever its size changes, or that of a block in it: what fits can be
-    told only then.
-    """
-
-    title: ClassVar[str] = ""
-    hint: ClassVar[str] = ""
-    """What can be done in it, shown in the lower edge of its frame."""
-    session: Session | None = None
-
-    def on_mount(self) -> None:
-        self.border_title = self.title
-        self.border_subtitle = self.hint
-
-    def show(self, session: Session | None) -> None:
-        """Show the session as it stands; None while there is none."""
-        if session is not self.session:
-            self.session = session
-            self.clear()
-        self.redraw()
-
-    def redraw(self) -> None:
-        """Draw what there is, if it can be seen."""
-        if self.display:
-            self.draw(self.session)
-
-    def draw(self, session: Session | None) -> None:
-        """Put the session into the widgets, at the size they have. Must be quick."""
-        raise NotImplementedError
-
-    def clear(self) -> None:
-        """Another run is shown: what the last one told goes."""
-
-    def on_show(self) -> None:
-        self.redraw()
-
-    def on_resize(self) -> None:
-        self.redraw()
-
-    @on(Block.Resized)
-    def _block_resized(self, event: Block.Resized) -> None:
-        event.stop()
-        self.redraw()
-
-
-class AskingPane(Pane):
-    """A pane whose content is the engine's answer to what the user typed into it.
-
-    The playground puts `question()` to the engine whenever something was typed, and about once a
-    second while the weights change, and hands back the answer or the refusal.
-    """
-
-    def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's own name
-        super().__init__(id=id)
-        self.edited = asyncio.Event()
-
-    def question(self) -> AnyQuery | None:
-        """What to ask now; None while there is nothing to ask."""
-        raise NotImplementedError
-
-    def answered(self, answer: AnyAnswer) -> None:
-        """Keep the answer for the next draw."""
-        raise NotImplementedError
-
-    def refused(self, reason: str) -> None:
-        """Keep the engine's refusal, a sentence, for the next draw."""
-        raise NotImplementedError
-
-    def clear(self) -> None:
-        self.edited.set()
-
-    def on_show(self) -> None:
-        self.edited.set()
-
-    def on_input_changed(self) -> None:
-        self.edited.set()
-
-    def on_input_submitted(self) -> None:
-        self.edited.set()
 
 
 class LineInput(Input):
@@ -215,18 +129,20 @@ class PaneInput(LineInput):
         self.screen.set_focus(None)
 
 
-async def take_key(screen: Screen[Any], event: events.Key) -> None:
+async def take_key(screen: Screen[Any], event: events.Key) -> bool:
     """Act on a key now, so that many that arrive at once (a slow line, a paste) keep their order.
+    Returns whether there was anything to do.
 
     Textual sends a key to what had the focus when it arrived, and runs its binding only once it has
     bubbled up to the app: of "ctrl+u a b" read together, ctrl+u would come last.
     """
     focused = screen.focused
     if isinstance(focused, LineInput) and _is_text(event.character):
-        event.stop()
         focused.take(event.character)
-    elif await screen.app._check_bindings(event.key):
-        event.stop()
+    elif not await screen.app._check_bindings(event.key):
+        return False
+    event.stop()
+    return True
 
 
 def _is_text(character: str | None) -> TypeGuard[str]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tui.chart_data import STYLES, ChartData, Curve, Pattern, Points, Rule, Style, centred
-from tui.history import Series
+from tui.chart.data import STYLES, ChartData, Curve, Pattern, Points, Rule, Style, centred
 from tui.numbers import SUFFIXES, exponent, short
+from tui.run.history import Series
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]

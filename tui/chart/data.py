@@ -1,5 +1,5 @@
-"""What a chart shows. `tui.plot` draws it, which takes numpy; these names are free of it, so that
-the first frame need not wait for that.
+"""What a chart shows. `tui.chart.plot` draws it, which takes numpy; these names are free of it, so
+that the first frame need not wait for that.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from tui.history import Series
+    from tui.run.history import Series
 
 Style = Literal["axis", "title", "mark", "rule", "raw", "primary", "secondary", "point"]
 STYLES: tuple[Style, ...] = (

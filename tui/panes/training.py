@@ -9,29 +9,35 @@ from textual.content import Content
 
 from engine.events import Evaluated, State, Stepped
 from engine.service.protocol import Status
-from tui.chart_data import ChartData, Curve, Mark, Points, Rule
+from tui.chart.data import ChartData, Curve, Mark, Points, Rule
+from tui.chart.widget import Chart
+from tui.keys import sentence
 from tui.numbers import short
+from tui.panes.pane import Pane
+from tui.run.session import Session
 from tui.sanitize import content
-from tui.session import Session
 from tui.units import UNITS
-from tui.widgets.chart import Chart
-from tui.widgets.pane import Block, Pane
 from tui.widgets.status_line import duration
+from tui.widgets.text import Block
 
 if TYPE_CHECKING:
-    from tui.history import History
+    from tui.run.history import History
 
 _MARKS = {"learning_rate": "lr", "clip_threshold": "clip", "clip_mode": "clip"}
 """The interventions drawn on the charts, and the word for each."""
 _GO_ON: dict[State, str] = {
-    "ready": "press space to start, n for a single step",
-    "paused": "space goes on, n takes one step",
-    "stopped": "space goes on",
-    "finished": "g writes text, r begins a new run",
-    "failed": "r begins a new run, m opens a model",
+    "ready": "press {start_pause} to start, {single_step} for a single step",
+    "paused": "{start_pause} goes on, {single_step} takes one step",
+    "stopped": "{start_pause} goes on",
+    "finished": "{generate} writes text, {new_run} begins a new run",
+    "failed": "{new_run} begins a new run, {open_model} opens a model",
 }
-_ASKED = "asked only: space shows the text it would read to train"
-_NO_LOSS = "Training and validation loss by step: press space to start."
+_ASKED = "asked only: {start_pause} shows the text it would read to train"
+_KNOBS = (
+    "{rate_up} {rate_down} rate · {threshold_up} {threshold_down} clip threshold · "
+    "{clip_mode} clip mode"
+)
+_NO_LOSS = "Training and validation loss by step: press {start_pause} to start."
 _NO_NORMS = "The norm of each step's gradient, before and after clipping."
 _AXIS_ENDS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 _LEAST_FOR_BOTH = 11
@@ -48,21 +54,29 @@ _Part = tuple[int, Content]
 class TrainingPane(Pane):
     """How training goes, step by step."""
 
-    title = "2 training"
-    hint = "y: log axis"
+    ID = "training"
+    KEY = "2"
+    ABOUT = "Loss, perplexity, and gradient norms before and after clipping."
+    COLUMN = "left"
+    SHARE = 24
 
-    def __init__(self, *, id: str) -> None:  # noqa: A002
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._log_loss = False
+
+    @property
+    def hint(self) -> str:
+        return sentence("{log_axis}: log axis")
 
     def compose(self) -> ComposeResult:
         yield Block(id="numbers")
         yield Chart(id="loss")
         yield Chart(id="norms")
 
-    def toggle_log_axis(self) -> None:
-        """Draw the loss on a logarithmic axis from the next draw on, or back on a linear one."""
+    def action_log_axis(self) -> None:
+        """Draw the loss on a logarithmic axis, or back on a linear one."""
         self._log_loss = not self._log_loss
+        self.redraw()
 
     def draw(self, session: Session | None) -> None:
         width, height = self.content_size
@@ -71,7 +85,7 @@ class TrainingPane(Pane):
         numbers.styles.height = len(rows)
         numbers.show(Content("\n").join(rows))
         norms.display = height >= _LEAST_FOR_BOTH
-        loss_chart = _loss_chart(session, log=self._log_loss) if session else _NO_LOSS
+        loss_chart = _loss_chart(session, log=self._log_loss) if session else sentence(_NO_LOSS)
         self.query_one("#loss", Chart).show(loss_chart)
         if norms.display:
             norms.show(_norms_chart(session) if session else _NO_NORMS)
@@ -98,7 +112,7 @@ def _loss_chart(session: Session, *, log: bool) -> ChartData:
         ),
         marks=_marks(history),
         log_y=log,
-        empty=_NO_LOSS,
+        empty=sentence(_NO_LOSS),
     )
 
 
@@ -205,8 +219,7 @@ def _rows(session: Session | None, width: int, *, roomy: bool) -> list[Content]:
     status, history = session.status, session.history
     last = history.last
     if last is None:
-        hint = "+ - rate · ] [ clip threshold · c clip mode"
-        rows = [_hint_row(status), _knobs_row(status), [(0, _dim(hint))]]
+        rows = [_hint_row(status), _knobs_row(status), [(0, _dim(sentence(_KNOBS)))]]
     else:
         rows = [_progress_row(session, last), _loss_row(status, history, last)]
         if roomy:
@@ -234,7 +247,7 @@ def _fit(parts: Sequence[_Part], width: int) -> Content:
 
 def _hint_row(status: Status) -> list[_Part]:
     hint = _ASKED if status.asking else _GO_ON.get(status.state)
-    return [(1, Content(hint))] if hint else []
+    return [(1, Content(sentence(hint)))] if hint else []
 
 
 def _progress_row(session: Session, last: Stepped) -> list[_Part]:
@@ -283,7 +296,7 @@ def _loss_row(status: Status, history: "History", last: Stepped) -> list[_Part]:
         if best := min(_validations(history), key=lambda event: event.loss, default=None):
             parts.append((2, _number("best", _perplexity(best))))
     elif status.corpus is not None and "valid" in status.corpus.tokens:
-        parts.append((1, _dim("not validated yet, e does it now")))
+        parts.append((1, _dim(sentence("not validated yet, {evaluate} does it now"))))
     return parts
 
 
@@ -343,7 +356,7 @@ def _trouble_rows(session: Session, last: Stepped) -> list[list[_Part]]:
     steps = f"{count:,} step{'s' * (count != 1)} not finite"
     if session.exploded:
         since = f"not finite since step {history.non_finite_since:,}"
-        how = "m reopens its last checkpoint"
+        how = sentence("{open_model} reopens its last checkpoint")
         return [[(0, _error(since)), (1, Content(how)), (2, _dim(steps))]]
     parts: list[_Part] = []
     if history.roll_backs:
@@ -358,7 +371,8 @@ def _trouble_rows(session: Session, last: Stepped) -> list[list[_Part]]:
             bad = history.non_finite[-1]
             told = f"{bad.tensor} was {bad.value} at step {bad.step:,}"
             parts.append((3, content(told, "$text-error")))
-        parts.append((4, _dim("lower the rate (-) or the clip threshold ([)")))
+        lower = "lower the rate ({rate_down}) or the clip threshold ({threshold_down})"
+        parts.append((4, _dim(sentence(lower))))
     return [parts] if parts else []
 
 

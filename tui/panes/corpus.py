@@ -9,11 +9,12 @@ from textual.widgets import Input
 
 from engine.events import CorpusSummary
 from engine.service.protocol import AnyAnswer, AnyQuery, Represent, Representation, TokenView
-from tui.actions import BY_ID
+from tui.keys import sentence, shown
+from tui.panes.pane import AskingPane
 from tui.remarks import on_screen, unknown
+from tui.run.session import Session
 from tui.sanitize import content, token
-from tui.session import Session
-from tui.widgets.pane import MUTED, AskingPane, Block, Labelled, PaneInput, fit
+from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
 
 EXAMPLE = "I am going to office."
 _WORD = 14
@@ -27,13 +28,20 @@ _STRIP_SHARE = 3
 class CorpusPane(AskingPane):
     """The text the model learns from, and what a word is to a network."""
 
-    title = "1 corpus"
-    hint = "enter types · esc back"
+    ID = "corpus"
+    KEY = "1"
+    ABOUT = "The text: its size, its words, and a sentence as one-hot rows and as embeddings."
+    COLUMN = "right"
+    SHARE = 19
 
-    def __init__(self, *, id: str) -> None:  # noqa: A002
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._answer: Representation | None = None
         self._refusal = ""
+
+    @property
+    def hint(self) -> str:
+        return sentence("{type_in} types · {leave_input} back")
 
     def compose(self) -> ComposeResult:
         yield Block(id="facts")
@@ -84,13 +92,12 @@ class CorpusPane(AskingPane):
         self._refusal = reason
 
     def clear(self) -> None:
-        super().clear()
         self._answer, self._refusal = None, ""
 
 
 def _nothing_yet(session: Session | None) -> Content:
     text = "Reading the text…" if session else "The text shows here once the engine has read it."
-    return Content.styled(f"{text}\no opens a text of your own.", MUTED)
+    return Content.styled(f"{text}\n{shown('open_corpus')} opens a text of your own.", MUTED)
 
 
 def _facts(summary: CorpusSummary, *, in_full: bool) -> Content:
@@ -115,7 +122,7 @@ def _facts(summary: CorpusSummary, *, in_full: bool) -> Content:
         lines += [content(on_screen(remark), "$text-warning") for remark in summary.remarks]
     else:
         count = len(summary.remarks)
-        told = f"{count} remark{'s' * (count != 1)} on this text: zoom ({BY_ID['zoom'].shown})"
+        told = f"{count} remark{'s' * (count != 1)} on this text: zoom ({shown('zoom')})"
         lines.append(Content.styled(told, "$text-warning"))
     return Content("\n").join(lines)
 
