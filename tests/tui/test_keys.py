@@ -186,6 +186,23 @@ async def zoom(room: Room) -> None:
     await room.until(lambda: len(shown()) == 4)
 
 
+@check("all_losses", "last_part")
+async def range_of_the_loss(room: Room) -> None:
+    await room.happens(*RUNNING, *(step(number) for number in range(3, 1001)))
+
+    def loss() -> str:
+        chart = room.app.playground.query_one("#loss")
+        return "\n".join(chart.render_line(y).text for y in range(chart.size.height))
+
+    assert "up to" in loss()
+    await room.press("a")
+    await room.until(lambda: "up to" not in loss())
+    await room.press("l")
+    await room.until(lambda: "╵700" in loss() and "╵0" not in loss())
+    await room.press("l")
+    await room.until(lambda: "up to" in loss() and "╵0" in loss())
+
+
 @check("log_axis")
 async def log_axis(room: Room) -> None:
     await room.happens(*RUNNING)

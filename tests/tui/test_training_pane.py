@@ -2,6 +2,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, cast
 
 import msgspec
@@ -447,6 +448,19 @@ async def test_the_charts_of_a_run():
         assert "pause" not in chart
         assert "╵1k" in chart.split("\n")[-1]
     assert texts["loss"].count("◆") == 2, "the point and its legend"
+
+
+async def test_a_run_of_presses_is_one_mark_from_what_to_what():
+    rates = [0.005, 0.0063, 0.008, 0.01]
+    turned = [
+        Intervened(step=500 + place, action="learning_rate", old=old, new=new)
+        for place, (old, new) in enumerate(pairwise(rates))
+    ]
+    later = Intervened(step=900, action="learning_rate", old=0.01, new=0.02)
+    made = session("running", [*steps(1000), *turned, later])
+    charts = await shown(made, (120, 30))
+    assert "lr 0.005→0.01" in charts["loss"] and "lr 0.02" in charts["loss"]
+    assert charts["loss"].split("\n")[1].count("lr") == 2
 
 
 async def test_log_axis_of_the_loss():

@@ -5,43 +5,83 @@ that the first frame need not wait for that.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from tui.run.history import Series
 
-Style = Literal["axis", "title", "mark", "rule", "raw", "primary", "secondary", "point"]
-STYLES: tuple[Style, ...] = (
-    "axis", "title", "mark", "rule", "raw", "primary", "secondary", "point"
-)  # fmt: skip
+Style = Literal[
+    "axis", "title", "mark", "rule", "raw", "primary", "secondary", "point",
+    "orange", "sky", "green", "yellow", "blue", "vermilion", "purple",
+]  # fmt: skip
+STYLES: tuple[Style, ...] = get_args(Style)
+PALETTE: tuple[Style, ...] = STYLES[8:]
+"""The colours of Okabe and Ito (2008), which people with any kind of colour vision tell apart."""
 Pattern = Literal["solid", "stippled"]
+Quantity = Literal["step", "epoch", "seconds", "token", "rate"]
+
+
+@dataclass(frozen=True)
+class XAxis:
+    """What the x axis shows, from where to where."""
+
+    low: float
+    high: float
+    name: Quantity = "step"
+    log: bool = False
+    ticks: tuple[tuple[float, str], ...] = ()
+    """Values and what is written at them, where round values aren't what counts."""
+
+
+@dataclass(frozen=True)
+class YAxis:
+    """How the y axis is drawn; its range follows from what there is."""
+
+    log: bool = False
+    robust: bool = False
+    """Whether a few high values may lie above it."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A line through a series. Curves also differ in pattern, to be told apart without colour."""
+    """A line through a number at each step. Curves also differ in pattern, to be told apart without
+    colour."""
 
     series: "Series"
     name: str
-    style: Style = "primary"
+    style: Style | None = "primary"
+    """None for the next of the palette, with a glyph of its own."""
+    pattern: Pattern = "solid"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line through points, from the left to the right; one that is no number is a gap."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    name: str
+    style: Style | None = None
+    """None for the next of the palette, with a glyph of its own."""
     pattern: Pattern = "solid"
 
 
 @dataclass(frozen=True)
 class Points:
-    """Single values, each at the end of a step."""
+    """Single values."""
 
-    steps: Sequence[int]
-    values: Sequence[float]
+    x: Sequence[float]
+    y: Sequence[float]
     name: str
     glyph: str = "◆"
+    style: Style = "point"
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that happened after `step` steps: a vertical line with a short label."""
+    """Something that happened at an x: a vertical line with a short label."""
 
-    step: int
+    x: float
     label: str
     topic: str = ""
     """Of the marks in one column the last on each topic is labelled."""
@@ -59,19 +99,16 @@ class Rule:
 
 @dataclass(frozen=True)
 class ChartData:
-    """Everything a chart shows. `steps` are the first and the last step of the x axis."""
+    """Everything a chart shows."""
 
     title: str
-    steps: tuple[int, int]
-    curves: tuple[Curve, ...]
+    x: XAxis
+    curves: tuple[Curve | Line, ...] = ()
     """Drawn in this order: a later one covers an earlier one, but not where they coincide."""
-    points: Points | None = None
+    points: tuple[Points, ...] = ()
     marks: tuple[Mark, ...] = ()
     rule: Rule | None = None
-    log_y: bool = False
-    x_name: str = "step"
-    x_labels: tuple[tuple[int, str], ...] | None = None
-    """Steps and what is written at them, where the number of the step isn't what counts."""
+    y: YAxis = YAxis()
     empty: str = ""
     """A sentence shown while there is nothing to draw."""
 

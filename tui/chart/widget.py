@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Chart(Widget):
-    """A line chart. Give it something to show with `show`; it draws at whatever size it has."""
+    """A chart. Give it something to show with `show`; it draws at whatever size it has."""
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{style}" for style in STYLES}
@@ -30,6 +30,13 @@ class Chart(Widget):
         & > .chart--primary { color: $text-primary; }
         & > .chart--secondary { color: $text-warning; }
         & > .chart--point { color: $text-success; }
+        & > .chart--orange { color: #E69F00; }
+        & > .chart--sky { color: #56B4E9; }
+        & > .chart--green { color: #009E73; }
+        & > .chart--yellow { color: #F0E442; }
+        & > .chart--blue { color: #0072B2; }
+        & > .chart--vermilion { color: #D55E00; }
+        & > .chart--purple { color: #CC79A7; }
     }
     """
 

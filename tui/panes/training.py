@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from textual.app import ComposeResult
 from textual.content import Content
 
 from engine.events import Evaluated, State, Stepped
 from engine.service.protocol import Status
-from tui.chart.data import ChartData, Curve, Mark, Points, Rule
+from tui.chart.data import ChartData, Curve, Mark, Points, Rule, XAxis, YAxis
 from tui.chart.widget import Chart
 from tui.keys import sentence
 from tui.numbers import short
@@ -40,8 +40,13 @@ _KNOBS = (
 _NO_LOSS = "Training and validation loss by step: press {start_pause} to start."
 _NO_NORMS = "The norm of each step's gradient, before and after clipping."
 _AXIS_ENDS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
+View = Literal["most", "all", "last"]
+"""What of the loss is shown: all steps without the few highest losses, with them, or the last
+steps."""
 _LEAST_FOR_BOTH = 11
 """Rows from which on there is room for both charts."""
+_APART = 40
+"""Of the run's length, the part within which turns of one knob are one mark."""
 _LEAST_FOR_ALL = 14
 """Rows from which on there is room for every row of numbers."""
 _IN_FULL = 100
@@ -63,10 +68,11 @@ class TrainingPane(Pane):
     def __init__(self) -> None:
         super().__init__()
         self._log_loss = False
+        self._view: View = "most"
 
     @property
     def hint(self) -> str:
-        return sentence("{log_axis}: log axis")
+        return sentence("{log_axis} log axis · {all_losses} all · {last_part} last part")
 
     def compose(self) -> ComposeResult:
         yield Block(id="numbers")
@@ -78,6 +84,18 @@ class TrainingPane(Pane):
         self._log_loss = not self._log_loss
         self.redraw()
 
+    def action_all_losses(self) -> None:
+        """Show the highest losses too, or leave the few of them out again."""
+        self._look("all")
+
+    def action_last_part(self) -> None:
+        """Show the last steps alone, or all again."""
+        self._look("last")
+
+    def _look(self, view: View) -> None:
+        self._view = "most" if self._view == view else view
+        self.redraw()
+
     def draw(self, session: Session | None) -> None:
         width, height = self.content_size
         numbers, norms = self.query_one("#numbers", Block), self.query_one("#norms", Chart)
@@ -85,33 +103,37 @@ class TrainingPane(Pane):
         numbers.styles.height = len(rows)
         numbers.show(Content("\n").join(rows))
         norms.display = height >= _LEAST_FOR_BOTH
-        loss_chart = _loss_chart(session, log=self._log_loss) if session else sentence(_NO_LOSS)
+        loss_chart = (
+            _loss_chart(session, self._view, log=self._log_loss) if session else sentence(_NO_LOSS)
+        )
         self.query_one("#loss", Chart).show(loss_chart)
         if norms.display:
-            norms.show(_norms_chart(session) if session else _NO_NORMS)
+            norms.show(_norms_chart(session, self._view) if session else _NO_NORMS)
 
 
 # --- the charts ----------------------------------------------------------------------------------
 
 
-def _loss_chart(session: Session, *, log: bool) -> ChartData:
+def _loss_chart(session: Session, view: View, *, log: bool) -> ChartData:
     history, status = session.history, session.status
     unit = UNITS[status.config.corpus.tokenizer].axis
     evaluations = _validations(history)
     return ChartData(
         title=f"loss, nats/{unit}",
-        steps=_steps(history, status),
+        x=_x_axis(history, status, view),
         curves=(
             Curve(history.loss, _each_step(history), "raw", "stippled"),
             Curve(history.smoothed_loss, "smoothed"),
         ),
-        points=Points(
-            [event.step for event in evaluations],
-            [event.loss for event in evaluations],
-            _validation_name(history, evaluations),
+        points=(
+            Points(
+                [event.step for event in evaluations],
+                [event.loss for event in evaluations],
+                _validation_name(history, evaluations),
+            ),
         ),
         marks=_marks(history),
-        log_y=log,
+        y=YAxis(log=log, robust=view == "most"),
         empty=sentence(_NO_LOSS),
     )
 
@@ -132,18 +154,18 @@ def _validation_name(history: "History", evaluations: "list[_Validation]") -> st
     return f"validation{newest}{exact}"
 
 
-def _norms_chart(session: Session) -> ChartData:
+def _norms_chart(session: Session, view: View) -> ChartData:
     history, status = session.history, session.status
     return ChartData(
         title="gradient norm",
-        steps=_steps(history, status),
+        x=_x_axis(history, status, view),
         curves=(
             Curve(history.norm_before, "before clipping"),
             Curve(history.norm_after, "after", "secondary", "stippled"),
         ),
         marks=_marks(history),
         rule=_clip_line(history, status),
-        log_y=True,
+        y=YAxis(log=True),
         empty=_NO_NORMS,
     )
 
@@ -178,21 +200,27 @@ def _validations(history: "History") -> list[_Validation]:
     ]
 
 
-def _steps(history: "History", status: Status) -> tuple[int, int]:
-    """The x axis ends at a round number a little ahead, so that the picture seldom moves."""
+def _x_axis(history: "History", status: Status, view: View) -> XAxis:
+    """It ends at a round number a little ahead, so that the picture seldom moves."""
     step = max(history.step, 10)
     power = 10 ** (len(str(step)) - 1)
     end = next(int(end * power) for end in _AXIS_ENDS if end * power >= step)
     limit = status.config.training.steps
-    return 0, end if limit is None or limit < step else min(end, limit)
+    end = end if limit is None or limit < step else min(end, limit)
+    return XAxis(_last_part(step) if view == "last" else 0, end)
+
+
+def _last_part(step: int) -> int:
+    """Where the last quarter of the steps begins, at a round number."""
+    grain: int = 10 ** max(0, len(str(step)) - 2)
+    return max(0, step * 3 // 4 // grain * grain)
 
 
 def _marks(history: "History") -> tuple[Mark, ...]:
     """What was done to the run, and what befell it, in the order of the record."""
     marks = [
-        Mark(event.step, f"{_MARKS[event.action]} {_knob_value(event.new)}", event.action)
-        for event in history.interventions
-        if event.action in _MARKS
+        Mark(turn.step, f"{_MARKS[turn.action]} {_turned(turn)}", turn.action)
+        for turn in _turns(history)
     ]
     marks += [
         Mark(event.step, f"back {event.from_step:,}→{event.step:,}", "back")
@@ -203,6 +231,41 @@ def _marks(history: "History") -> tuple[Mark, ...]:
     if history.non_finite_since is not None:
         marks.append(Mark(history.non_finite_since, "not finite", "not finite"))
     return tuple(marks)
+
+
+class _Turn(NamedTuple):
+    """A knob that was turned, in one step or in several soon after one another."""
+
+    step: int
+    action: str
+    old: float | str | None
+    new: float | str | None
+    times: int
+
+
+def _turns(history: "History") -> list[_Turn]:
+    """What was turned, one for a knob turned again and again within a small part of the run."""
+    turns: list[_Turn] = []
+    latest: dict[str, int] = {}
+    soon = max(1, history.step // _APART)
+    for event in history.interventions:
+        if event.action not in _MARKS:
+            continue
+        turn = _Turn(event.step, event.action, event.old, event.new, 1)
+        place = latest.get(event.action)
+        if place is not None and event.step - turns[place].step <= soon:
+            before = turns[place]
+            turns[place] = turn._replace(old=before.old, times=before.times + 1)
+        else:
+            latest[event.action] = len(turns)
+            turns.append(turn)
+    return turns
+
+
+def _turned(turn: _Turn) -> str:
+    if turn.times == 1 or isinstance(turn.new, str):
+        return _knob_value(turn.new)
+    return f"{_knob_value(turn.old)}→{_knob_value(turn.new)}"
 
 
 def _knob_value(value: float | str | None) -> str:
