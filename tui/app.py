@@ -7,14 +7,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
+from rich.console import RenderableType
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
 from engine.service import client
+from tui import keys
 from tui.panes.registry import STYLES
 from tui.run.controller import Launcher, RunController
 from tui.run.session import Session
 from tui.screens.playground import Playground
+from tui.settings import Layout, Settings, remember
 
 
 class PlaygroundApp(App[str]):
@@ -25,12 +28,22 @@ class PlaygroundApp(App[str]):
     CSS_PATH: ClassVar = ["screens/playground.tcss", *STYLES]
 
     def __init__(
-        self, models: Path, folder: Path | None = None, *, launch: Launcher = client.launch
+        self,
+        models: Path,
+        folder: Path | None = None,
+        *,
+        launch: Launcher = client.launch,
+        settings: Settings | None = None,
+        layout: Layout | None = None,
     ) -> None:
+        """Without a `layout` none is remembered either."""
         super().__init__()
         self._folder = folder
+        self._settings = settings or Settings()
+        self._layout = layout
+        keys.remap(self._settings.keys)
         self.runs = RunController(models, launch)
-        self.playground = Playground(self.runs)
+        self.playground = Playground(self.runs, layout or Layout())
 
     @property
     def session(self) -> Session | None:
@@ -53,6 +66,11 @@ class PlaygroundApp(App[str]):
         return super().deliver_screenshot(filename, path or ".", time_format)
 
     def on_mount(self) -> None:
+        self.set_keymap(self._settings.keys)
+        if self._layout is not None and self._layout.theme in self.available_themes:
+            self.theme = self._layout.theme
+        if self._settings.problem:
+            self.playground.say(self._settings.problem, warning=True)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.playground.quit_quietly, "save")
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
@@ -65,6 +83,15 @@ class PlaygroundApp(App[str]):
         gc.freeze()
         gc.enable()  # see tui.commands.runs.play
         self.runs.open(self._folder)
+
+    def exit(
+        self, result: str | None = None, return_code: int = 0, message: RenderableType | None = None
+    ) -> None:
+        """Leave, and remember how the screen is left."""
+        if self._layout is not None:
+            shown = self.playground
+            remember(Layout(self.theme, shown.current, shown.zoomed))
+        super().exit(result, return_code, message)
 
     async def action_quit(self) -> None:
         """Leave the program, also from a dialog."""

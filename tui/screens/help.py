@@ -12,10 +12,16 @@ from textual.widgets import Static
 from tui.keys import sentence, shown
 from tui.panes.registry import ACTIONS
 from tui.screens.dialog import Dialog
+from tui.widgets.text import MUTED
 
 _ABOUT = (
     "An LSTM language model learns a text while you watch. Letters are keys of the playground; "
     "in an input they go into it, and {leave_input} gives them back."
+)
+
+_MORE = (
+    "ctrl+p has all of this in the command palette. The grey words are the actions' names, by "
+    "which settings.toml gives them other keys."
 )
 
 
@@ -39,12 +45,13 @@ class Help(Dialog[None]):
                         Content.assemble(
                             (f"{shown(action.id, action.keys):<6}  ", "bold $text-primary"),
                             action.title,
+                            (f"  {action.id}", MUTED),
                         ),
                         classes="key",
                         markup=False,
                     )
                     yield Static(Content(action.effect), classes="effect", markup=False)
-            yield Static(Content("ctrl+p  all of this in the command palette"), markup=False)
+            yield Static(Content(_MORE), classes="lead", markup=False)
 
 
 _GROUPS = list(dict.fromkeys(action.group for action in ACTIONS))

@@ -32,6 +32,7 @@ from tui.panes.registry import ACTIONS, BY_ID, FIRST, PANES, bindings
 from tui.run.controller import Ask, Leaving, RunController
 from tui.run.session import Session
 from tui.sanitize import content, visible
+from tui.settings import Layout
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.status_line import StatusLine
 from tui.widgets.tab_strip import TabStrip
@@ -60,8 +61,11 @@ class Playground(Screen[None]):
     """The id of the pane that keys such as zoom and enter are about."""
     zoomed: var[bool] = var(False, toggle_class="-zoomed")
 
-    def __init__(self, runs: RunController) -> None:
+    def __init__(self, runs: RunController, layout: Layout) -> None:
         super().__init__()
+        if layout.pane in {pane.ID for pane in PANES}:
+            self.set_reactive(Playground.current, layout.pane)
+        self._zoomed_at_first = layout.zoomed
         self.runs = runs
         runs.host = self
         self.stale = True
@@ -93,6 +97,7 @@ class Playground(Screen[None]):
             if isinstance(node, Widget):
                 node.add_class("-current")
         self._show_tab(first)
+        self.zoomed = self._zoomed_at_first
         self._draw_on_time()
 
     # --- what the runs tell -------------------------------------------------------------------

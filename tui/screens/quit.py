@@ -9,6 +9,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import OptionList, Static
 
+from tui.keys import shown
 from tui.run.controller import Leaving
 from tui.run.session import Session
 from tui.sanitize import visible
@@ -42,7 +43,12 @@ class Leave(Dialog[Leaving]):
             yield Static(Content(self._lead), classes="lead", markup=False)
             leave = "leave it training" if self._training else "leave it paused"
             options = [
-                option("save", "s", "stop and save", "m opens it again another time"),
+                option(
+                    "save",
+                    "s",
+                    "stop and save",
+                    f"{shown('open_model')} opens it again another time",
+                ),
                 option("leave", "l", leave, "lstm-tui attach comes back to it"),
                 option("cancel", "c", "cancel", "stay here"),
             ]
