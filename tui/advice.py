@@ -38,10 +38,9 @@ _ON_COMMAND_LINE: dict[Advice, str] = {
 
 def on_screen(advice: Advice) -> str:
     """A sentence with the keys that help; empty where none would."""
-    from tui.actions import BY_ID  # it takes Textual, which the command line does without
+    from tui.keys import sentence  # it takes Textual, which the command line does without
 
-    keys = {name: action.shown for name, action in BY_ID.items()}
-    return _ON_SCREEN[advice].format_map(keys) if advice else ""
+    return sentence(_ON_SCREEN[advice]) if advice else ""
 
 
 def on_command_line(advice: Advice, *, corpus: str = "CORPUS", name: str = "NAME") -> str:

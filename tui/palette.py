@@ -4,8 +4,9 @@ from functools import partial
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from tui.actions import ACTIONS, Action
-from tui.session import Session
+from tui.keys import Action, can, shown
+from tui.panes.registry import ACTIONS, call
+from tui.run.session import Session
 
 
 class ActionCommands(Provider):
@@ -13,22 +14,21 @@ class ActionCommands(Provider):
 
     def _possible(self) -> list[Action]:
         session: Session | None = getattr(self.app, "session", None)
-        return [action for action in ACTIONS if action.available(session)]
+        return [action for action in ACTIONS if can(session, action)]
 
     async def discover(self) -> Hits:
         for action in self._possible():
-            title = f"{action.title}  ({action.shown})"
+            title = f"{action.title}  ({shown(action.id, action.keys)})"
             yield DiscoveryHit(title, partial(self._do, action), help=action.effect)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for action in self._possible():
-            title = f"{action.title}  ({action.shown})"
+            title = f"{action.title}  ({shown(action.id, action.keys)})"
             if (score := matcher.match(f"{title} {action.effect}")) > 0:
                 yield Hit(
                     score, matcher.highlight(title), partial(self._do, action), help=action.effect
                 )
 
     async def _do(self, action: Action) -> None:
-        name = "app.quit" if action.id == "quit" else action.id
-        await self.app.run_action(name, self.screen)
+        await self.app.run_action(call(action), self.screen)

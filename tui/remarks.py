@@ -34,12 +34,12 @@ def on_command_line(remark: Remark) -> str:
 
 def on_screen(remark: Remark) -> str:
     """The remark, and which key helps."""
-    from tui.actions import BY_ID  # it takes Textual, which the command line does without
+    from tui.keys import shown  # it takes Textual, which the command line does without
 
     if remark.source:
-        return _with_help(remark, [f"{remark.source} ({BY_ID['open_corpus'].shown} opens it)"])
+        return _with_help(remark, [f"{remark.source} ({shown('open_corpus')} opens it)"])
     helped = _with_help(remark, remark.settings)
-    return f"{helped[:-1]} in a new run ({BY_ID['new_run'].shown})." if remark.settings else helped
+    return f"{helped[:-1]} in a new run ({shown('new_run')})." if remark.settings else helped
 
 
 def in_dialog(remark: Remark) -> str:

@@ -17,9 +17,9 @@ from textual.content import Content
 from textual.geometry import Region
 from textual.widgets import Static
 
-from tui.chart_data import ChartData, Curve, Mark, Points, Rule
-from tui.history import Series
-from tui.widgets.chart import Chart
+from tui.chart.data import ChartData, Curve, Mark, Points, Rule, XAxis, YAxis
+from tui.chart.widget import Chart
+from tui.run.history import Series
 
 WIDTH, HEIGHT = 120, 30
 LENGTHS = (10, 10_000, 1_000_000, 10_000_000)
@@ -42,12 +42,12 @@ def chart_data(before: Series, after: Series) -> ChartData:
     steps = len(before)
     return ChartData(
         title="gradient norm",
-        steps=(0, 1 << steps.bit_length()),  # seldom moves, as in the training pane
+        x=XAxis(0, 1 << steps.bit_length()),  # seldom moves, as in the training pane
         curves=(Curve(before, "before"), Curve(after, "after", "secondary", "stippled")),
-        points=Points([steps // 3, steps // 2], [0.5, 0.7], "validation"),
+        points=(Points([steps // 3, steps // 2], [0.5, 0.7], "validation"),),
         marks=(Mark(steps // 4, "lr 10"), Mark(steps // 2, "clip 0.5")),
         rule=Rule(0.25, "threshold"),
-        log_y=True,
+        y=YAxis(log=True),
     )
 
 

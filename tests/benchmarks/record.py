@@ -29,11 +29,11 @@ BATCH = 25
 READ = """
 import sys, time
 from pathlib import Path
-import tui.app, tui.history, engine.runs.past
+import tui.app, tui.run.history, engine.runs.past
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 before, began = resident(), time.perf_counter()
-history, most = tui.history.History(), 0.0
+history, most = tui.run.history.History(), 0.0
 past = engine.runs.past.Past(Path(sys.argv[1]))
 for piece in past.pieces():
     history.recall(piece)

@@ -24,7 +24,7 @@ from engine.events import (
 from engine.service.conductor import Conductor
 from engine.service.record import Record
 from tests.recorded import as_recorded
-from tui.history import History
+from tui.run.history import History
 
 
 @pytest.fixture

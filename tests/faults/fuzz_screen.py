@@ -19,7 +19,7 @@ from engine.config import RunConfig, preset
 from engine.visible import visible
 from tui.sanitize import content
 from tui.screens.open_model import OpenModel
-from tui.widgets.pane import fit
+from tui.widgets.text import fit
 
 SHOWN = 300
 """Strings that real widgets show at the end, at most."""

@@ -36,7 +36,7 @@ from engine.training import checkpoint
 from engine.training.checkpoint import load_latest
 from engine.training.trainer import Trainer
 from tests.tui.fake_engine import step
-from tui.history import SLACK, History
+from tui.run.history import SLACK, History
 
 HUGE = 1 << 42
 """Bytes of a sparse file."""

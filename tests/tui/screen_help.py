@@ -9,7 +9,7 @@ from textual.pilot import Pilot
 from tests.tui.fake_engine import FakeEngine, Launch
 from tui.app import PlaygroundApp
 from tui.widgets.flow import Flow
-from tui.widgets.pane import Block
+from tui.widgets.text import Block
 
 
 class Room:
@@ -36,6 +36,7 @@ class Room:
     async def happens(self, *events) -> None:
         """Let the engine tell these events, and wait until the screen has drawn them."""
         self.engine.push(*events)
+        await self.pilot.pause()
         await self.until(lambda: self.engine.heard and not self.app.playground.stale)
 
     def text(self, selector: str) -> str:

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 
-from tui.chart_data import STYLES, ChartData, Curve, Mark, Points, Rule
-from tui.history import Series
+from tui.chart.data import PALETTE, STYLES, ChartData, Curve, Line, Mark, Points, Rule, XAxis, YAxis
+from tui.chart.plot import GUTTER, Picture, draw
+from tui.chart.widget import Chart
 from tui.numbers import short
-from tui.plot import GUTTER, Picture, draw
-from tui.widgets.chart import Chart
+from tui.run.history import Series
 
 SIZES = [(10, 3), (1, 1), (0, 0), (5, 2), (30, 5), (78, 9), (150, 40), (20, 4), (21, 3), (200, 60)]
 
@@ -24,7 +24,7 @@ def chart(*curves, steps=None, **others) -> ChartData:
         for index, curve in enumerate(curves)
     )
     longest = max((len(curve.series) for curve in made), default=0)
-    return ChartData(title="t", steps=steps or (0, max(longest, 1)), curves=made, **others)
+    return ChartData(title="t", x=XAxis(*(steps or (0, max(longest, 1)))), curves=made, **others)
 
 
 def plot_of(data: ChartData, width: int, height: int) -> list[str]:
@@ -66,15 +66,15 @@ def test_everything_at_once():
     before = np.exp(random.normal(-1, 0.8, 300))
     data = ChartData(
         title="gradient norm",
-        steps=(0, 400),
+        x=XAxis(0, 400),
         curves=(
             Curve(Series(before), "before"),
             Curve(Series(np.minimum(before, 0.25)), "after", "secondary", "stippled"),
         ),
-        points=Points([100, 200], [0.5, 2.0], "validation"),
+        points=(Points([100, 200], [0.5, 2.0], "validation"),),
         marks=(Mark(150, "lr 10"),),
         rule=Rule(0.25, "threshold"),
-        log_y=True,
+        y=YAxis(log=True),
     )
     assert golden(draw(data, 76, 12)) == GOLDEN_EVERYTHING
 
@@ -169,7 +169,7 @@ def test_the_picture_does_not_change_where_nothing_happened():
 
 
 def test_a_log_axis_puts_equal_ratios_at_equal_distances():
-    data = chart([1.0, 10.0, 100.0, 1000.0], log_y=True)
+    data = chart([1.0, 10.0, 100.0, 1000.0], y=YAxis(log=True))
     on = dots(plot_of(data, 60, 30))
     rows = [np.flatnonzero(on[:, column])[0] for column in np.flatnonzero(on.any(axis=0))]
     slopes = np.diff(rows)
@@ -178,13 +178,13 @@ def test_a_log_axis_puts_equal_ratios_at_equal_distances():
 
 
 def test_a_log_axis_drops_what_has_no_logarithm():
-    data = chart([1.0, 0.0, -5.0, 1.0, 100.0], log_y=True)
+    data = chart([1.0, 0.0, -5.0, 1.0, 100.0], y=YAxis(log=True))
     picture = str(draw(data, 60, 16))
     assert "100┤" in picture
     assert "-5" not in picture
     on = dots(plot_of(data, 60, 16))
     assert not on[:, 53 // 2 : 53].any(), "between the first and the fourth step is a gap"
-    assert str(draw(chart([0.0, -1.0], log_y=True, empty="none"), 30, 8)).strip() == "none"
+    assert str(draw(chart([0.0, -1.0], y=YAxis(log=True), empty="none"), 30, 8)).strip() == "none"
 
 
 def y_labels(picture: str) -> list[str]:
@@ -205,7 +205,7 @@ def y_labels(picture: str) -> list[str]:
     ],
 )
 def test_labels_of_the_y_axis_are_round(low, high, log, labels):
-    assert y_labels(str(draw(chart([low, high], log_y=log), 60, 14))) == labels
+    assert y_labels(str(draw(chart([low, high], y=YAxis(log=log)), 60, 14))) == labels
 
 
 def test_steps_on_the_x_axis_are_round():
@@ -224,7 +224,7 @@ def test_steps_on_the_x_axis_are_round():
 )
 def test_labels_never_overlap(low, extent, last_step, width, height, log):
     series = Series([low, low + extent])
-    data = ChartData("t", (0, last_step), (Curve(series, "c"),), log_y=log, empty="-")
+    data = ChartData("t", XAxis(0, last_step), (Curve(series, "c"),), y=YAxis(log=log), empty="-")
     lines = str(draw(data, width, height)).split("\n")
     ticks = re.findall(r"╵[\d.]+[kMG]?|[\d.]+[kMG]?╵", lines[-1])
     assert "".join(ticks) == re.sub(r"step|\s", "", lines[-1]) or lines[-1].strip() == "-"
@@ -257,7 +257,7 @@ def test_short_numbers(value, text):
 
 
 def test_points_stand_over_the_curve():
-    data = chart([1.0] * 100, points=Points([50, 500], [1.0, 1.0], "validation"))
+    data = chart([1.0] * 100, points=(Points([50, 500], [1.0, 1.0], "validation"),))
     lines = str(draw(data, 60, 12)).split("\n")
     assert "◆ validation" in lines[0]
     found = [line.index("◆") for line in lines[1:] if "◆" in line]
@@ -265,7 +265,7 @@ def test_points_stand_over_the_curve():
 
 
 def test_points_alone_make_a_chart():
-    data = chart([], steps=(0, 10), points=Points([5], [2.0], "validation"))
+    data = chart([], steps=(0, 10), points=(Points([5], [2.0], "validation"),))
     assert "◆" in "".join(plot_of(data, 60, 12))
 
 
@@ -325,7 +325,7 @@ def test_the_rule_is_always_within_the_chart_and_names_its_value():
     assert len(ruled) == 1
     assert ruled[0].startswith("  0.25")
     assert "╌╌ threshold 0.25" in lines[0]
-    log = str(draw(chart([5.0], rule=Rule(0.0, "r"), log_y=True), 60, 12))
+    log = str(draw(chart([5.0], rule=Rule(0.0, "r"), y=YAxis(log=True)), 60, 12))
     assert "╌╌╌" not in log, "zero has no place on a log axis"
 
 
@@ -335,6 +335,66 @@ def test_a_rule_above_everything_leaves_the_top_row_to_the_labels():
     assert "clip 9" in lines[0]
     assert "╌" not in lines[0]
     assert "╌" in lines[1]
+
+
+# --- axes of any quantity -------------------------------------------------------------------------
+
+
+def test_a_log_x_axis_puts_equal_ratios_at_equal_distances():
+    rates = [1e-3, 1e-2, 1e-1]
+    data = ChartData("t", XAxis(1e-3, 1e-1, "rate", log=True), points=(Points(rates, rates, "p"),))
+    lines = str(draw(data, 78, 12)).split("\n")
+    places = sorted(line.index("◆") for line in lines[1:] if "◆" in line)
+    assert places[1] - places[0] == pytest.approx(places[2] - places[1], abs=1)
+    assert lines[-1].split()[0] == "rate" and "0.01" in lines[-1]
+
+
+def test_an_axis_of_fractions_has_fractions_beside_it():
+    data = ChartData("t", XAxis(0, 2, "epoch"), (Line([0.0, 2.0], [1.0, 2.0], "c"),))
+    assert "╵0.5" in str(draw(data, 78, 8)).split("\n")[-1]
+
+
+def test_a_line_goes_through_its_points_and_breaks_where_one_is_no_number():
+    line = Line([0.0, 1.0, 2.0, 3.0, 4.0], [1.0, 1.0, math.nan, 1.0, 1.0], "c", "primary")
+    on = dots(plot_of(ChartData("t", XAxis(0, 4), (line,)), 60, 12)).any(axis=0)
+    assert on[0] and on[20] and on[-1] and not on[35:70].any()
+
+
+def test_many_points_in_a_column_are_drawn_from_the_least_to_the_greatest():
+    values = np.tile([0.0, 9.0], 5000)
+    data = ChartData("t", XAxis(0, 10_000), (Line(list(range(10_000)), values.tolist(), "c"),))
+    assert dots(plot_of(data, 60, 12)).mean() > 0.9
+
+
+def test_series_of_the_palette_differ_in_colour_and_without_it():
+    lines = tuple(Line([0.0, 1.0], [float(k), float(k)], f"run {k}") for k in range(len(PALETTE)))
+    picture = draw(ChartData("t", XAxis(0, 1), lines), 120, 40)
+    glyphs = [set(line) - set(" │┤╵.") for line in str(picture).split("\n")[1:-1]]
+    found = {glyph for row in glyphs for glyph in row if glyph in "●■▲◆✚✖★▼"}
+    assert len(found) == len(PALETTE)
+    assert {STYLES.index(style) for style in PALETTE} <= set(picture.styles.ravel().tolist())
+
+
+def padded(picture: str) -> list[str]:
+    return [line[GUTTER:].ljust(80) for line in picture.split("\n")[1:-1]]
+
+
+def test_the_first_steps_do_not_squeeze_the_later_ones():
+    values = np.concatenate([np.linspace(9, 2, 30), 1.5 + 0.2 * np.sin(np.arange(970))])
+    robust, full = (draw(chart(values, y=YAxis(robust=robust)), 80, 16) for robust in (True, False))
+    rows = [
+        np.count_nonzero(dots(padded(str(picture)))[:, 40:].any(axis=1))
+        for picture in (robust, full)
+    ]
+    assert rows[0] > 2 * rows[1]
+    assert "↑ up to 9" in str(robust) and "↑" not in str(full)
+
+
+def test_a_steady_curve_is_whole_in_a_robust_range():
+    values = np.linspace(3, 1, 1000)
+    assert str(draw(chart(values, y=YAxis(robust=True)), 80, 16)) == str(
+        draw(chart(values), 80, 16)
+    )
 
 
 # --- any input, any size ------------------------------------------------------------------------
@@ -357,12 +417,12 @@ any_float = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from(
 def test_no_number_and_no_size_breaks_it(values, points, rule, log, size, first, span):
     data = ChartData(
         title="t",
-        steps=(first, first + span),
+        x=XAxis(first, first + span),
         curves=(Curve(Series(values), "a"), Curve(Series(values[::-1]), "b", "raw", "stippled")),
-        points=Points(range(len(points)), points, "p"),
+        points=(Points(range(len(points)), points, "p"),),
         marks=(Mark(3, "m"), Mark(first + span, "a rather long label")),
         rule=Rule(rule, "r"),
-        log_y=log,
+        y=YAxis(log=log),
         empty="Nothing to show here yet.",
     )
     picture = draw(data, *size)

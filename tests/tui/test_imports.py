@@ -23,7 +23,7 @@ def test_no_module_of_the_screen_loads_torch() -> None:
     )
     heavy, names = done.stdout.split("\n")[:2]
     assert heavy == ""
-    for name in ("tui.app", "tui.screens.playground", "tui.screens.new_run", "tui.widgets.chart"):
+    for name in ("tui.app", "tui.screens.playground", "tui.screens.new_run", "tui.chart.widget"):
         assert name in names.split()
 
 
@@ -41,7 +41,7 @@ async def first_frame():
         return "\\n".join(strip.text for strip in app.screen._compositor.render_strips(app.size))
 
 assert "press space to start" in asyncio.run(first_frame())
-unwanted = ("tui.screens.", "tui.plot", "tokenizers", "numpy")
+unwanted = ("tui.screens.", "tui.chart.plot", "tokenizers", "numpy")
 print(*[name for name in sys.modules if name.startswith(unwanted)])
 """
 

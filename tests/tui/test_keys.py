@@ -13,7 +13,9 @@ from engine.events import Intervened, StateChanged
 from engine.runs import create_run
 from tests.tui.fake_engine import Launch, built, step
 from tests.tui.screen_help import Room, playground
-from tui.actions import ACTIONS, BY_ID
+from tui.panes.generation import GenerationPane
+from tui.panes.pane import Pane
+from tui.panes.registry import ACTIONS, BY_ID
 from tui.screens.find_rate import FindRate
 from tui.screens.go_back import BackTo
 from tui.screens.gradient_flow import GradientFlow
@@ -21,8 +23,6 @@ from tui.screens.help import Help
 from tui.screens.new_run import NewRun
 from tui.screens.open_corpus import OpenCorpus
 from tui.screens.open_model import OpenModel
-from tui.widgets.generation_pane import GenerationPane
-from tui.widgets.pane import Pane
 
 Check = Callable[[Room], Awaitable[None]]
 CHECKS: dict[str, Check] = {}
@@ -171,7 +171,7 @@ async def show_panes(room: Room) -> None:
         pane = room.app.playground.query_one(f"#{name}", Pane)
         await room.until(lambda name=name: room.app.playground.current == name)
         assert pane.has_class("-current")
-        assert len(room.app.playground.query(".-current")) == 1
+        assert len(room.app.playground.query("Pane.-current")) == 1
 
 
 @check("zoom")
@@ -184,6 +184,23 @@ async def zoom(room: Room) -> None:
     await room.until(lambda: shown() == ["neighbours"])
     await room.press("z")
     await room.until(lambda: len(shown()) == 4)
+
+
+@check("all_losses", "last_part")
+async def range_of_the_loss(room: Room) -> None:
+    await room.happens(*RUNNING, *(step(number) for number in range(3, 1001)))
+
+    def loss() -> str:
+        chart = room.app.playground.query_one("#loss")
+        return "\n".join(chart.render_line(y).text for y in range(chart.size.height))
+
+    assert "up to" in loss()
+    await room.press("a")
+    await room.until(lambda: "up to" not in loss())
+    await room.press("l")
+    await room.until(lambda: "╵700" in loss() and "╵0" not in loss())
+    await room.press("l")
+    await room.until(lambda: "up to" in loss() and "╵0" in loss())
 
 
 @check("log_axis")

@@ -151,6 +151,6 @@ async def test_a_run_from_elsewhere_asks_before_it_reads_its_text(tmp_path: Path
 
 
 def test_asking_leaves_nothing_unsaved(tmp_path: Path) -> None:
-    from tui.session import Session
+    from tui.run.session import Session
 
     assert not Session(FakeEngine(asked_only(tmp_path))).unsaved  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from textual.suggester import Suggester
 
 from engine.visible import visible
 from tests.faults.fuzz_screen import assert_harmless
-from tui.widgets.pane import MOST_TYPED, LineInput
+from tui.widgets.text import MOST_TYPED, LineInput
 
 ODD = "\u200c\u200d\u00ad\u200b\ufeff\u202e\u2066\xa0\u3000\u2028\u0301\u093f\ue000\U000e0041"
 """Characters that Python calls not printable, or that hang on to those before them."""

@@ -31,16 +31,17 @@ from engine.service.client import EngineEnded
 from tests.tui.fake_engine import CORPUS, READY, FakeEngine, Launch, built, status, step
 from tests.tui.screen_help import Room, playground
 from tui import ladder
+from tui.panes.generation import GenerationPane
+from tui.panes.neighbours import suggested
+from tui.panes.pane import Pane
+from tui.run.session import Session
 from tui.screens.new_run import NewRun, as_text
 from tui.screens.open_corpus import OpenCorpus, complete
 from tui.screens.open_model import OpenModel
 from tui.screens.quit import Leave
-from tui.session import Session
 from tui.widgets.choice import Choice
-from tui.widgets.generation_pane import GenerationPane
 from tui.widgets.key_bar import KeyBar
-from tui.widgets.neighbours_pane import suggested
-from tui.widgets.pane import Block, Pane
+from tui.widgets.text import Block
 
 HOSTILE = "\x1b[31mred\u202e[/oops] [@click=app.quit]x[/]\x9b5m"
 RUNNING = (StateChanged(state="running"), step(1), step(2))
@@ -469,24 +470,30 @@ async def test_a_passage_is_shown_as_it_was_written(
         pane = room.app.playground.query_one(GenerationPane)
         room.app.playground.query_one("#prompt", Input).value = prompt
         pane.request()
-        pane.draw(room.app.playground.session)
+        pane.show(room.app.playground.session)
         pane.add(p.TextPiece(text=text, step=5, seed=77))
-        pane.draw(room.app.playground.session)
+        pane.show(room.app.playground.session)
         assert room.current == f"step 5  {shown}"
         assert "seed 77" in room.text("#temperature")
+
+
+async def begin_writing(room: Room, pane: GenerationPane) -> None:
+    """Let a passage begin of which no word comes but by the test's own hand."""
+    room.engine.passage, room.engine.unhurried = (), True
+    pane.action_generate()
+    await room.until(lambda: room.engine.asked(p.Generate))
 
 
 async def test_the_temperature_is_never_cut_off_by_the_seed(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
         pane = room.app.playground.query_one(GenerationPane)
-        pane.writing = True
-        pane.request()
+        await begin_writing(room, pane)
         pane.add(p.TextPiece(text="the", step=5, seed=999_999_999))
         for columns in (40, 80, 120, 200):
             await room.pilot.resize_terminal(columns, 36)
-            room.app.playground.show_pane("generation")
+            room.app.playground.action_show_pane("generation")
             await room.pilot.pause()
-            pane.draw(room.app.playground.session)
+            pane.show(room.app.playground.session)
             await room.pilot.pause()
             block = room.app.playground.query_one("#temperature", Block)
             assert block.content.cell_length <= block.size.width, f"at {columns} columns"
@@ -497,7 +504,7 @@ async def test_unknown_words_of_the_prompt_are_told_with_the_passage(tmp_path: P
         pane = room.app.playground.query_one(GenerationPane)
         pane.request()
         pane.add(p.TextPiece(text="cat", step=5, note="1 of 1 words unknown: \x1b[1m"))
-        pane.draw(room.app.playground.session)
+        pane.show(room.app.playground.session)
         assert room.current == "step 5  1 of 1 words unknown: ␛[1m\ncat"
 
 
@@ -518,7 +525,7 @@ async def test_a_sample_comes_below_what_was_written_before_it(tmp_path: Path) -
         await room.happens(Sampled(step=9, text="sampled"))
         await room.until(lambda: "sampled" in room.earlier)
         assert room.earlier.index("written") < room.earlier.index("sampled")
-        pane.writing = True
+        await begin_writing(room, pane)
         pane.add(p.TextPiece(text="going on", step=9))
         await room.happens(Sampled(step=10, text="another"))
         await room.until(lambda: "another" in room.earlier)
@@ -852,7 +859,7 @@ async def test_an_empty_models_folder_says_what_to_press(tmp_path: Path) -> None
     launch = Launch()
     launch.error = UserError("no")
     async with playground(tmp_path, launch, wait=False) as room:
-        await room.until(lambda: room.app.problem)
+        await room.until(lambda: room.app.runs.problem)
         (tmp_path / "toy-world-1" / "config.json").unlink()
         await open_form(room, "m", OpenModel)
         empty = room.app.screen.query_one("#empty")

@@ -10,11 +10,12 @@ from engine.events import StateChanged
 from engine.service.client import EngineEnded
 from tests.tui.fake_engine import RATES, Launch, built, step
 from tests.tui.screen_help import Room, playground
-from tui.plot import draw
+from tui.chart.data import Line
+from tui.chart.plot import draw
+from tui.chart.widget import Chart
 from tui.rate_curve import RateCurve
 from tui.screens import gradient_flow
-from tui.widgets.chart import Chart
-from tui.widgets.pane import Block
+from tui.widgets.text import Block
 
 HOSTILE = "red \x1b[31m[/oops] [@click=app.quit]x[/]"
 
@@ -112,20 +113,19 @@ def test_rates_are_drawn_in_their_order_and_what_exploded_is_left_out_and_named(
         if isinstance(tried, p.RateTried):
             curve.add(tried)
     data = curve.chart()
-    assert data.x_labels == (
-        (16, "0.002"), (32, "0.004"), (48, "0.008"), (64, "0.016"), (80, "0.032")
+    assert data.x.log and data.x.ticks == (
+        (0.002, "0.002"), (0.004, "0.004"), (0.008, "0.008"), (0.016, "0.016"), (0.032, "0.032")
     )  # fmt: skip
-    assert data.points is not None
-    assert list(data.points.steps) == [16, 32, 48, 64]
-    assert list(data.points.values) == [4.1, 3.7, 3.25, 3.5]
-    line = data.curves[0].series.values()
-    assert line[[15, 31, 47, 63]].tolist() == pytest.approx([4.1, 3.7, 3.25, 3.5])
-    assert line[23] == pytest.approx(3.9), "straight between two rates"
-    assert math.isnan(line[14]) and all(math.isnan(value) for value in line[64:])
+    (points,) = data.points
+    assert list(points.x) == [0.002, 0.004, 0.008, 0.016]
+    assert list(points.y) == [4.1, 3.7, 3.25, 3.5]
+    (line,) = data.curves
+    assert isinstance(line, Line) and list(line.x)[-1] == 0.032
+    assert math.isnan(line.y[-1]), "what exploded leaves a gap"
     assert data.title.endswith("0.032 exploded")
     assert data.marks == ()
     curve.found = p.RateFound(rate=8e-3, reason="")
-    assert [(mark.step, mark.label) for mark in curve.chart().marks] == [(48, "0.008")]
+    assert [(mark.x, mark.label) for mark in curve.chart().marks] == [(0.008, "0.008")]
     assert "◆" in str(draw(curve.chart(), 78, 18))
 
 

@@ -12,7 +12,7 @@ from engine.events import Intervened, NonFinite, Sampled, StateChanged
 from tests.tui.fake_engine import Launch, built, evaluation, step
 from tests.tui.screen_help import Room
 from tui.app import PlaygroundApp
-from tui.widgets.training_pane import TrainingPane
+from tui.panes.training import TrainingPane
 
 SIZES = [(80, 24), (120, 36), (200, 60)]
 STEPS = 1500
@@ -71,7 +71,7 @@ async def exploded(room: Room) -> None:
         step(number, loss=1.3 * 1.05 ** (number - 600), norm_before=1.05 ** (number - 600))
         for number in range(601, 1001)
     ]
-    room.app.playground.query_one(TrainingPane).toggle_log_axis()
+    room.app.playground.query_one(TrainingPane).action_log_axis()
     await room.happens(
         StateChanged(state="running"),
         *[step(number) for number in range(1, 601)],

@@ -2,6 +2,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, cast
 
 import msgspec
@@ -23,11 +24,11 @@ from engine.events import (
     Stepped,
 )
 from engine.messages import Status
-from tui.history import History
-from tui.session import Session
-from tui.widgets import training_pane
-from tui.widgets.chart import Chart
-from tui.widgets.training_pane import TrainingPane
+from tui.chart.widget import Chart
+from tui.panes import training as training_pane
+from tui.panes.training import TrainingPane
+from tui.run.history import History
+from tui.run.session import Session
 
 SIZES = [(80, 20), (77, 32), (132, 57), (34, 14), (20, 8), (200, 60)]
 WINDOWS = 1327
@@ -134,7 +135,7 @@ class PaneApp(App[None]):
     CSS_PATH = training_pane.__file__.replace(".py", ".tcss")
 
     def compose(self) -> ComposeResult:
-        yield TrainingPane(id="training")
+        yield TrainingPane()
 
 
 def text_of(widget: Widget) -> str:
@@ -150,8 +151,8 @@ async def shown(
     async with app.run_test(size=size) as pilot:
         pane = app.query_one(TrainingPane)
         if log:
-            pane.toggle_log_axis()
-        pane.draw(session)
+            pane.action_log_axis()
+        pane.show(session)
         await pilot.pause()
         widgets = {name: pane.query_one(f"#{name}") for name in ("numbers", "loss", "norms")}
         return {name: text_of(widget) if widget.display else "" for name, widget in widgets.items()}
@@ -449,6 +450,19 @@ async def test_the_charts_of_a_run():
     assert texts["loss"].count("◆") == 2, "the point and its legend"
 
 
+async def test_a_run_of_presses_is_one_mark_from_what_to_what():
+    rates = [0.005, 0.0063, 0.008, 0.01]
+    turned = [
+        Intervened(step=500 + place, action="learning_rate", old=old, new=new)
+        for place, (old, new) in enumerate(pairwise(rates))
+    ]
+    later = Intervened(step=900, action="learning_rate", old=0.01, new=0.02)
+    made = session("running", [*steps(1000), *turned, later])
+    charts = await shown(made, (120, 30))
+    assert "lr 0.005→0.01" in charts["loss"] and "lr 0.02" in charts["loss"]
+    assert charts["loss"].split("\n")[1].count("lr") == 2
+
+
 async def test_log_axis_of_the_loss():
     made = session("running", list(steps(100)))
     assert "log" not in (await shown(made))["loss"]
@@ -462,9 +476,9 @@ async def test_any_size_keeps_its_rows_and_columns(size):
     app = PaneApp()
     async with app.run_test(size=size) as pilot:
         pane = app.query_one(TrainingPane)
-        pane.draw(made)
+        pane.show(made)
         await pilot.pause()
-        pane.draw(made)  # the sizes are known by now
+        pane.show(made)  # the sizes are known by now
         await pilot.pause()
         room = pane.content_size
         shares = [child.size.height for child in pane.children if child.display]
@@ -485,7 +499,7 @@ async def test_the_x_axis_stands_still_for_a_while():
         pane = app.query_one(TrainingPane)
         axes = set()
         for step in range(410, 500, 10):
-            pane.draw(session("running", list(steps(step))))
+            pane.show(session("running", list(steps(step))))
             await pilot.pause()
             axes.add(text_of(pane.query_one("#loss")).split("\n")[-1])
         assert len(axes) == 1

@@ -12,12 +12,12 @@ from engine.events import Remark
 from tests.tui.fake_engine import CORPUS, Launch, built
 from tests.tui.screen_help import Room, playground
 from tui import source
+from tui.panes.corpus import CorpusPane, size
 from tui.remarks import in_dialog, on_screen
 from tui.screens.open_corpus import OpenCorpus
 from tui.source import glance
 from tui.widgets.choice import Choice
-from tui.widgets.corpus_pane import CorpusPane, size
-from tui.widgets.pane import Block
+from tui.widgets.text import Block
 
 PTB = "mr. <unk> of elsevier n.v. is \x1b[2Jchairman of [/oops] the dutch group for N years\n"
 REMARKS = [

@@ -45,7 +45,7 @@ def find_rate(
         answer = {"corpus": corpus, "tried": tried, "rate": found.rate, "reason": found.reason}
         print_json(answer)
         return
-    from tui.plot import draw
+    from tui.chart.plot import draw
 
     for line in str(draw(curve.chart(), *_PLOT_SIZE)).split("\n"):
         echo(line)

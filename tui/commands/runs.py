@@ -142,8 +142,10 @@ def play(folder: Path | None) -> None:
     if folder is None:
         folder = _started_first_run(models)
     from tui.app import PlaygroundApp
+    from tui.panes.registry import ACTIONS
+    from tui.settings import load_settings, remembered
 
-    app = PlaygroundApp(models=models, folder=folder)
+    app = PlaygroundApp(models, folder, settings=load_settings(ACTIONS), layout=remembered())
     if farewell := app.run():
         echo(farewell)
     if app.return_code:

@@ -15,7 +15,7 @@ from engine.config import BUILT_IN
 from engine.errors import UserError
 from tui.sanitize import content, visible
 from tui.screens.dialog import Dialog
-from tui.widgets.pane import MUTED
+from tui.widgets.text import MUTED
 
 
 def may_read(folder: Path, source: str) -> bool:

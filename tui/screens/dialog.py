@@ -11,9 +11,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.widgets.option_list import Option
 
-from tui.session import Session
-from tui.widgets.chart import Chart
-from tui.widgets.pane import MUTED, Block
+from tui.chart.widget import Chart
+from tui.run.session import Session
+from tui.widgets.text import MUTED, Block
 
 Result = TypeVar("Result")
 

@@ -12,13 +12,13 @@ from engine import messages as p
 from engine.errors import UserError
 from engine.events import Progress
 from engine.service.client import EngineEnded
+from tui.chart.widget import Chart
 from tui.numbers import short
 from tui.rate_curve import RateCurve
+from tui.run.session import Session
 from tui.sanitize import content
 from tui.screens.dialog import CurveDialog
-from tui.session import Session
-from tui.widgets.chart import Chart
-from tui.widgets.pane import MUTED, Block
+from tui.widgets.text import MUTED, Block
 
 _DRAWS_A_SECOND = 4
 

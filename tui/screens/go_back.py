@@ -11,9 +11,10 @@ from textual.widgets import OptionList, Static
 
 from engine.errors import UserError
 from engine.runs import latest_checkpoint, named_checkpoint, place
+from tui.keys import shown
+from tui.run.session import Session
 from tui.sanitize import visible
 from tui.screens.dialog import Dialog, option
-from tui.session import Session
 
 
 class BackTo(Dialog[str | None]):
@@ -43,7 +44,7 @@ class BackTo(Dialog[str | None]):
             f"{name} stands at step {step:,}. What came after the checkpoint is given up; "
             "its knobs come back with it."
             if self._steps
-            else f"{name} has no checkpoint to go back to. r begins a new run."
+            else f"{name} has no checkpoint to go back to. {shown('new_run')} begins a new run."
         )
         with Vertical(id="box") as box:
             box.border_title = "Go back to a checkpoint"

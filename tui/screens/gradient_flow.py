@@ -9,13 +9,12 @@ from textual.content import Content
 from engine import messages as p
 from engine.errors import UserError
 from engine.service.client import EngineEnded
-from tui.chart_data import ChartData, Curve
-from tui.history import Series
+from tui.chart.data import ChartData, Line, XAxis, YAxis
+from tui.chart.widget import Chart
 from tui.numbers import short
 from tui.sanitize import content
 from tui.screens.dialog import CurveDialog
-from tui.widgets.chart import Chart
-from tui.widgets.pane import MUTED, Block
+from tui.widgets.text import MUTED, Block
 
 _PAUSE = 1.0
 """Seconds between two questions."""
@@ -55,14 +54,14 @@ class GradientFlow(CurveDialog[None]):
 
     def _draw(self, flow: p.GradientByTime) -> None:
         tokens = len(flow.norms)
+        places = range(1, tokens + 1)
+        ends = ((1.0, f"{tokens - 1} before the last"), (float(tokens), "the last"))
         self.query_one("#curve", Chart).show(
             ChartData(
                 title="gradient norm by token",
-                steps=(0, tokens),
-                curves=(Curve(Series(flow.norms), f"after step {flow.step:,}"),),
-                log_y=True,
-                x_name="token",
-                x_labels=((1, f"{tokens - 1} before the last"), (tokens, "the last")),
+                x=XAxis(1, tokens, "token", ticks=ends),
+                curves=(Line(places, flow.norms, f"after step {flow.step:,}", "primary"),),
+                y=YAxis(log=True),
                 empty="No gradient that is a number above zero reaches any token.",
             )
         )

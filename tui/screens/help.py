@@ -9,12 +9,19 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from tui.actions import ACTIONS
+from tui.keys import sentence, shown
+from tui.panes.registry import ACTIONS
 from tui.screens.dialog import Dialog
+from tui.widgets.text import MUTED
 
 _ABOUT = (
     "An LSTM language model learns a text while you watch. Letters are keys of the playground; "
-    "in an input they go into it, and esc gives them back."
+    "in an input they go into it, and {leave_input} gives them back."
+)
+
+_MORE = (
+    "ctrl+p has all of this in the command palette. The grey words are the actions' names, by "
+    "which settings.toml gives them other keys."
 )
 
 
@@ -27,7 +34,7 @@ class Help(Dialog[None]):
         with VerticalScroll(id="box", classes="-tall") as box:
             box.border_title = "Help"
             box.border_subtitle = "↑ ↓ scroll · esc close"
-            yield Static(Content(_ABOUT), classes="lead", markup=False)
+            yield Static(Content(sentence(_ABOUT)), classes="lead", markup=False)
             for group, actions in groupby(
                 sorted(ACTIONS, key=lambda action: _GROUPS.index(action.group)),
                 key=lambda action: action.group,
@@ -36,14 +43,15 @@ class Help(Dialog[None]):
                 for action in actions:
                     yield Static(
                         Content.assemble(
-                            (f"{action.shown:<6}  ", "bold $text-primary"),
+                            (f"{shown(action.id, action.keys):<6}  ", "bold $text-primary"),
                             action.title,
+                            (f"  {action.id}", MUTED),
                         ),
                         classes="key",
                         markup=False,
                     )
                     yield Static(Content(action.effect), classes="effect", markup=False)
-            yield Static(Content("ctrl+p  all of this in the command palette"), markup=False)
+            yield Static(Content(_MORE), classes="lead", markup=False)
 
 
 _GROUPS = list(dict.fromkeys(action.group for action in ACTIONS))

@@ -19,7 +19,7 @@ from tui.sanitize import content
 from tui.screens.dialog import Dialog, line
 from tui.source import chosen_source
 from tui.widgets.choice import Choice
-from tui.widgets.pane import LineInput
+from tui.widgets.text import LineInput
 
 _FIRST = "laptop"
 

@@ -17,13 +17,13 @@ from engine import runs
 from engine.config import RunConfig, TokenizerName, preset, replace
 from engine.errors import UserError
 from engine.paths import named_path
+from tui.panes.corpus import size
 from tui.remarks import in_dialog
 from tui.sanitize import content
 from tui.screens.dialog import Dialog, line
 from tui.source import Glance, chosen_source, glance
 from tui.widgets.choice import Choice
-from tui.widgets.corpus_pane import size
-from tui.widgets.pane import MUTED, Block, Labelled, LineInput, fit
+from tui.widgets.text import MUTED, Block, Labelled, LineInput, fit
 
 _FILE = "a file or folder"
 _SOURCES = {

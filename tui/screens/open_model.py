@@ -12,12 +12,18 @@ from textual.content import Content
 from textual.widgets import DataTable, Static
 
 from engine import runs
+from tui.keys import sentence
 from tui.sanitize import content, visible
 from tui.screens.dialog import Dialog
 from tui.units import known_perplexity
-from tui.widgets.pane import MUTED
+from tui.widgets.text import MUTED
 
 _COLUMNS = ("run", "corpus", "steps", "perplexity", "state", "changed")
+
+_NOTHING = (
+    "Nothing is saved here yet. esc closes; {start_pause} trains, {save} saves, {new_run} begins a "
+    "run."
+)
 
 
 class OpenModel(Dialog[Path | None]):
@@ -48,9 +54,7 @@ class OpenModel(Dialog[Path | None]):
         table.display = bool(found)
         empty = self.query_one("#empty", Static)
         empty.display = not found
-        empty.update(
-            Content("Nothing is saved here yet. esc closes; space trains, s saves, r begins a run.")
-        )
+        empty.update(Content(sentence(_NOTHING)))
         table.add_columns(*_COLUMNS)
         for info in found:
             table.add_row(*_row(info), key=str(info.folder))

@@ -1,125 +1,137 @@
-"""The playground: one screen with four panes, a line above them and the keys below.
+"""The playground: one screen with all panes, a line above them and the keys below.
 
-Narrow terminals show one pane at a time behind a strip of tabs; wide ones show all four. It is one
-set of widgets either way: classes on the screen and its stylesheet decide.
+Narrow terminals show one pane at a time behind a strip of tabs; wide ones show all. It is one set
+of widgets either way: classes on the screen and its stylesheet decide.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
+from typing import Any, ClassVar, get_args
 
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Container
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.reactive import var
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
-from textual.worker import Worker
 
-from engine import runs
 from engine.config import ClipMode
-from engine.errors import UserError
-from engine.messages import (
-    AnyAnswer,
-    Evaluate,
-    GoBack,
-    Knob,
-    Pause,
-    Save,
-    SetKnob,
-    Start,
-    Step,
-    Stop,
-    TextPiece,
-)
-from engine.service.client import EngineEnded
+from engine.messages import Evaluate, GoBack, Knob, Pause, Save, SetKnob, Start, Step, Stop
+from engine.runs import remove_unbegun
+from engine.service.client import said_nothing
 from tui import ladder
-from tui.actions import ACTIONS, BY_ID, bindings
+from tui.advice import on_screen
+from tui.keys import Action, can, keys_of, sentence
 from tui.palette import ActionCommands
-from tui.sanitize import content
-from tui.session import Session
-from tui.widgets.corpus_pane import CorpusPane
-from tui.widgets.generation_pane import GenerationPane
+from tui.panes.pane import Pane
+from tui.panes.registry import ACTIONS, BY_ID, FIRST, PANES, bindings
+from tui.run.controller import Ask, Leaving, RunController
+from tui.run.session import Session
+from tui.sanitize import content, visible
+from tui.settings import Layout
 from tui.widgets.key_bar import KeyBar
-from tui.widgets.neighbours_pane import NeighboursPane
-from tui.widgets.pane import MUTED, AskingPane, Block, Pane, take_key
 from tui.widgets.status_line import StatusLine
 from tui.widgets.tab_strip import TabStrip
-from tui.widgets.training_pane import TrainingPane
-
-if TYPE_CHECKING:
-    from tui.app import PlaygroundApp
-
-    Pieces = AsyncGenerator[AnyAnswer, None]
+from tui.widgets.text import MUTED, Block, take_key
 
 DRAWS_A_SECOND = 4
 """At most; fewer where that would take more than SHARE of a core from the training beside it."""
 SHARE = 0.03
 SLOWEST = 1.0
 """Seconds between two draws, at most."""
-ASKS_A_SECOND = 1
-_TYPING_PAUSE = 0.15
-"""Seconds after a key in an input before its question is put."""
-_BETWEEN_PASSAGES = 1.0
-"""Seconds to read the end of a passage before the next begins."""
+TOAST = 5.0
+"""Seconds a sentence stays, in which it isn't said again."""
 _TROUBLE_LINES = 6
 _CLIP_MODES = get_args(ClipMode)
 
 
 class Playground(Screen[None]):
-    """Layout, drawing, and the actions behind the keys. State is the app's."""
+    """Layout, drawing, and the actions behind the keys. What runs there are is the controller's."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings()
     COMMANDS: ClassVar = {ActionCommands}
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide"), (180, "-generous")]  # noqa: RUF012 - no ClassVar in Textual
     AUTO_FOCUS = ""  # no input takes the letters at first
 
-    current: var[str] = var("training", init=False)
+    current: var[str] = var(FIRST.ID, init=False)
     """The id of the pane that keys such as zoom and enter are about."""
     zoomed: var[bool] = var(False, toggle_class="-zoomed")
 
-    def __init__(self) -> None:
+    def __init__(self, runs: RunController, layout: Layout) -> None:
         super().__init__()
+        if layout.pane in {pane.ID for pane in PANES}:
+            self.set_reactive(Playground.current, layout.pane)
+        self._zoomed_at_first = layout.zoomed
+        self.runs = runs
+        runs.host = self
         self.stale = True
         """Whether anything is to be drawn anew."""
         self._processor_time = time.process_time()
         self._availability: list[bool] = []
-        self._writing: Worker[None] | None = None
-        self._write_along = True
-        """Whether the model writes by itself while training runs and its pane can be seen."""
-
-    @property
-    def playground_app(self) -> "PlaygroundApp":
-        return cast("PlaygroundApp", self.app)
+        self._said: dict[str, float] = {}
+        """When what was said, by its topic."""
+        self._quitting = False
 
     @property
     def session(self) -> Session | None:
-        return self.playground_app.session
+        """The run that is shown."""
+        return self.runs.shown
 
     def compose(self) -> ComposeResult:
         yield StatusLine(id="status")
         yield Block(id="trouble")
-        yield TabStrip(id="tabs")
-        with Container(id="panes"):
-            yield TrainingPane(id="training")
-            yield CorpusPane(id="corpus")
-            yield NeighboursPane(id="neighbours")
-            yield GenerationPane(id="generation")
-        yield KeyBar(id="keys")
+        yield TabStrip([(pane.ID, pane.key()) for pane in PANES], id="tabs")
+        with Horizontal(id="panes"):
+            for column in ("left", "right"):
+                members = [pane() for pane in PANES if column == pane.COLUMN]
+                yield Vertical(*members, id=column, classes="column")
+        yield KeyBar(list(BY_ID), id="keys")
 
     def on_mount(self) -> None:
         first = self.query_one(f"#{self.current}", Pane)
-        first.add_class("-current")
+        for node in (first, first.parent):
+            if isinstance(node, Widget):
+                node.add_class("-current")
         self._show_tab(first)
+        self.zoomed = self._zoomed_at_first
         self._draw_on_time()
-        for pane in self.query(AskingPane):
-            self.run_worker(self._keep_asking(pane), group=f"asking-{pane.id}")
+
+    # --- what the runs tell -------------------------------------------------------------------
+
+    @on(RunController.Shown)
+    def _run_shown(self) -> None:
+        for pane in self.query(Pane):
+            pane.show(self.session)
+        self.stale = True
+
+    @on(RunController.Changed)
+    def _run_changed(self, event: RunController.Changed) -> None:
+        self.stale = True
+        if event.at_once:
+            self.tick()
+
+    @on(RunController.Said)
+    def _run_said(self, event: RunController.Said) -> None:
+        told = f"{event.text} {on_screen(event.advice)}".strip()
+        self.say(told, warning=event.warning, topic=event.topic)
+
+    def say(self, text: str, *, warning: bool = False, topic: str = "") -> None:
+        """Tell the user a sentence, unless it is there to be read still, or one on its topic."""
+        topic, now = topic or text, time.monotonic()
+        before = self._said.get(topic, -TOAST)
+        self._said = {said: when for said, when in self._said.items() if now - when < TOAST}
+        self._said[topic] = now
+        if now - before >= TOAST:
+            self.notify(
+                visible(text),
+                severity="warning" if warning else "information",
+                timeout=TOAST,
+                markup=False,
+            )
 
     # --- drawing ------------------------------------------------------------------------------
 
@@ -135,7 +147,7 @@ class Playground(Screen[None]):
         """Draw now, if there is anything to draw."""
         if self.session is not None and self.session.silence:
             self.stale = True  # it grows
-        if self.stale and self.is_current:
+        if self.is_current and (self.stale or any(pane.stale for pane in self.query(Pane))):
             self.draw()
 
     def draw(self) -> None:
@@ -143,113 +155,51 @@ class Playground(Screen[None]):
         self.stale = False
         session = self.session
         with self.app.batch_update():
-            self.query_one(StatusLine).draw(session, self.playground_app.note)
+            self.query_one(StatusLine).draw(session, self.runs.note)
             self._draw_trouble(session)
             for pane in self.query(Pane):
-                if pane.display:
-                    pane.draw(session)
-        self._write_along_training(session)
-        availability = [action.available(session) for action in ACTIONS]
+                pane.show(session)
+        availability = [can(session, action) for action in ACTIONS]
         if availability != self._availability:
             self._availability = availability
             self.refresh_bindings()
 
-    def change_session(self) -> None:
-        """Another run is shown, or none: what the last one answered goes."""
-        self._stop_writing()
-        for pane in self.query(AskingPane):
-            pane.clear()
-            pane.edited.set()
-        self.query_one(GenerationPane).clear()
-        self.stale = True
-
     def _draw_trouble(self, session: Session | None) -> None:
         """Why the run can't go on, or was paused."""
         trouble = self.query_one("#trouble", Block)
-        reason = self.playground_app.problem
+        reason = f"{self.runs.problem}\n{on_screen(self.runs.advice)}".strip()
         trouble.display = bool(reason)
         trouble.show(_trouble(reason, session))
 
-    def on_resize(self) -> None:
-        self.stale = True
-        self.call_after_refresh(self.tick)
+    @on(Block.Resized)
+    def _block_resized(self) -> None:
+        self.draw()
 
     def on_screen_resume(self) -> None:
         self.stale = True
 
-    # --- asking -------------------------------------------------------------------------------
-
-    async def _keep_asking(self, pane: AskingPane) -> None:
-        """Put the pane's question when it was edited, and now and then while weights change."""
-        asked: object = None
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(1 / ASKS_A_SECOND):
-                    await pane.edited.wait()
-                await asyncio.sleep(_TYPING_PAUSE)
-            pane.edited.clear()
-            session = self.session
-            if session is None or not session.answering or not pane.display:
-                continue
-            question = pane.question()
-            if question is None or (session, session.status.step, question) == asked:
-                continue
-            asked = (session, session.status.step, question)
-            try:
-                answer = await session.engine.call(question)
-            except UserError as error:
-                pane.refused(str(error))
-            except EngineEnded:
-                continue
-            else:
-                if session is self.session:
-                    pane.answered(answer)
-            self.stale = True
-
-    @work(exclusive=True, group="writing")
-    async def _write(self, session: Session) -> None:
-        """Stream passages into the generation pane: one, or while training runs one by one."""
-        pane = self.query_one(GenerationPane)
-        pane.writing = True
-        try:
-            while True:
-                # It is a generator: closing it early tells the engine to stop.
-                stream = cast("Pieces", session.engine.stream(pane.request()))
-                async with aclosing(stream) as pieces:
-                    async for piece in pieces:
-                        if isinstance(piece, TextPiece):
-                            pane.add(piece)
-                            self.stale = True
-                if not (session.running and self._write_along and pane.display):
-                    break
-                await asyncio.sleep(_BETWEEN_PASSAGES)
-        except UserError as error:
-            pane.refused(str(error))
-            self._write_along = False
-        except EngineEnded:
-            pass
-        finally:
-            pane.writing = False
-            self.stale = True
-
     # --- keys and focus -----------------------------------------------------------------------
 
     async def _on_key(self, event: events.Key) -> None:
-        await take_key(self, event)
+        if not await take_key(self, event):
+            self._say_why_not(event.key)
+
+    def _say_why_not(self, key: str) -> None:
+        """Say why what the key stands for can't be done now."""
+        for action in ACTIONS:
+            if key in keys_of(action) and (reason := action.why_not(self.session)):
+                self.say(reason)
 
     def watch_current(self, before: str, now: str) -> None:
         old, new = self.query_one(f"#{before}", Pane), self.query_one(f"#{now}", Pane)
-        hidden = not new.display
         # The class matters to the frames alone: restyling all that is in them takes long.
-        old.remove_class("-current", update=False)
-        new.add_class("-current", update=False)
-        self.app.stylesheet.update_nodes((old, new))
+        changed: list[Widget] = [old, new]
+        if (left := old.parent) is not (entered := new.parent):
+            changed += [column for column in (left, entered) if isinstance(column, Widget)]
+        for node in changed:
+            node.set_class(node in (new, entered), "-current", update=False)
+        self.app.stylesheet.update_nodes(changed)
         self._show_tab(new)
-        if hidden:
-            if isinstance(new, AskingPane):
-                new.edited.set()
-            self.stale = True
-            self.call_after_refresh(self.tick)
 
     def _show_tab(self, pane: Pane) -> None:
         tabs = self.query_one(TabStrip)
@@ -267,39 +217,32 @@ class Playground(Screen[None]):
             if isinstance(each, Pane) and each.id:
                 self.current = each.id
 
-    def show_pane(self, id: str) -> None:  # noqa: A002
+    @on(Pane.Wanted)
+    def _pane_wanted(self, event: Pane.Wanted) -> None:
+        self.action_show_pane(event.pane.ID)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Grey out what can't be done now."""
+        known = self._action(action, parameters)
+        return True if known is None or can(self.session, known) else None
+
+    @staticmethod
+    def _action(name: str, parameters: tuple[object, ...]) -> Action | None:
+        return BY_ID.get(str(parameters[1]) if name == "in_pane" else name)
+
+    # --- actions: panes -----------------------------------------------------------------------
+
+    def action_show_pane(self, id: str) -> None:  # noqa: A002
         """Bring a pane to the front."""
         self.set_focus(None)
         self.current = id
 
-    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
-        """Grey out what can't be done now."""
-        if action in BY_ID and not BY_ID[action].available(self.session):
-            return None
-        return True
-
-    # --- actions: panes -----------------------------------------------------------------------
-
-    def action_show_corpus(self) -> None:
-        self.show_pane("corpus")
-
-    def action_show_training(self) -> None:
-        self.show_pane("training")
-
-    def action_show_neighbours(self) -> None:
-        self.show_pane("neighbours")
-
-    def action_show_generation(self) -> None:
-        self.show_pane("generation")
+    def action_in_pane(self, pane: str, action: str) -> None:
+        """Do what a pane does, whichever is current."""
+        getattr(self.query_one(f"#{pane}", Pane), f"action_{action}")()
 
     def action_zoom(self) -> None:
         self.zoomed = not self.zoomed
-        self.stale = True
-        self.call_after_refresh(self.tick)
-
-    def action_log_axis(self) -> None:
-        self.query_one(TrainingPane).toggle_log_axis()
-        self.stale = True
 
     def action_type_in(self) -> None:
         for field in self.query_one(f"#{self.current}").query(Input):
@@ -311,29 +254,28 @@ class Playground(Screen[None]):
     # --- actions: training --------------------------------------------------------------------
 
     def action_start_pause(self) -> None:
-        app, session = self.playground_app, self.session
+        session = self.session
         if session is None or session.status.state == "preparing":
-            app.start_when_ready = not app.start_when_ready
+            self.runs.start_when_ready = not self.runs.start_when_ready
             self.stale = True
             self.tick()
         elif session.status.asking:
             self._allow_text(session)
         else:
-            app.send(Pause() if session.running else Start())
+            self.runs.send(Pause() if session.running else Start())
 
     @work(exclusive=True, group="dialog")
     async def _allow_text(self, session: Session) -> None:
         """Ask whether a run that came from elsewhere may read the text it names; then train it."""
         from tui.screens.allow_text import AllowText, may_read
 
-        app, folder = self.playground_app, session.engine.folder
-        source = session.status.config.corpus.source
+        folder, source = session.folder, session.status.config.corpus.source
         if may_read(folder, source):
             reason = session.status.reason or "Its folder can't be written to."
-            app.say(f"{session.name} can be asked, not trained. {reason}", warning=True)
+            self.say(f"{session.name} can be asked, not trained. {reason}", warning=True)
         elif await self.app.push_screen_wait(AllowText(folder, source)):
-            app.start_when_ready = True
-            app.open_run(folder)
+            self.runs.start_when_ready = True
+            self.runs.open(folder)
 
     @work(exclusive=True, group="dialog")
     async def action_go_back(self) -> None:
@@ -342,13 +284,13 @@ class Playground(Screen[None]):
         if (session := self.session) is not None:
             to = await self.app.push_screen_wait(BackTo(session))
             if to is not None:
-                self.playground_app.send(GoBack(to=to))
+                self.runs.send(GoBack(to=to))
 
     def action_single_step(self) -> None:
-        self.playground_app.send(Step())
+        self.runs.send(Step())
 
     def action_stop_training(self) -> None:
-        self.playground_app.send(Stop())
+        self.runs.send(Stop())
 
     def action_rate_up(self) -> None:
         self._turn("learning_rate", ladder.up)
@@ -369,7 +311,7 @@ class Playground(Screen[None]):
         if (session := self.session) is not None:
             value = change(session.knob(knob))
             session.wish(knob, value)
-            self.playground_app.send(SetKnob(knob=knob, value=value))
+            self.runs.send(SetKnob(knob=knob, value=value))
 
     @work(exclusive=True, group="dialog")
     async def action_find_rate(self) -> None:
@@ -387,51 +329,10 @@ class Playground(Screen[None]):
             self.app.push_screen(GradientFlow(session))
 
     def action_evaluate(self) -> None:
-        self.playground_app.send(Evaluate())
+        self.runs.send(Evaluate())
 
     def action_save(self) -> None:
-        self.playground_app.send(Save())
-
-    # --- actions: generation ------------------------------------------------------------------
-
-    def action_generate(self) -> None:
-        self._write_along = not self.query_one(GenerationPane).writing
-        if self._write_along:
-            self._start_writing()
-        else:
-            self._stop_writing()
-
-    def _write_along_training(self, session: Session | None) -> None:
-        """While training runs the model writes by itself, unless it was told to stop."""
-        pane = self.query_one(GenerationPane)
-        if self._write_along and session and session.running and pane.display and not pane.writing:
-            self._writing = self._write(session)
-
-    @on(GenerationPane.Prompted)
-    def _start_writing(self) -> None:
-        session = self.session
-        if session is not None and session.answering:
-            if not self.query_one(GenerationPane).display:
-                self.show_pane("generation")
-            self._writing = self._write(session)
-
-    def _stop_writing(self) -> None:
-        if self._writing is not None:
-            self._writing.cancel()
-
-    def action_cooler(self) -> None:
-        self._warm(-0.1)
-
-    def action_warmer(self) -> None:
-        self._warm(0.1)
-
-    def _warm(self, change: float) -> None:
-        """A new temperature holds from the next passage; one under way begins anew."""
-        pane = self.query_one(GenerationPane)
-        pane.warm(change)
-        self.stale = True
-        if pane.writing:
-            self._start_writing()
+        self.runs.send(Save())
 
     # --- actions: runs and the program ----------------------------------------------------------
 
@@ -439,27 +340,65 @@ class Playground(Screen[None]):
     async def action_new_run(self) -> None:
         from tui.screens.new_run import NewRun
 
-        await self._open_made(NewRun(self.playground_app.models))
+        await self._open_made(NewRun(self.runs.models))
 
     @work(exclusive=True, group="dialog")
     async def action_open_corpus(self) -> None:
         from tui.screens.open_corpus import OpenCorpus
 
-        await self._open_made(OpenCorpus(self.playground_app.models))
+        await self._open_made(OpenCorpus(self.runs.models))
 
     @work(exclusive=True, group="dialog")
     async def action_open_model(self) -> None:
         from tui.screens.open_model import OpenModel
 
-        folder = await self.app.push_screen_wait(OpenModel(self.playground_app.models))
+        folder = await self.app.push_screen_wait(OpenModel(self.runs.models))
         if folder is not None:
-            await self.playground_app.switch_to(folder)
+            await self.runs.switch(folder, self._asking("Open another run"))
 
     async def _open_made(self, dialog: Screen[Path | None]) -> None:
         """Open the run a dialog has made; it goes again where the user would rather stay."""
         folder = await self.app.push_screen_wait(dialog)
-        if folder is not None and not await self.playground_app.switch_to(folder):
-            runs.remove_unbegun(folder)
+        if folder is None or await self.runs.switch(folder, self._asking("Open another run")):
+            return
+        remove_unbegun(folder)
+
+    def _asking(self, title: str) -> Ask:
+        """Asks, under this title, what becomes of the run that is left."""
+        from tui.screens.quit import Leave
+
+        async def ask(session: Session, others: int) -> Leaving:
+            return await self.app.push_screen_wait(Leave(title, session, others))
+
+        return ask
+
+    @work(group="leaving")
+    async def quit(self) -> None:
+        """Leave the program, after asking where there is something to lose. Again: at once."""
+        from tui.screens.quit import Leave
+
+        if isinstance(self.app.screen, Leave):
+            return
+        if self._quitting:
+            self.app.exit()
+            return
+        self._quitting = True
+        session = self.session
+        if session is None or session.silence:
+            # Whatever the engine is doing, the program is left at once.
+            self.runs.let_go()
+            self.app.exit(said_nothing(session.status, session.silence) if session else None)
+            return
+        choice = await self.runs.leave(self._asking("Quit"))
+        self._quitting = False
+        if choice != "cancel":
+            self.app.exit(_farewell(session, choice))
+
+    @work(group="leaving")
+    async def quit_quietly(self, wish: Leaving) -> None:
+        """Leave the program without a question."""
+        await self.runs.leave_quietly(wish)
+        self.app.exit()
 
     def action_help(self) -> None:
         from tui.screens.help import Help
@@ -480,10 +419,20 @@ def _trouble(reason: str, session: Session | None) -> Content:
     if session is not None and session.orderly:
         glyph, style = "■", MUTED
     lines = reason.strip().split("\n")[:_TROUBLE_LINES]
+    keys = sentence("  {new_run} new run · {open_model} open a model · {quit} quit")
     return Content("\n").join(
         [
             Content.assemble((f"{glyph} ", style), content(lines[0], "bold")),
             *(content(f"  {line}", MUTED) for line in lines[1:]),
-            *([Content.styled("  r new run · m open a model · q quit", MUTED)] if failed else []),
+            *([Content.styled(keys, MUTED)] if failed else []),
         ]
     )
+
+
+def _farewell(session: Session, choice: Leaving) -> str | None:
+    """What the terminal is told of a run that goes on without this screen."""
+    if choice != "leave" or session.ended:
+        return None
+    name = visible(session.name)
+    goes_on = "goes on training" if session.running else "stays as it is"
+    return f"{name} {goes_on}. Come back to it with: lstm-tui attach {name}"

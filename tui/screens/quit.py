@@ -1,6 +1,6 @@
 """What becomes of a run that has something to lose."""
 
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -9,11 +9,11 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import OptionList, Static
 
+from tui.keys import shown
+from tui.run.controller import Leaving
+from tui.run.session import Session
 from tui.sanitize import visible
 from tui.screens.dialog import Dialog, option
-from tui.session import Session
-
-Leaving = Literal["save", "leave", "cancel"]
 
 
 class Leave(Dialog[Leaving]):
@@ -43,7 +43,12 @@ class Leave(Dialog[Leaving]):
             yield Static(Content(self._lead), classes="lead", markup=False)
             leave = "leave it training" if self._training else "leave it paused"
             options = [
-                option("save", "s", "stop and save", "m opens it again another time"),
+                option(
+                    "save",
+                    "s",
+                    "stop and save",
+                    f"{shown('open_model')} opens it again another time",
+                ),
                 option("leave", "l", leave, "lstm-tui attach comes back to it"),
                 option("cancel", "c", "cancel", "stay here"),
             ]

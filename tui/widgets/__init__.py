@@ -1,1 +1,1 @@
-"""Widgets: one pane a file, its .tcss beside it, and the Braille chart they share."""
+"""Widgets that are not the matter of one pane or dialog alone."""

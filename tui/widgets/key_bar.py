@@ -1,5 +1,6 @@
 """The last row: the keys that matter now, as many as fit, never one cut in half."""
 
+from collections.abc import Sequence
 from itertools import groupby
 
 from textual import events
@@ -9,7 +10,7 @@ from textual.screen import Screen
 from textual.style import Style
 from textual.widget import Widget
 
-from tui.actions import BY_ID
+from tui.keys import shown
 
 _LAST = ("help", "quit")
 """Always there, at the right end."""
@@ -18,6 +19,11 @@ _GAP = "  "
 
 class KeyBar(Widget):
     """Keys and labels from the screen's live bindings; what can't be done now is dimmed."""
+
+    def __init__(self, actions: Sequence[str], *, id: str) -> None:  # noqa: A002
+        """`actions` are the ids of the bindings that may show, the most important first."""
+        super().__init__(id=id)
+        self._actions = actions
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
@@ -32,27 +38,24 @@ class KeyBar(Widget):
     def render(self) -> Content:
         active: dict[str, ActiveBinding] = {}
         for binding in self.screen.active_bindings.values():
-            if binding.binding.id in BY_ID:
-                active.setdefault(binding.binding.id, binding)
+            if (action := binding.binding.id) and action in self._actions:
+                active.setdefault(action, binding)
         if "start_pause" not in active:
-            return _TYPING
+            return _typing()
         right = _row([active[name] for name in _LAST])
         room = self.content_size.width - right.cell_length - len(_GAP)
-        left = _row([active[name] for name in BY_ID if name in active and name not in _LAST], room)
+        left = _row(
+            [active[name] for name in self._actions if name in active and name not in _LAST], room
+        )
         return left.pad_right(max(0, room - left.cell_length) + len(_GAP)) + right
 
 
-_TYPING = Content.assemble(
-    ("esc", "bold $footer-key-foreground"),
-    " back to the keys",
-    _GAP,
-    ("enter", "bold $footer-key-foreground"),
-    " done",
-    _GAP,
-    ("ctrl+q", "bold $footer-key-foreground"),
-    " quit",
-)
-"""While letters go into an input."""
+def _typing() -> Content:
+    """While letters go into an input."""
+    keys = ((shown("leave_input"), "back to the keys"), ("enter", "done"), ("ctrl+q", "quit"))
+    return Content(_GAP).join(
+        Content.assemble((key, "bold $footer-key-foreground"), f" {label}") for key, label in keys
+    )
 
 
 def _row(bindings: list[ActiveBinding], room: int = 1000) -> Content:
@@ -73,7 +76,7 @@ def _part(label: str, bindings: list[ActiveBinding]) -> Content:
     for binding in bindings:
         click = Style.from_meta({"action": binding.binding.action})
         key = Content.styled(
-            binding.node.app.get_key_display(binding.binding),
+            shown(binding.binding.id or "", binding.binding.key),
             "bold $footer-key-foreground" if enabled else "dim",
         )
         parts.append(key.stylize(click))

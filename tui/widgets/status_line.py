@@ -7,9 +7,9 @@ from textual.content import Content
 
 from engine.events import Progress, State
 from engine.messages import Status
+from tui.run.session import Session
 from tui.sanitize import content
-from tui.session import Session
-from tui.widgets.pane import MUTED, Block, fit
+from tui.widgets.text import MUTED, Block, fit
 
 GLYPHS: dict[State, tuple[str, str]] = {
     "preparing": ("…", MUTED),
@@ -46,8 +46,7 @@ class StatusLine(Block):
             Content.styled(fit(_short(status.config.corpus.source), 24).rstrip(), MUTED),
             Content.assemble((state, style)),
         ]
-        told = bool(session.ended or status.advice or status.state in ("failed", "paused"))
-        if status.reason and not told:
+        if status.reason and not session.stuck:
             parts.append(content(status.reason, MUTED))
         if note:
             parts.append(Content.styled(note, "$text-warning"))

@@ -1,36 +1,48 @@
 """The names of the panes in one row, for when only one of them shows."""
 
+from collections.abc import Sequence
+
 from textual import events
 from textual.content import Content
 from textual.reactive import reactive
 from textual.style import Style
 from textual.widget import Widget
 
-from tui.widgets.pane import MUTED
-
-_PANES = ("corpus", "training", "neighbours", "generation")
+from tui.widgets.text import MUTED
 
 
 class TabStrip(Widget):
-    """Which pane is shown, and the keys of the others."""
+    """Which pane is shown, and the keys of the others; shortened where not all have room."""
 
-    current = reactive("training")
+    current = reactive("")
     hint = reactive("")
     """What can be done in the pane that is shown."""
+
+    def __init__(self, tabs: Sequence[tuple[str, str]], *, id: str) -> None:  # noqa: A002
+        """`tabs` are the panes, each with its key."""
+        super().__init__(id=id)
+        self._tabs = tabs
 
     async def on_click(self, event: events.Click) -> None:
         if (action := event.style.meta.get("action")) is not None:
             await self.app.run_action(action, self.screen)
 
     def render(self) -> Content:
-        parts: list[Content] = []
-        for number, pane in enumerate(_PANES, start=1):
-            click = Style.from_meta({"action": f"show_{pane}"})
+        width = self.content_size.width
+        longest = max(len(pane) for pane, _ in self._tabs)
+        rows = (self._row(letters) for letters in range(longest, -1, -1))
+        row = next((row for row in rows if row.cell_length <= width), self._row(0))
+        room = width - row.cell_length - len(self.hint)
+        return row + Content.styled(" " * room + self.hint, MUTED) if room > 0 else row
+
+    def _row(self, letters: int) -> Content:
+        """The tabs with so many letters of each name but the current one's."""
+        parts = []
+        for pane, key in self._tabs:
             marked = pane == self.current
-            label = f"[{number} {pane}]" if marked else f" {number} {pane} "
+            label = f"[{key} {pane}]" if marked else f" {f'{key} {pane[:letters]}'.rstrip()} "
+            click = Style.from_meta({"action": f"show_pane('{pane}')"})
             parts.append(
                 Content.styled(label, "bold $text-primary" if marked else "").stylize(click)
             )
-        tabs = Content(" ").join(parts)
-        room = self.content_size.width - tabs.cell_length - len(self.hint)
-        return tabs + Content.styled(" " * room + self.hint, MUTED) if room > 0 else tabs
+        return Content(" ").join(parts)

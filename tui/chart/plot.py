@@ -7,25 +7,53 @@ the cost depends on the size of the picture alone.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tui.chart_data import STYLES, ChartData, Curve, Pattern, Points, Rule, Style, centred
-from tui.history import Series
-from tui.numbers import SUFFIXES, exponent, short
+from tui.chart.axes import (
+    LABEL,
+    Floats,
+    Scale,
+    narrow,
+    round_up,
+    units,
+    x_labels,
+    y_labels,
+)
+from tui.chart.data import (
+    PALETTE,
+    STYLES,
+    ChartData,
+    Curve,
+    Line,
+    Pattern,
+    Points,
+    Rule,
+    Style,
+    centred,
+)
+from tui.numbers import short
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 _Index = Ints | slice | int
 
-GUTTER = 7
+GUTTER = LABEL + 1
 """Columns taken by the labels of the y axis and its line, always the same: the charts of a stack
 line up, and no label that grows moves the picture."""
 
 _SAMPLE: dict[Pattern, str] = {"solid": "⣤⣤", "stippled": "⡢⡢"}
+_WHOLE = ("step", "token")
+_GLYPHS = "●■▲◆✚✖★▼"
+"""On the lines of the palette."""
+_BETWEEN_GLYPHS = 14
+"""Columns from one to the next."""
+_LEAST_FOR_ROBUST = 20
+"""Columns of dots from which on a few can be told from the rest."""
+_MOST, _HEADROOM = 0.9, 0.25
+"""The share of the columns that a robust range holds whole, and what is left above them."""
 _COLUMN_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """What each dot of a Braille character adds to U+2800, down its left and its right column."""
 _DOTS = np.array(
@@ -38,19 +66,6 @@ _DOTS = np.array(
 """The dots [first, stop) of a column, [side, first, stop]."""
 _STIPPLE = np.uint32(0x01 | 0x04 | 0x10 | 0x80)
 """Every second dot, like the squares of one colour on a chessboard."""
-
-
-@dataclass(frozen=True)
-class YSpan:
-    """What the y axis covers, in its own units: the value, or its log10 on a log axis."""
-
-    low: float
-    high: float
-    log: bool
-
-    def rows(self, units: Floats, count: int) -> Floats:
-        """The row of each position, 0 at the top of `count` rows."""
-        return (self.high - units) / (self.high - self.low) * (count - 1)
 
 
 class Picture:
@@ -120,69 +135,89 @@ def draw(data: ChartData, width: int, height: int) -> Picture:
     if plot_width < 1 or plot_height < 1:
         return picture
 
-    extents = [
-        _extent(curve.series, data.steps, data.log_y, 2 * plot_width) for curve in data.curves
+    x = Scale.between(data.x.low, data.x.high, log=data.x.log)
+    drawn = [
+        _Drawn(curve, _extent(curve, data, x, 2 * plot_width), *_look(data.curves, index))
+        for index, curve in enumerate(data.curves)
     ]
-    span = _y_span(data, extents)
-    if span is None:
+    y = _y_scale(data, drawn)
+    if y is None:
         _draw_empty(picture, data.empty)
         return picture
 
     canvas = Picture(plot_width, plot_height)
-    _draw_marks(canvas, data)
+    _draw_marks(canvas, data, x)
     if data.rule is not None:
-        _draw_rule(canvas, data.rule, data.steps, span)
-    for index, (curve, extent) in enumerate(zip(data.curves, extents, strict=True)):
-        _draw_curve(canvas, curve, _without(extent, extents[:index]), span)
-    if data.points is not None:
-        _draw_points(canvas, data.points, data.steps, span)
-    _draw_mark_labels(canvas, data)
+        _draw_rule(canvas, data.rule, data, y)
+    for index, each in enumerate(drawn):
+        others = [before.extent for before in drawn[:index]]
+        _draw_curve(canvas, each, _without(each.extent, others), y)
+    for points in data.points:
+        _draw_points(canvas, points, x, y)
+    _draw_mark_labels(canvas, data, x)
 
     picture.codes[top : top + plot_height, left:] = canvas.codes
     picture.styles[top : top + plot_height, left:] = canvas.styles
     if top:
-        _draw_title(picture, data)
+        _draw_title(picture, data, drawn, y)
     if left:
-        _draw_y_axis(picture, top, plot_height, span, data.rule)
+        _draw_y_axis(picture, top, plot_height, y, data.rule)
     if height >= 3:
-        _draw_x_axis(picture, left, data)
+        _draw_x_axis(picture, left, data, x)
     return picture
 
 
 # --- from numbers to rows and columns of dots ---------------------------------------------------
 
 
-def _units(values: Sequence[float] | NDArray[np.float32] | Floats, log: bool) -> Floats:
-    """Values in the units of the y axis, NaN where they have no place on it."""
-    with np.errstate(all="ignore"):
-        units = np.asarray(values, np.float32).astype(np.float64)
-        if log:
-            units = np.log10(units)
-    units[~np.isfinite(units)] = np.nan
-    return units
+class _Drawn(NamedTuple):
+    """A curve as it is drawn."""
+
+    curve: Curve | Line
+    extent: tuple[Floats, Floats]
+    style: Style
+    glyph: str
+    """What stands on the line now and then, to tell it without colour; empty for none."""
 
 
-def _columns(steps: Ints, shown: tuple[int, int], count: int) -> Floats:
-    """The column of each step, 0 at the left of `count` columns."""
-    first, last = shown
-    return np.asarray((steps - first) * ((count - 1) / max(last - first, 1)), np.float64)
+def _look(curves: Sequence[Curve | Line], index: int) -> tuple[Style, str]:
+    """The style that a curve was given, or else the next of the palette."""
+    if (style := curves[index].style) is not None:
+        return style, ""
+    place = sum(curve.style is None for curve in curves[:index])
+    return PALETTE[place % len(PALETTE)], _GLYPHS[place % len(_GLYPHS)]
 
 
-def _extent(series: Series, shown: tuple[int, int], log: bool, count: int) -> tuple[Floats, Floats]:
+def _extent(curve: Curve | Line, data: ChartData, x: Scale, count: int) -> tuple[Floats, Floats]:
     """The lowest and highest y of a curve in each of `count` columns of dots, NaN for a gap."""
-    first, last = shown
-    if last - first >= count:
-        least, greatest = series.envelope(first, last, count)
-        high = _units(greatest, log)
-        return np.fmin(_units(least, log), high), high
-    y = _units(series.values(first, last), log)
+    log = data.y.log
+    if isinstance(curve, Line):
+        return _line_extent(x.places(curve.x, count), units(curve.y, log=log), count)
+    first, last = int(data.x.low), int(data.x.high)
+    if last - first >= count and not x.log:
+        least, greatest = curve.series.envelope(first, last, count)
+        high = units(greatest, log=log)
+        return np.fmin(units(least, log=log), high), high
+    y = units(curve.series.values(first, last), log=log)
+    return _line_extent(x.places(np.arange(first + 1, first + 1 + len(y)), count), y, count)
+
+
+def _line_extent(places: Floats, y: Floats, count: int) -> tuple[Floats, Floats]:
+    """The extent of a line through points, from the left to the right, at places of columns."""
     line: Floats = np.full(count, np.nan)
-    if len(y):
-        columns = _columns(np.arange(first + 1, first + 1 + len(y)), shown, count)
-        line[:] = np.interp(np.arange(count), columns, y, left=np.nan, right=np.nan)
-        known = np.isfinite(y)  # interp loses a lone value between two gaps
-        line[np.rint(columns[known]).astype(np.intp)] = y[known]
-    return line, line
+    placed = np.isfinite(places)
+    places, y = places[placed], y[placed]
+    if not len(places):
+        return line, line
+    line[:] = np.interp(np.arange(count), places, y, left=np.nan, right=np.nan)
+    known = np.isfinite(y) & (places > -0.5) & (places < count - 0.5)
+    columns = np.rint(places[known]).astype(np.intp)
+    # Interpolation loses a lone value between two gaps, and all but one of many in a column.
+    line[columns] = np.nan
+    low, high = line.copy(), line.copy()
+    np.fmin.at(low, columns, y[known])
+    np.fmax.at(high, columns, y[known])
+    return low, high
 
 
 def _without(
@@ -196,41 +231,54 @@ def _without(
     return low, high
 
 
-def _y_span(data: ChartData, extents: Sequence[tuple[Floats, Floats]]) -> YSpan | None:
-    """A span that holds all there is to show, its ends rounded so that it seldom changes."""
-    parts = [part for extent in extents for part in extent]
-    if data.points is not None:
-        within = [
-            value
-            for step, value in zip(data.points.steps, data.points.values, strict=True)
-            if data.steps[0] <= step <= data.steps[1]
-        ]
-        parts.append(_units(within, data.log_y))
+def _y_scale(data: ChartData, drawn: Sequence[_Drawn]) -> Scale | None:
+    """A scale that holds what there is to show, its ends rounded so that it seldom changes."""
+    log = data.y.log
+    parts = [part for each in drawn for part in each.extent]
+    parts += [
+        units([y for x, y in zip(p.x, p.y, strict=True) if data.x.low <= x <= data.x.high], log=log)
+        for p in data.points
+    ]
     shown = np.concatenate([part[np.isfinite(part)] for part in parts]) if parts else np.empty(0)
     if not len(shown):
         return None
     low, high = float(shown.min()), float(shown.max())
+    if data.y.robust:
+        high = _robust(low, high, drawn)
     if data.rule is not None:
-        y = float(_units([data.rule.value], data.log_y)[0])
+        y = float(units([data.rule.value], log=log)[0])
         if y > high and data.marks:  # leave the top row to the labels of the marks
             y += (y - low) / 6
         low, high = float(np.fmin(low, y)), float(np.fmax(high, y))
-    least = 0.1 if data.log_y else 0.02 * max(abs(low), abs(high)) or 1.0
+    least = 0.1 if log else 0.02 * max(abs(low), abs(high)) or 1.0
     if high - low < least:
         low, high = low - least / 2, high + least / 2
-    grain = _round_up((high - low) / 20)
-    return YSpan(math.floor(low / grain) * grain, math.ceil(high / grain) * grain, data.log_y)
+    grain = round_up((high - low) / 20)
+    return Scale(math.floor(low / grain) * grain, math.ceil(high / grain) * grain, log)
+
+
+def _robust(low: float, high: float, drawn: Sequence[_Drawn]) -> float:
+    """The upper end without the few columns, such as those of the first steps, that would take most
+    of the height from all others."""
+    tops = np.concatenate([each.extent[1][np.isfinite(each.extent[1])] for each in drawn])
+    if len(tops) < _LEAST_FOR_ROBUST:
+        return high
+    most = float(np.quantile(tops, _MOST))
+    most += (most - low) * _HEADROOM
+    return most if high - most > most - low else high
 
 
 # --- drawing within the axes --------------------------------------------------------------------
 
 
-def _draw_curve(canvas: Picture, curve: Curve, extent: tuple[Floats, Floats], span: YSpan) -> None:
+def _draw_curve(
+    canvas: Picture, drawn: _Drawn, extent: tuple[Floats, Floats], scale: Scale
+) -> None:
     """Draw a curve over what is there: a cell with a dot of it shows only this curve."""
     rows = 4 * canvas.height
     known = np.isfinite(extent[0])
     bottom, top = (
-        np.rint(span.rows(np.where(known, part, span.low), rows)).astype(np.int32)
+        np.rint(scale.rows(np.where(known, part, scale.low), rows)).clip(-2, rows).astype(np.int32)
         for part in extent
     )
     joined = known[1:] & known[:-1]
@@ -242,63 +290,67 @@ def _draw_curve(canvas: Picture, curve: Curve, extent: tuple[Floats, Floats], sp
     first = np.clip(top - above_cell, 0, 4)
     stop = np.where(known, np.clip(bottom + 1 - above_cell, 0, 4), 0)
     dots = _DOTS[np.arange(2 * canvas.width) % 2, first, stop]
-    if curve.pattern == "stippled":
+    if drawn.curve.pattern == "stippled":
         lone = ~(np.append(False, joined) | np.append(joined, False))
         dots &= np.where(lone, 0xFF, _STIPPLE)
     cells = dots[:, 0::2] + dots[:, 1::2]
     filled = cells > 0
     canvas.codes[filled] = 0x2800 + cells[filled]
-    canvas.styles[filled] = STYLES.index(curve.style)
+    canvas.styles[filled] = STYLES.index(drawn.style)
+    if drawn.glyph:
+        cells_known = np.flatnonzero(known[::2] & (top[::2] >= 0))[::_BETWEEN_GLYPHS]
+        canvas.put(
+            (top[::2][cells_known] // 4).astype(np.intp), cells_known, drawn.glyph, drawn.style
+        )
 
 
-def _draw_points(canvas: Picture, points: Points, shown: tuple[int, int], span: YSpan) -> None:
-    steps = np.asarray(points.steps, np.intp)
-    y = _units(points.values, span.log)
-    drawn = np.isfinite(y) & (shown[0] <= steps) & (steps <= shown[1])
-    columns = np.rint(_columns(steps[drawn], shown, 2 * canvas.width)).astype(np.intp) // 2
-    rows = np.rint(span.rows(y[drawn], 4 * canvas.height)).astype(np.intp) // 4
-    canvas.put(rows, columns, points.glyph, "point")
+def _draw_points(canvas: Picture, points: Points, x: Scale, y: Scale) -> None:
+    columns = np.rint(x.places(points.x, 2 * canvas.width)) // 2
+    rows = np.rint(y.rows(units(points.y, log=y.log), 4 * canvas.height)) // 4
+    with np.errstate(invalid="ignore"):
+        within = (columns >= 0) & (columns < canvas.width) & (rows >= 0) & (rows < canvas.height)
+    places = rows[within].astype(np.intp), columns[within].astype(np.intp)
+    canvas.put(*places, points.glyph, points.style)
 
 
-def _draw_rule(canvas: Picture, rule: Rule, shown: tuple[int, int], span: YSpan) -> None:
+def _draw_rule(canvas: Picture, rule: Rule, data: ChartData, scale: Scale) -> None:
     """Draw the value of each column's last step, and behind the end the value of now."""
-    first, last = shown
+    first, last = int(data.x.low), int(data.x.high)
     columns = np.arange(canvas.width)
     values = np.full(canvas.width, rule.value, np.float64)
     if rule.past is not None and len(rule.past):
         ends = first + -(-(columns + 1) * (last - first) // canvas.width)
         told = ends <= len(rule.past)
         values[told] = rule.past.at(np.maximum(ends[told] - 1, 0))
-    y = _units(values, span.log)
-    rows = span.rows(np.where(np.isnan(y), span.low, y), 4 * canvas.height).round() // 4
+    y = units(values, log=scale.log)
+    rows = scale.rows(np.where(np.isnan(y), scale.low, y), 4 * canvas.height).round() // 4
     drawn = np.isfinite(y) & (rows >= 0) & (rows < canvas.height)
     canvas.put(rows[drawn].astype(np.intp), columns[drawn], "╌", "rule")
 
 
-def _rule_row(rule: Rule, span: YSpan, height: int) -> int | None:
-    y = _units([rule.value], span.log)
-    return None if np.isnan(y[0]) else round(float(span.rows(y, 4 * height)[0])) // 4
+def _rule_row(rule: Rule, scale: Scale, height: int) -> int | None:
+    y = units([rule.value], log=scale.log)
+    return None if np.isnan(y[0]) else round(float(scale.rows(y, 4 * height)[0])) // 4
 
 
-def _mark_columns(canvas: Picture, data: ChartData) -> dict[int, list[str]]:
+def _mark_columns(canvas: Picture, data: ChartData, x: Scale) -> dict[int, list[str]]:
     """The labels in each column that has a mark, one a topic; the newest column first."""
     columns: dict[int, dict[str, str]] = {}
-    first, last = data.steps
-    for mark in sorted(data.marks, key=lambda mark: mark.step):
-        if first <= mark.step <= last:
-            column = round((mark.step - first) * (canvas.width - 1) / max(last - first, 1))
+    for mark in sorted(data.marks, key=lambda mark: mark.x):
+        if data.x.low <= mark.x <= data.x.high:
+            column = round(float(x.places([mark.x], canvas.width)[0]))
             labels = columns.setdefault(column, {})
             labels.pop(mark.topic, None)
             labels[mark.topic] = mark.label
     return {column: list(labels.values()) for column, labels in reversed(columns.items())}
 
 
-def _draw_marks(canvas: Picture, data: ChartData) -> None:
-    for column in _mark_columns(canvas, data):
+def _draw_marks(canvas: Picture, data: ChartData, x: Scale) -> None:
+    for column in _mark_columns(canvas, data, x):
         canvas.put(slice(None), column, "┊", "mark")
 
 
-def _draw_mark_labels(canvas: Picture, data: ChartData) -> None:
+def _draw_mark_labels(canvas: Picture, data: ChartData, x: Scale) -> None:
     """Label the marks along the top, the newest first, each where no other label stands: all of
     a column if there is room, else its newest ones.
 
@@ -307,7 +359,7 @@ def _draw_mark_labels(canvas: Picture, data: ChartData) -> None:
     if canvas.height < 4:
         return
     free = np.ones(canvas.width, bool)
-    for column, labels in _mark_columns(canvas, data).items():
+    for column, labels in _mark_columns(canvas, data, x).items():
         texts = [", ".join(labels[older:]) for older in range(len(labels))]
         places = [(text, start) for text in texts for start in (column + 1, column - len(text))]
         for text, start in places:
@@ -321,18 +373,21 @@ def _draw_mark_labels(canvas: Picture, data: ChartData) -> None:
 # --- around the axes ----------------------------------------------------------------------------
 
 
-def _draw_title(picture: Picture, data: ChartData) -> None:
+def _draw_title(picture: Picture, data: ChartData, drawn: Sequence[_Drawn], scale: Scale) -> None:
     """The title and the legend, as much of it as there is room for."""
-    title = f"{data.title}, log" if data.log_y else data.title
+    title = f"{data.title}, log" if data.y.log else data.title
     picture.write(0, 0, title, "title")
     x = len(title) + 2
     entries: list[tuple[str, str, Style]] = [
-        (_SAMPLE[curve.pattern], curve.name, curve.style) for curve in data.curves
+        (each.glyph + _SAMPLE[each.curve.pattern], each.curve.name, each.style) for each in drawn
     ]
-    if data.points is not None and len(data.points.steps):
-        entries.append((data.points.glyph, data.points.name, "point"))
+    entries += [(points.glyph, points.name, points.style) for points in data.points if points.x]
     if data.rule is not None:
         entries.append(("╌╌", f"{data.rule.name} {short(data.rule.value)}", "rule"))
+    highest = max((np.nanmax(each.extent[1], initial=-np.inf) for each in drawn), default=-np.inf)
+    if highest > scale.high:
+        top = 10**highest if scale.log else highest
+        entries.append(("↑", f"up to {short(float(top), 3)}", "axis"))
     for sample, name, style in entries:
         end = x + len(sample) + 1 + len(name)
         if end <= picture.width:
@@ -341,54 +396,22 @@ def _draw_title(picture: Picture, data: ChartData) -> None:
             x = end + 2
 
 
-def _draw_y_axis(picture: Picture, top: int, height: int, span: YSpan, rule: Rule | None) -> None:
+def _draw_y_axis(picture: Picture, top: int, height: int, scale: Scale, rule: Rule | None) -> None:
     x = GUTTER - 1
     picture.put(slice(top, top + height), x, "│", "axis")
-    for y, label in _y_labels(span, height):
+    for y, label in y_labels(scale, height):
         picture.write(0, top + y, f"{label:>{x}}┤", "axis")
-    if rule is not None and (ruled := _rule_row(rule, span, height)) is not None:
-        picture.write(0, top + ruled, f"{_narrow(rule.value):>{x}}", "rule")
+    if rule is not None and (ruled := _rule_row(rule, scale, height)) is not None:
+        picture.write(0, top + ruled, f"{narrow(rule.value):>{x}}", "rule")
 
 
-def _y_labels(span: YSpan, height: int) -> list[tuple[int, str]]:
-    """Rows and their labels: round values that stand well apart, or else the two ends."""
-    apart = 2 if height < 16 else 3
-    for ticks, step in _y_ticks(span, height // apart):
-        units = np.log10(ticks) if span.log else ticks
-        rows = np.rint(span.rows(units, 4 * height)).astype(np.intp) // 4
-        if len(rows) > 1 and np.abs(np.diff(rows)).min() >= apart:
-            labels = _tick_labels(ticks.tolist(), step)
-            if len(set(labels)) == len(labels) and max(map(len, labels)) < GUTTER:
-                return list(zip(rows.tolist(), labels, strict=True))
-    high, low = (_narrow(10**end if span.log else end) for end in (span.high, span.low))
-    return [(0, high)] if height == 1 or low == high else [(0, high), (height - 1, low)]
-
-
-def _y_ticks(span: YSpan, count: int) -> Iterator[tuple[Floats, float | None]]:
-    """Sets of round values within the span, the densest first; on a linear scale their step."""
-    low, high = span.low, span.high
-    if span.log:
-        decades = np.arange(math.floor(low), math.ceil(high) + 1)
-        for mantissas, every in _LOG_TICKS:
-            ticks = np.multiply.outer(10.0 ** decades[decades % every == 0], mantissas).ravel()
-            yield ticks[(ticks >= 10**low * _LESS) & (ticks <= 10**high * _MORE)], None
-        low, high = 10**low, 10**high
-        if high > 10 * low:
-            return
-    step = _round_up((high - low) / max(count, 1))
-    while step < high - low:
-        yield _multiples(step, low, high), step
-        step = _round_up(step * 1.1)
-
-
-def _draw_x_axis(picture: Picture, left: int, data: ChartData) -> None:
+def _draw_x_axis(picture: Picture, left: int, data: ChartData, scale: Scale) -> None:
     y, width = picture.height - 1, picture.width - left
     if left:
-        picture.write(0, y, f"{data.x_name:>{left - 1}}", "axis")
-    labels = _step_labels(data.steps, width) if data.x_labels is None else data.x_labels
+        picture.write(0, y, f"{data.x.name:>{left - 1}}", "axis")
     free = 0
-    for step, label in labels:
-        x = int(np.rint(_columns(np.array([step]), data.steps, width))[0])
+    for value, label in data.x.ticks or x_labels(scale, width, whole=data.x.name in _WHOLE):
+        x = int(np.rint(scale.places([value], width))[0])
         if x + 1 + len(label) > width:  # no room to the right of it
             x, text = x - len(label), f"{label}╵"
         else:
@@ -398,62 +421,6 @@ def _draw_x_axis(picture: Picture, left: int, data: ChartData) -> None:
             free = x + len(text) + 1
 
 
-def _step_labels(shown: tuple[int, int], width: int) -> list[tuple[int, str]]:
-    """Round steps about twelve columns apart."""
-    first, last = shown
-    step = max(_round_up(max(last - first, 1) / max(width // 12, 2)), 1)
-    return [(int(tick), short(int(tick))) for tick in _multiples(step, first, last)]
-
-
 def _draw_empty(picture: Picture, sentence: str) -> None:
     for x, y, line in centred(sentence, picture.width, picture.height):
         picture.write(x, y, line, "axis")
-
-
-# --- round numbers and how they are written -----------------------------------------------------
-
-_LOG_TICKS: tuple[tuple[tuple[int, ...], int], ...] = (
-    ((1, 2, 3, 5), 1),
-    ((1, 2, 5), 1),
-    ((1, 3), 1),
-    ((1,), 1),
-    ((1,), 2),
-    ((1,), 5),
-    ((1,), 10),
-    ((1,), 20),
-)
-"""Mantissas, and every how many decades."""
-_LESS, _MORE = 1 - 1e-9, 1 + 1e-9
-
-
-def _round_up(value: float) -> float:
-    """The least of ... 0.1, 0.2, 0.5, 1, 2, 5, 10 ... that is not below a positive value."""
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(m * power for m in (1, 2, 5, 10) if m * power >= value * _LESS)
-
-
-def _multiples(step: float, low: float, high: float) -> Floats:
-    """The multiples of `step` within [low, high]."""
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return np.arange(first, last + 1, dtype=np.float64) * step
-
-
-def _narrow(value: float) -> str:
-    """A number with as many digits as there is room for beside the y axis."""
-    texts = [short(value, digits) for digits in (3, 2, 1)]
-    return next((text for text in texts if len(text) < GUTTER), texts[-1])
-
-
-def _tick_labels(ticks: Sequence[float], step: float | None) -> list[str]:
-    """Labels of ticks: on a linear scale all with the decimals and the unit the step asks for."""
-    if step is None:
-        return [short(tick) for tick in ticks]
-    largest = max(map(abs, ticks))
-    unit, suffix = next((u, s) for u, s in SUFFIXES if largest >= 10 * u or u == 1)
-    decimals = max(0, -math.floor(math.log10(step / unit) + 1e-9))
-    if largest < 1e-3 or largest >= 1e12:
-        digits = math.floor(math.log10(largest)) - math.floor(math.log10(step) + 1e-9)
-        labels = [exponent(f"{tick:.{max(digits, 0)}e}") for tick in ticks]
-    else:
-        labels = [f"{tick / unit:.{decimals}f}{suffix}" for tick in ticks]
-    return [label if tick else "0" for tick, label in zip(ticks, labels, strict=True)]

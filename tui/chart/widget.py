@@ -1,4 +1,4 @@
-"""The chart widget: a picture from tui.plot as strips, repainted only where it changed."""
+"""The chart widget: a picture from tui.chart.plot as strips, repainted only where it changed."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -9,14 +9,14 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.chart_data import STYLES, ChartData, centred
+from tui.chart.data import STYLES, ChartData, centred
 
 if TYPE_CHECKING:
-    from tui.plot import Picture
+    from tui.chart.plot import Picture
 
 
 class Chart(Widget):
-    """A line chart. Give it something to show with `show`; it draws at whatever size it has."""
+    """A chart. Give it something to show with `show`; it draws at whatever size it has."""
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{style}" for style in STYLES}
@@ -30,6 +30,13 @@ class Chart(Widget):
         & > .chart--primary { color: $text-primary; }
         & > .chart--secondary { color: $text-warning; }
         & > .chart--point { color: $text-success; }
+        & > .chart--orange { color: #E69F00; }
+        & > .chart--sky { color: #56B4E9; }
+        & > .chart--green { color: #009E73; }
+        & > .chart--yellow { color: #F0E442; }
+        & > .chart--blue { color: #0072B2; }
+        & > .chart--vermilion { color: #D55E00; }
+        & > .chart--purple { color: #CC79A7; }
     }
     """
 
@@ -51,7 +58,7 @@ class Chart(Widget):
             self._strips.clear()
             self.refresh()
             return
-        from tui.plot import draw
+        from tui.chart.plot import draw
 
         self._picture = draw(data, before.width, before.height)
         changes = self._picture.changes(before)
@@ -85,7 +92,7 @@ class Chart(Widget):
             self._picture = None
             self._strips = self._sentence_strips(self._data, *self.size)
         else:
-            from tui.plot import draw  # it takes numpy, which the first frame does without
+            from tui.chart.plot import draw  # it takes numpy, which the first frame does without
 
             self._picture = draw(self._data, *self.size)
             self._strips = self._picture_strips(self._picture, range(self._picture.height))

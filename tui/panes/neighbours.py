@@ -9,32 +9,43 @@ from textual.widgets import Input
 
 from engine.events import CorpusSummary
 from engine.messages import AnyAnswer, AnyQuery, Neighbour, NeighbourList, Neighbours
+from tui.keys import sentence
+from tui.panes.pane import AskingPane
+from tui.run.session import Session
 from tui.sanitize import content, token
-from tui.session import Session
-from tui.widgets.pane import MUTED, AskingPane, Block, Labelled, PaneInput, fit
+from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
 
 _FIRST_WORD = "mathematician"
 _WAITING = (
     "The closest words show here once the model is built.\n"
-    "space starts training: watch them come together."
+    "{start_pause} starts training: watch them come together."
 )
-_ASK = "No word is asked for: enter types one."
+_ASK = "No word is asked for: {type_in} types one."
 _WITHIN_WORDS = frozenset("'’-‐‑\u200c\u200d")
+_MOST = 60
+"""Words asked for, so that the question doesn't change with the room for them."""
 _MEANING = "cosine: 1 same direction, 0 unrelated"
 
 
 class NeighboursPane(AskingPane):
     """Type a word, see the closest; ▲ and ▼ mark what moved since the last look."""
 
-    title = "3 neighbours"
-    hint = "enter types · esc back"
+    ID = "neighbours"
+    KEY = "3"
+    ABOUT = "The words whose embeddings are closest to the one you type."
+    COLUMN = "right"
+    SHARE = 15
 
-    def __init__(self, *, id: str) -> None:  # noqa: A002
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._answer: NeighbourList | None = None
         self._suggested = _FIRST_WORD
         self._ranks: dict[str, int] = {}
         self._refusal = ""
+
+    @property
+    def hint(self) -> str:
+        return sentence("{type_in} types · {leave_input} back")
 
     def compose(self) -> ComposeResult:
         yield Labelled("word", PaneInput(_FIRST_WORD, id="word"))
@@ -63,7 +74,7 @@ class NeighboursPane(AskingPane):
             nearest.show(content(self._refusal))
         elif self._answer is None:
             seen.show(Content(""))
-            nearest.show(Content.styled(_WAITING if self._word() else _ASK, MUTED))
+            nearest.show(Content.styled(sentence(_WAITING if self._word() else _ASK), MUTED))
         else:
             seen.show(_seen(self._answer, session))
             rows = self._answer.neighbours[: max(1, nearest.size.height)]
@@ -74,8 +85,7 @@ class NeighboursPane(AskingPane):
 
     def question(self) -> AnyQuery | None:
         word = self._word()
-        rows = self.query_one("#nearest", Block).size.height
-        return Neighbours(word=word, top=max(5, rows)) if word else None
+        return Neighbours(word=word, top=_MOST) if word else None
 
     def answered(self, answer: AnyAnswer) -> None:
         assert isinstance(answer, NeighbourList)

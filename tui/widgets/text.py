@@ -1,23 +1,21 @@
-"""What the panes of the playground share: a frame, inputs, and blocks of text."""
+"""Text on the screen: blocks of it, and lines to type it into."""
 
-import asyncio
 import unicodedata
-from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from rich.cells import cell_len, get_character_cell_size, set_cell_size
 from rich.text import Text
 from textual import events
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.content import Content
+from textual.message import Message
 from textual.screen import Screen
 from textual.suggester import SuggestionReady
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from engine.messages import AnyAnswer, AnyQuery
 from engine.visible import without_surrogates
 from tui.sanitize import drawn, visible
-from tui.session import Session
 
 if TYPE_CHECKING:
     from textual.css.styles import RulesMap
@@ -30,61 +28,11 @@ MOST_TYPED = 100_000
 """Characters of a field: as many as the engine takes."""
 
 
-class Pane(Vertical):
-    """A framed part of the playground. The playground calls `draw` a few times a second."""
-
-    title: ClassVar[str] = ""
-    hint: ClassVar[str] = ""
-    """What can be done in it, shown in the lower edge of its frame."""
-
-    def on_mount(self) -> None:
-        self.border_title = self.title
-        self.border_subtitle = self.hint
-
-    def draw(self, session: Session | None) -> None:
-        """Show the session as it stands; None while there is none. Must be quick."""
-        raise NotImplementedError
-
-
-class AskingPane(Pane):
-    """A pane whose content is the engine's answer to what the user typed into it.
-
-    The playground puts `question()` to the engine whenever something was typed, and about once a
-    second while the weights change, and hands back the answer or the refusal.
-    """
-
-    def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's own name
-        super().__init__(id=id)
-        self.edited = asyncio.Event()
-
-    def question(self) -> AnyQuery | None:
-        """What to ask now; None while there is nothing to ask."""
-        raise NotImplementedError
-
-    def answered(self, answer: AnyAnswer) -> None:
-        """Keep the answer for the next draw."""
-        raise NotImplementedError
-
-    def refused(self, reason: str) -> None:
-        """Keep the engine's refusal, a sentence, for the next draw."""
-        raise NotImplementedError
-
-    def clear(self) -> None:
-        """Another run is shown: what the last one answered goes."""
-        raise NotImplementedError
-
-    def on_input_changed(self) -> None:
-        self.edited.set()
-
-    def on_resize(self) -> None:
-        self.edited.set()
-
-    def on_input_submitted(self) -> None:
-        self.edited.set()
-
-
 class Block(Static):
     """Text that is repainted only when it differs from what is there."""
+
+    class Resized(Message):
+        """There is another room for text."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(Content(""), id=id, classes=classes, markup=False)
@@ -95,8 +43,12 @@ class Block(Static):
         if content.is_same(self._shown):
             return
         before, self._shown = self._shown, content
-        moves = self.styles.is_auto_height and self.rows(before) != self.rows(content)
+        rows = self.rows(before), self.rows(content)
+        moves = self.styles.is_auto_height and (not self.content_size or rows[0] != rows[1])
         self.update(content, layout=moves)
+
+    def on_resize(self) -> None:
+        self.post_message(self.Resized())
 
     def rows(self, content: Content) -> int:
         """How many it would take here; 0 before there is a layout."""
@@ -177,18 +129,20 @@ class PaneInput(LineInput):
         self.screen.set_focus(None)
 
 
-async def take_key(screen: Screen[Any], event: events.Key) -> None:
+async def take_key(screen: Screen[Any], event: events.Key) -> bool:
     """Act on a key now, so that many that arrive at once (a slow line, a paste) keep their order.
+    Returns whether there was anything to do.
 
     Textual sends a key to what had the focus when it arrived, and runs its binding only once it has
     bubbled up to the app: of "ctrl+u a b" read together, ctrl+u would come last.
     """
     focused = screen.focused
     if isinstance(focused, LineInput) and _is_text(event.character):
-        event.stop()
         focused.take(event.character)
-    elif await screen.app._check_bindings(event.key):
-        event.stop()
+    elif not await screen.app._check_bindings(event.key):
+        return False
+    event.stop()
+    return True
 
 
 def _is_text(character: str | None) -> TypeGuard[str]:

@@ -5,16 +5,16 @@ from itertools import islice
 from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Input
 
 from engine.events import CorpusSummary
 from engine.messages import AnyAnswer, AnyQuery, Represent, Representation, TokenView
-from tui.actions import BY_ID
+from tui.keys import sentence, shown
+from tui.panes.pane import AskingPane
 from tui.remarks import on_screen, unknown
+from tui.run.session import Session
 from tui.sanitize import content, token
-from tui.session import Session
-from tui.widgets.pane import MUTED, AskingPane, Block, Labelled, PaneInput, fit
+from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
 
 EXAMPLE = "I am going to office."
 _WORD = 14
@@ -25,39 +25,31 @@ _STRIP_SHARE = 3
 """A one-hot row takes one part in this many of the width."""
 
 
-class Frequent(Block):
-    """The most frequent tokens, in whatever room is left."""
-
-    class Resized(Message):
-        """There is another room for them."""
-
-    def on_resize(self) -> None:
-        self.post_message(self.Resized())
-
-
 class CorpusPane(AskingPane):
     """The text the model learns from, and what a word is to a network."""
 
-    title = "1 corpus"
-    hint = "enter types · esc back"
+    ID = "corpus"
+    KEY = "1"
+    ABOUT = "The text: its size, its words, and a sentence as one-hot rows and as embeddings."
+    COLUMN = "right"
+    SHARE = 19
 
-    def __init__(self, *, id: str) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self._session: Session | None = None
+    def __init__(self) -> None:
+        super().__init__()
         self._answer: Representation | None = None
         self._refusal = ""
 
+    @property
+    def hint(self) -> str:
+        return sentence("{type_in} types · {leave_input} back")
+
     def compose(self) -> ComposeResult:
         yield Block(id="facts")
-        yield Frequent(id="frequent")
+        yield Block(id="frequent")
         yield Labelled("sentence", PaneInput(EXAMPLE, id="sentence"))
         yield Block(id="comparison")
 
-    def on_frequent_resized(self) -> None:
-        self.draw(self._session)
-
     def draw(self, session: Session | None) -> None:
-        self._session = session
         summary = session.status.corpus if session else None
         width = self.content_size.width
         frequent = self.query_one("#frequent", Block)
@@ -105,7 +97,7 @@ class CorpusPane(AskingPane):
 
 def _nothing_yet(session: Session | None) -> Content:
     text = "Reading the text…" if session else "The text shows here once the engine has read it."
-    return Content.styled(f"{text}\no opens a text of your own.", MUTED)
+    return Content.styled(f"{text}\n{shown('open_corpus')} opens a text of your own.", MUTED)
 
 
 def _facts(summary: CorpusSummary, *, in_full: bool) -> Content:
@@ -130,7 +122,7 @@ def _facts(summary: CorpusSummary, *, in_full: bool) -> Content:
         lines += [content(on_screen(remark), "$text-warning") for remark in summary.remarks]
     else:
         count = len(summary.remarks)
-        told = f"{count} remark{'s' * (count != 1)} on this text: zoom ({BY_ID['zoom'].shown})"
+        told = f"{count} remark{'s' * (count != 1)} on this text: zoom ({shown('zoom')})"
         lines.append(Content.styled(told, "$text-warning"))
     return Content("\n").join(lines)
 

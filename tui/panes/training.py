@@ -2,40 +2,51 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from textual.app import ComposeResult
 from textual.content import Content
 
 from engine.events import Evaluated, State, Stepped
 from engine.messages import Status
-from tui.chart_data import ChartData, Curve, Mark, Points, Rule
+from tui.chart.data import ChartData, Curve, Mark, Points, Rule, XAxis, YAxis
+from tui.chart.widget import Chart
+from tui.keys import sentence
 from tui.numbers import short
+from tui.panes.pane import Pane
+from tui.run.session import Session
 from tui.sanitize import content
-from tui.session import Session
 from tui.units import UNITS
-from tui.widgets.chart import Chart
-from tui.widgets.pane import Block, Pane
 from tui.widgets.status_line import duration
+from tui.widgets.text import Block
 
 if TYPE_CHECKING:
-    from tui.history import History
+    from tui.run.history import History
 
 _MARKS = {"learning_rate": "lr", "clip_threshold": "clip", "clip_mode": "clip"}
 """The interventions drawn on the charts, and the word for each."""
 _GO_ON: dict[State, str] = {
-    "ready": "press space to start, n for a single step",
-    "paused": "space goes on, n takes one step",
-    "stopped": "space goes on",
-    "finished": "g writes text, r begins a new run",
-    "failed": "r begins a new run, m opens a model",
+    "ready": "press {start_pause} to start, {single_step} for a single step",
+    "paused": "{start_pause} goes on, {single_step} takes one step",
+    "stopped": "{start_pause} goes on",
+    "finished": "{generate} writes text, {new_run} begins a new run",
+    "failed": "{new_run} begins a new run, {open_model} opens a model",
 }
-_ASKED = "asked only: space shows the text it would read to train"
-_NO_LOSS = "Training and validation loss by step: press space to start."
+_ASKED = "asked only: {start_pause} shows the text it would read to train"
+_KNOBS = (
+    "{rate_up} {rate_down} rate · {threshold_up} {threshold_down} clip threshold · "
+    "{clip_mode} clip mode"
+)
+_NO_LOSS = "Training and validation loss by step: press {start_pause} to start."
 _NO_NORMS = "The norm of each step's gradient, before and after clipping."
 _AXIS_ENDS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
+View = Literal["most", "all", "last"]
+"""What of the loss is shown: all steps without the few highest losses, with them, or the last
+steps."""
 _LEAST_FOR_BOTH = 11
 """Rows from which on there is room for both charts."""
+_APART = 40
+"""Of the run's length, the part within which turns of one knob are one mark."""
 _LEAST_FOR_ALL = 14
 """Rows from which on there is room for every row of numbers."""
 _IN_FULL = 100
@@ -48,21 +59,42 @@ _Part = tuple[int, Content]
 class TrainingPane(Pane):
     """How training goes, step by step."""
 
-    title = "2 training"
-    hint = "y: log axis"
+    ID = "training"
+    KEY = "2"
+    ABOUT = "Loss, perplexity, and gradient norms before and after clipping."
+    COLUMN = "left"
+    SHARE = 24
 
-    def __init__(self, *, id: str) -> None:  # noqa: A002
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._log_loss = False
+        self._view: View = "most"
+
+    @property
+    def hint(self) -> str:
+        return sentence("{log_axis} log axis · {all_losses} all · {last_part} last part")
 
     def compose(self) -> ComposeResult:
         yield Block(id="numbers")
         yield Chart(id="loss")
         yield Chart(id="norms")
 
-    def toggle_log_axis(self) -> None:
-        """Draw the loss on a logarithmic axis from the next draw on, or back on a linear one."""
+    def action_log_axis(self) -> None:
+        """Draw the loss on a logarithmic axis, or back on a linear one."""
         self._log_loss = not self._log_loss
+        self.redraw()
+
+    def action_all_losses(self) -> None:
+        """Show the highest losses too, or leave the few of them out again."""
+        self._look("all")
+
+    def action_last_part(self) -> None:
+        """Show the last steps alone, or all again."""
+        self._look("last")
+
+    def _look(self, view: View) -> None:
+        self._view = "most" if self._view == view else view
+        self.redraw()
 
     def draw(self, session: Session | None) -> None:
         width, height = self.content_size
@@ -71,34 +103,38 @@ class TrainingPane(Pane):
         numbers.styles.height = len(rows)
         numbers.show(Content("\n").join(rows))
         norms.display = height >= _LEAST_FOR_BOTH
-        loss_chart = _loss_chart(session, log=self._log_loss) if session else _NO_LOSS
+        loss_chart = (
+            _loss_chart(session, self._view, log=self._log_loss) if session else sentence(_NO_LOSS)
+        )
         self.query_one("#loss", Chart).show(loss_chart)
         if norms.display:
-            norms.show(_norms_chart(session) if session else _NO_NORMS)
+            norms.show(_norms_chart(session, self._view) if session else _NO_NORMS)
 
 
 # --- the charts ----------------------------------------------------------------------------------
 
 
-def _loss_chart(session: Session, *, log: bool) -> ChartData:
+def _loss_chart(session: Session, view: View, *, log: bool) -> ChartData:
     history, status = session.history, session.status
     unit = UNITS[status.config.corpus.tokenizer].axis
     evaluations = _validations(history)
     return ChartData(
         title=f"loss, nats/{unit}",
-        steps=_steps(history, status),
+        x=_x_axis(history, status, view),
         curves=(
             Curve(history.loss, _each_step(history), "raw", "stippled"),
             Curve(history.smoothed_loss, "smoothed"),
         ),
-        points=Points(
-            [event.step for event in evaluations],
-            [event.loss for event in evaluations],
-            _validation_name(history, evaluations),
+        points=(
+            Points(
+                [event.step for event in evaluations],
+                [event.loss for event in evaluations],
+                _validation_name(history, evaluations),
+            ),
         ),
         marks=_marks(history),
-        log_y=log,
-        empty=_NO_LOSS,
+        y=YAxis(log=log, robust=view == "most"),
+        empty=sentence(_NO_LOSS),
     )
 
 
@@ -118,18 +154,18 @@ def _validation_name(history: "History", evaluations: "list[_Validation]") -> st
     return f"validation{newest}{exact}"
 
 
-def _norms_chart(session: Session) -> ChartData:
+def _norms_chart(session: Session, view: View) -> ChartData:
     history, status = session.history, session.status
     return ChartData(
         title="gradient norm",
-        steps=_steps(history, status),
+        x=_x_axis(history, status, view),
         curves=(
             Curve(history.norm_before, "before clipping"),
             Curve(history.norm_after, "after", "secondary", "stippled"),
         ),
         marks=_marks(history),
         rule=_clip_line(history, status),
-        log_y=True,
+        y=YAxis(log=True),
         empty=_NO_NORMS,
     )
 
@@ -164,21 +200,27 @@ def _validations(history: "History") -> list[_Validation]:
     ]
 
 
-def _steps(history: "History", status: Status) -> tuple[int, int]:
-    """The x axis ends at a round number a little ahead, so that the picture seldom moves."""
+def _x_axis(history: "History", status: Status, view: View) -> XAxis:
+    """It ends at a round number a little ahead, so that the picture seldom moves."""
     step = max(history.step, 10)
     power = 10 ** (len(str(step)) - 1)
     end = next(int(end * power) for end in _AXIS_ENDS if end * power >= step)
     limit = status.config.training.steps
-    return 0, end if limit is None or limit < step else min(end, limit)
+    end = end if limit is None or limit < step else min(end, limit)
+    return XAxis(_last_part(step) if view == "last" else 0, end)
+
+
+def _last_part(step: int) -> int:
+    """Where the last quarter of the steps begins, at a round number."""
+    grain: int = 10 ** max(0, len(str(step)) - 2)
+    return max(0, step * 3 // 4 // grain * grain)
 
 
 def _marks(history: "History") -> tuple[Mark, ...]:
     """What was done to the run, and what befell it, in the order of the record."""
     marks = [
-        Mark(event.step, f"{_MARKS[event.action]} {_knob_value(event.new)}", event.action)
-        for event in history.interventions
-        if event.action in _MARKS
+        Mark(turn.step, f"{_MARKS[turn.action]} {_turned(turn)}", turn.action)
+        for turn in _turns(history)
     ]
     marks += [
         Mark(event.step, f"back {event.from_step:,}→{event.step:,}", "back")
@@ -189,6 +231,41 @@ def _marks(history: "History") -> tuple[Mark, ...]:
     if history.non_finite_since is not None:
         marks.append(Mark(history.non_finite_since, "not finite", "not finite"))
     return tuple(marks)
+
+
+class _Turn(NamedTuple):
+    """A knob that was turned, in one step or in several soon after one another."""
+
+    step: int
+    action: str
+    old: float | str | None
+    new: float | str | None
+    times: int
+
+
+def _turns(history: "History") -> list[_Turn]:
+    """What was turned, one for a knob turned again and again within a small part of the run."""
+    turns: list[_Turn] = []
+    latest: dict[str, int] = {}
+    soon = max(1, history.step // _APART)
+    for event in history.interventions:
+        if event.action not in _MARKS:
+            continue
+        turn = _Turn(event.step, event.action, event.old, event.new, 1)
+        place = latest.get(event.action)
+        if place is not None and event.step - turns[place].step <= soon:
+            before = turns[place]
+            turns[place] = turn._replace(old=before.old, times=before.times + 1)
+        else:
+            latest[event.action] = len(turns)
+            turns.append(turn)
+    return turns
+
+
+def _turned(turn: _Turn) -> str:
+    if turn.times == 1 or isinstance(turn.new, str):
+        return _knob_value(turn.new)
+    return f"{_knob_value(turn.old)}→{_knob_value(turn.new)}"
 
 
 def _knob_value(value: float | str | None) -> str:
@@ -205,8 +282,7 @@ def _rows(session: Session | None, width: int, *, roomy: bool) -> list[Content]:
     status, history = session.status, session.history
     last = history.last
     if last is None:
-        hint = "+ - rate · ] [ clip threshold · c clip mode"
-        rows = [_hint_row(status), _knobs_row(status), [(0, _dim(hint))]]
+        rows = [_hint_row(status), _knobs_row(status), [(0, _dim(sentence(_KNOBS)))]]
     else:
         rows = [_progress_row(session, last), _loss_row(status, history, last)]
         if roomy:
@@ -234,7 +310,7 @@ def _fit(parts: Sequence[_Part], width: int) -> Content:
 
 def _hint_row(status: Status) -> list[_Part]:
     hint = _ASKED if status.asking else _GO_ON.get(status.state)
-    return [(1, Content(hint))] if hint else []
+    return [(1, Content(sentence(hint)))] if hint else []
 
 
 def _progress_row(session: Session, last: Stepped) -> list[_Part]:
@@ -283,7 +359,7 @@ def _loss_row(status: Status, history: "History", last: Stepped) -> list[_Part]:
         if best := min(_validations(history), key=lambda event: event.loss, default=None):
             parts.append((2, _number("best", _perplexity(best))))
     elif status.corpus is not None and "valid" in status.corpus.tokens:
-        parts.append((1, _dim("not validated yet, e does it now")))
+        parts.append((1, _dim(sentence("not validated yet, {evaluate} does it now"))))
     return parts
 
 
@@ -343,7 +419,7 @@ def _trouble_rows(session: Session, last: Stepped) -> list[list[_Part]]:
     steps = f"{count:,} step{'s' * (count != 1)} not finite"
     if session.exploded:
         since = f"not finite since step {history.non_finite_since:,}"
-        how = "m reopens its last checkpoint"
+        how = sentence("{open_model} reopens its last checkpoint")
         return [[(0, _error(since)), (1, Content(how)), (2, _dim(steps))]]
     parts: list[_Part] = []
     if history.roll_backs:
@@ -358,7 +434,8 @@ def _trouble_rows(session: Session, last: Stepped) -> list[list[_Part]]:
             bad = history.non_finite[-1]
             told = f"{bad.tensor} was {bad.value} at step {bad.step:,}"
             parts.append((3, content(told, "$text-error")))
-        parts.append((4, _dim("lower the rate (-) or the clip threshold ([)")))
+        lower = "lower the rate ({rate_down}) or the clip threshold ({threshold_down})"
+        parts.append((4, _dim(sentence(lower))))
     return [parts] if parts else []
 
 

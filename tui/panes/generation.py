@@ -1,19 +1,31 @@
 """The generation: text from the live weights as it is written, earlier passages above it."""
 
+import asyncio
 from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
+from textual import work
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Input
+from textual.worker import Worker
 
+from engine.errors import UserError
 from engine.events import Sampled
-from engine.messages import Generate, TextPiece
+from engine.messages import AnyAnswer, Generate, TextPiece
+from engine.service.client import EngineEnded
+from tui.keys import sentence
+from tui.panes.pane import Pane
+from tui.run.session import Session
 from tui.sanitize import content, visible
-from tui.session import Session
 from tui.widgets.flow import Flow
-from tui.widgets.pane import MUTED, Block, Labelled, Pane, PaneInput
+from tui.widgets.text import MUTED, Block, Labelled, PaneInput
+
+if TYPE_CHECKING:
+    Pieces = AsyncGenerator[AnyAnswer, None]
 
 PER_SECOND = 20.0
 """Tokens a second: as fast as people read along."""
@@ -23,6 +35,8 @@ _KEPT = 20
 _HOTTEST = 2.0
 SPELLING = ("character", "subword")
 """Tokenizers whose tokens spell the text out, white space too."""
+_BETWEEN_PASSAGES = 1.0
+"""Seconds to read the end of a passage before the next begins."""
 _FADED = "$foreground 75%"
 
 
@@ -48,17 +62,18 @@ _LEAST_FOR_SEED = 60
 class GenerationPane(Pane):
     """Prompt, temperature, and what the model writes."""
 
-    title = "4 generation"
-    hint = "enter prompt · , . temp"
+    ID = "generation"
+    KEY = "4"
+    ABOUT = "Text written by the model, live."
+    COLUMN = "left"
+    SHARE = 10
 
-    class Prompted(Message):
-        """The user gave a prompt to go on from."""
-
-    def __init__(self, *, id: str) -> None:  # noqa: A002
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self.temperature = 1.0
-        self.writing = False
-        """Whether the playground streams into this pane."""
+        self._writer: Worker[None] | None = None
+        self._write_along = True
+        """Whether the model writes by itself while training runs and the pane can be seen."""
         self._earlier: deque[Passage] = deque(maxlen=_KEPT)
         self._earlier_shown: list[Content] = []
         self._earlier_changed = False
@@ -70,6 +85,10 @@ class GenerationPane(Pane):
         self._spelt = False
         self._sampled: Sampled | None = None
         self._refusal = ""
+
+    @property
+    def hint(self) -> str:
+        return sentence("{type_in} prompt · {cooler} {warmer} temp")
 
     def compose(self) -> ComposeResult:
         prompt = PaneInput(placeholder="empty: a new sentence", id="prompt")
@@ -88,6 +107,8 @@ class GenerationPane(Pane):
             self._earlier_changed = False
             self._earlier_shown = [_shown(passage, _FADED) for passage in self._earlier]
         self.query_one(Flow).show(self._earlier_shown, self._current())
+        if session is not None and session.running and self._write_along and not self.writing:
+            self._start_writing(session)
 
     def _current(self) -> Content:
         if self._refusal:
@@ -97,8 +118,8 @@ class GenerationPane(Pane):
         if self._earlier or self.writing:
             return Content("")
         return Content.styled(
-            "g lets the model write from its weights as they are now:\n"
-            "before any training, noise; after some, sentences.",
+            sentence("{generate} lets the model write from its weights as they are now:\n")
+            + "before any training, noise; after some, sentences.",
             MUTED,
         )
 
@@ -125,6 +146,7 @@ class GenerationPane(Pane):
         if not self._pieces:
             self._step, self._seed, self._note = piece.step, piece.seed, piece.note
         self._pieces.append(piece.text)
+        self.stale = True
 
     def end_passage(self) -> None:
         """What comes next is another passage."""
@@ -137,19 +159,85 @@ class GenerationPane(Pane):
         self._refusal = reason
 
     def warm(self, change: float) -> None:
-        """Change the temperature, from 0 to 2."""
+        """Change the temperature, from 0 to 2: a passage under way begins anew."""
         self.temperature = round(min(_HOTTEST, max(0.0, self.temperature + change)), 1)
+        if self.writing and self.session is not None:
+            self._start_writing(self.session)
+        self.redraw()
 
     def clear(self) -> None:
         """Another run is shown: what the last one wrote goes."""
+        self._stop_writing()
         self._earlier.clear()
         self._earlier_changed = True
         self._pieces.clear()
         self._seed = self._sampled = None
         self._refusal = ""
 
+    # --- writing ------------------------------------------------------------------------------
+
+    @property
+    def writing(self) -> bool:
+        """Whether the model writes into the pane."""
+        return self._writer is not None and not self._writer.is_finished
+
     def on_input_submitted(self) -> None:
-        self.post_message(self.Prompted())
+        self._write_now()
+
+    def action_generate(self) -> None:
+        """Let the model write, or let it stop."""
+        if self.writing:
+            self._write_along = False
+            self._stop_writing()
+        else:
+            self._write_along = True
+            self._write_now()
+
+    def action_cooler(self) -> None:
+        """Lower the temperature by a tenth."""
+        self.warm(-0.1)
+
+    def action_warmer(self) -> None:
+        """Raise the temperature by a tenth."""
+        self.warm(0.1)
+
+    def _write_now(self) -> None:
+        session = self.session
+        if session is not None and session.answering:
+            if not self.display:
+                self.post_message(self.Wanted(self))
+            self._start_writing(session)
+
+    def _start_writing(self, session: Session) -> None:
+        self._stop_writing()
+        self._writer = self._write(session)
+
+    def _stop_writing(self) -> None:
+        if self._writer is not None:
+            self._writer.cancel()
+            self._writer = None
+
+    @work(exclusive=True)
+    async def _write(self, session: Session) -> None:
+        """Stream passages into the pane: one, or while training runs one by one."""
+        try:
+            while True:
+                # It is a generator: closing it early tells the engine to stop.
+                stream = cast("Pieces", session.engine.stream(self.request()))
+                async with aclosing(stream) as pieces:
+                    async for piece in pieces:
+                        if isinstance(piece, TextPiece):
+                            self.add(piece)
+                if not (session.running and self._write_along and self.display):
+                    break
+                await asyncio.sleep(_BETWEEN_PASSAGES)
+        except UserError as error:
+            self.refused(str(error))
+            self._write_along = False
+        except EngineEnded:
+            pass
+        finally:
+            self.stale = True
 
     def _take_samples(self, session: Session | None) -> None:
         """The samples training writes by itself join the passages."""

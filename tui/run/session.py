@@ -1,10 +1,12 @@
-"""What the screen knows of the run it shows: its engine, its history, and its state as of now."""
+"""What the screen knows of a run: of any its record, of one that is open its state as of now."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from engine.config import RunConfig
 from engine.events import (
     AnyEvent,
     CorpusReady,
@@ -24,13 +26,35 @@ if TYPE_CHECKING:
     from engine.service.client import Engine
 
 
-class Session:
-    """One run on the screen. `status` is replaced, never changed, as events come in."""
+class Record:
+    """What a run has written down: its configuration and its history."""
+
+    def __init__(self, folder: Path, config: RunConfig) -> None:
+        self.folder = folder
+        self.config = config
+        self.forget_past()
+
+    def forget_past(self) -> None:
+        """Begin the history anew."""
+        # It takes numpy, whose loading the first frame need not wait for.
+        from tui.run.history import History
+
+        self.history = History()
+
+    def recall(self, piece: "Piece") -> None:
+        """Take in a piece of the past."""
+        self.history.recall(piece)
+
+
+class Session(Record):
+    """A run that is open: it has an engine. `status` is replaced, never changed, as events come
+    in."""
 
     def __init__(self, engine: "Engine") -> None:
+        status = engine.welcome.status
+        super().__init__(engine.folder, status.config)
         self.engine = engine
-        self.forget_past()
-        self.status: Status = engine.welcome.status
+        self.status: Status = status
         self.saved_step = 0
         """The step of the newest checkpoint."""
         self.ended = False
@@ -41,16 +65,9 @@ class Session:
         """Whether its end is wished for, so no failure."""
         self._wished: dict[str, float | str] = {}
 
-    def forget_past(self) -> None:
-        """Begin the history anew."""
-        # It takes numpy, whose loading the first frame need not wait for.
-        from tui.history import History
-
-        self.history = History()
-
     def recall(self, piece: "Piece") -> None:
         """Take in a piece of the past: history, not state, which the engine's welcome has told."""
-        self.history.recall(piece)
+        super().recall(piece)
         self._note_saves(told.event for told in piece.events)
 
     def apply(self, events: Iterable[AnyEvent]) -> bool:
@@ -114,6 +131,12 @@ class Session:
         """Seconds without a word from the engine, once they are too many; else 0."""
         seconds = 0.0 if self.ended else self.engine.silence
         return seconds if seconds >= SILENCE else 0.0
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it doesn't go on by itself, for a reason the engine has told."""
+        status = self.status
+        return bool(self.ended or status.advice or status.state in ("failed", "paused"))
 
     @property
     def unsaved(self) -> bool:

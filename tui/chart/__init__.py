@@ -1,0 +1,1 @@
+"""Charts: axes, what they show, how it is drawn, and the widget."""

@@ -1,0 +1,120 @@
+"""What a chart shows. `tui.chart.plot` draws it, which takes numpy; these names are free of it, so
+that the first frame need not wait for that.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from tui.run.history import Series
+
+Style = Literal[
+    "axis", "title", "mark", "rule", "raw", "primary", "secondary", "point",
+    "orange", "sky", "green", "yellow", "blue", "vermilion", "purple",
+]  # fmt: skip
+STYLES: tuple[Style, ...] = get_args(Style)
+PALETTE: tuple[Style, ...] = STYLES[8:]
+"""The colours of Okabe and Ito (2008), which people with any kind of colour vision tell apart."""
+Pattern = Literal["solid", "stippled"]
+Quantity = Literal["step", "epoch", "seconds", "token", "rate"]
+
+
+@dataclass(frozen=True)
+class XAxis:
+    """What the x axis shows, from where to where."""
+
+    low: float
+    high: float
+    name: Quantity = "step"
+    log: bool = False
+    ticks: tuple[tuple[float, str], ...] = ()
+    """Values and what is written at them, where round values aren't what counts."""
+
+
+@dataclass(frozen=True)
+class YAxis:
+    """How the y axis is drawn; its range follows from what there is."""
+
+    log: bool = False
+    robust: bool = False
+    """Whether a few high values may lie above it."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line through a number at each step. Curves also differ in pattern, to be told apart without
+    colour."""
+
+    series: "Series"
+    name: str
+    style: Style | None = "primary"
+    """None for the next of the palette, with a glyph of its own."""
+    pattern: Pattern = "solid"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line through points, from the left to the right; one that is no number is a gap."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    name: str
+    style: Style | None = None
+    """None for the next of the palette, with a glyph of its own."""
+    pattern: Pattern = "solid"
+
+
+@dataclass(frozen=True)
+class Points:
+    """Single values."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    name: str
+    glyph: str = "◆"
+    style: Style = "point"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that happened at an x: a vertical line with a short label."""
+
+    x: float
+    label: str
+    topic: str = ""
+    """Of the marks in one column the last on each topic is labelled."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A horizontal line at a value that is always within the chart."""
+
+    value: float
+    name: str
+    past: "Series | None" = None
+    """What the value was at each step; without it the line is straight."""
+
+
+@dataclass(frozen=True)
+class ChartData:
+    """Everything a chart shows."""
+
+    title: str
+    x: XAxis
+    curves: tuple[Curve | Line, ...] = ()
+    """Drawn in this order: a later one covers an earlier one, but not where they coincide."""
+    points: tuple[Points, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    rule: Rule | None = None
+    y: YAxis = YAxis()
+    empty: str = ""
+    """A sentence shown while there is nothing to draw."""
+
+
+def centred(sentence: str, width: int, height: int) -> Iterator[tuple[int, int, str]]:
+    """A sentence in the middle of a grid of cells: column, row and text of each of its lines."""
+    lines = wrap(sentence, max(width - 4, 1))
+    for y, line in enumerate(lines, start=max((height - len(lines)) // 2, 0)):
+        yield (width - len(line)) // 2, y, line

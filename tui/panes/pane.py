@@ -1,0 +1,170 @@
+"""What the panes of the playground share: a frame, the run they show, and how they ask about it."""
+
+import asyncio
+from contextlib import suppress
+from typing import ClassVar, Literal
+
+from textual import on
+from textual.containers import Vertical
+from textual.message import Message
+
+from engine.errors import UserError
+from engine.messages import AnyAnswer, AnyQuery
+from engine.service.client import EngineEnded
+from tui.keys import shown
+from tui.run.session import Session
+from tui.widgets.text import Block
+
+ASKS_A_SECOND = 1
+_TYPING_PAUSE = 0.15
+"""Seconds after a key in an input before its question is put."""
+
+
+class Pane(Vertical):
+    """A framed part of the playground, which calls `show` a few times a second.
+
+    It is drawn anew as well whenever its size changes, or that of a block in it: what fits can be
+    told only then. Its stylesheet lies beside its file, under its id.
+    """
+
+    ID: ClassVar[str]
+    """What it is called, on the screen too."""
+    KEY: ClassVar[str]
+    """The key that goes to it, where it wasn't given another."""
+    ABOUT: ClassVar[str]
+    """A sentence: what it shows."""
+    COLUMN: ClassVar[Literal["left", "right"]]
+    """Where it stands when all are seen."""
+    SHARE: ClassVar[int]
+    """How much of its column's height it takes, in proportion to the others there."""
+
+    session: Session | None = None
+    stale = False
+    """Whether there is something new to draw that the session doesn't tell."""
+
+    class Wanted(Message):
+        """The pane has something to show and asks to be brought to the front."""
+
+        def __init__(self, pane: "Pane") -> None:
+            super().__init__()
+            self.pane = pane
+
+    def __init__(self) -> None:
+        super().__init__(id=self.ID)
+        self.styles.height = f"{self.SHARE}fr"
+
+    @classmethod
+    def key(cls) -> str:
+        """The key that goes to it, as people know it."""
+        return shown(f"show_{cls.ID}", cls.KEY)
+
+    @property
+    def hint(self) -> str:
+        """What can be done in it, shown in the lower edge of its frame."""
+        return ""
+
+    def on_mount(self) -> None:
+        self.border_title = f"{self.key()} {self.ID}"
+        self.border_subtitle = self.hint
+
+    def show(self, session: Session | None) -> None:
+        """Show the session as it stands; None while there is none."""
+        if session is not self.session:
+            self.session = session
+            self.clear()
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw what there is, if it can be seen."""
+        self.stale = False
+        if self.display:
+            self.draw(self.session)
+
+    def draw(self, session: Session | None) -> None:
+        """Put the session into the widgets, at the size they have. Must be quick."""
+        raise NotImplementedError
+
+    def clear(self) -> None:
+        """Another run is shown: what the last one told goes."""
+
+    def on_show(self) -> None:
+        self.redraw()
+
+    def on_resize(self) -> None:
+        self.redraw()
+
+    @on(Block.Resized)
+    def _block_resized(self, event: Block.Resized) -> None:
+        event.stop()
+        self.redraw()
+
+
+class AskingPane(Pane):
+    """A pane whose content is the engine's answer to what the user typed into it.
+
+    It puts `question()` whenever something was typed, and about once a second while the weights
+    change.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._edited = asyncio.Event()
+
+    def question(self) -> AnyQuery | None:
+        """What to ask now; None while there is nothing to ask."""
+        raise NotImplementedError
+
+    def answered(self, answer: AnyAnswer) -> None:
+        """Keep the answer for the next draw."""
+        raise NotImplementedError
+
+    def refused(self, reason: str) -> None:
+        """Keep the engine's refusal, a sentence, for the next draw."""
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        self.run_worker(self._keep_asking())
+
+    def on_show(self) -> None:
+        self._edited.set()
+
+    def on_input_changed(self) -> None:
+        self._edited.set()
+
+    def on_input_submitted(self) -> None:
+        self._edited.set()
+
+    def show(self, session: Session | None) -> None:
+        if session is not self.session:
+            self._edited.set()
+        super().show(session)
+
+    async def _keep_asking(self) -> None:
+        asked: object = None
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1 / ASKS_A_SECOND):
+                    await self._edited.wait()
+                await asyncio.sleep(_TYPING_PAUSE)
+            self._edited.clear()
+            session, question = self.session, self.question()
+            if question is None and asked is not None:
+                asked = None
+                self.clear()  # what was asked for is erased, so the answer goes
+                self.redraw()
+            if question is None or session is None or not session.answering or not self.display:
+                continue
+            asking = (session, session.status.step, question)
+            if asking == asked:
+                continue
+            asked = asking
+            try:
+                answer = await session.engine.call(question)
+            except UserError as error:
+                self.refused(str(error))
+            except EngineEnded:
+                continue
+            else:
+                if session is self.session:
+                    self.answered(answer)
+            self.redraw()

@@ -1,0 +1,1 @@
+"""Runs: what is open, what is known of it, and how it comes and goes."""

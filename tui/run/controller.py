@@ -1,0 +1,336 @@
+"""The runs that are open: how they come, are followed, and go. What is seen of them is not decided
+here: messages tell what happened.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from textual.message import Message
+from textual.worker import Worker
+
+from engine import runs
+from engine.errors import Advice, UserError
+from engine.events import Extent, Rewound, RolledBack, SaveFailed, State
+from engine.messages import (
+    SILENCE,
+    AnyCommand,
+    AskStatus,
+    Detach,
+    Done,
+    Save,
+    SetKnob,
+    Shutdown,
+    Start,
+    Status,
+)
+from engine.service.client import Engine, EngineEnded, said_nothing
+from tui.first_run import first_run
+from tui.run.session import Record, Session
+
+Launcher = Callable[[Path], Awaitable[Engine]]
+Leaving = Literal["save", "leave", "cancel"]
+"""What becomes of a run that is left: it is saved and ends, goes on as it is, or isn't left."""
+Ask = Callable[[Session, int], Awaitable[Leaving]]
+"""Asks the user that; the number is how many other programs are connected to the run's engine."""
+
+_BEFORE_COMING_BACK = 1.0
+"""Seconds until a connection that was lost is made again."""
+_AT_ONCE = 0.5
+"""Seconds an engine may take to say who else is there."""
+_LAST_CALL = 60.0
+"""Seconds an engine has to save when the program is told to end by a signal."""
+
+
+class Host(Protocol):
+    """Who shows the runs: a screen or an app of Textual's."""
+
+    def post_message(self, message: Message) -> bool: ...
+
+    def run_worker(self, work: Coroutine[Any, Any, None], /) -> "Worker[None]": ...
+
+
+class RunController:
+    """Runs that are open, with an engine each, and records of others to look at beside them.
+
+    Its messages go to its host, in whose workers runs are followed.
+    """
+
+    host: Host
+
+    class Shown(Message):
+        """Another run is shown than before, or none."""
+
+    class Changed(Message):
+        """Something is to be drawn anew: at once, or when it next suits."""
+
+        def __init__(self, *, at_once: bool = False) -> None:
+            super().__init__()
+            self.at_once = at_once
+
+    class Said(Message):
+        """The user is to be told a sentence, and the advice that goes with it."""
+
+        def __init__(
+            self, text: str, *, advice: Advice = "", warning: bool = False, topic: str = ""
+        ) -> None:
+            super().__init__()
+            self.text = text
+            self.advice: Advice = advice
+            self.warning = warning
+            self.topic = topic
+            """What it is about, where more such sentences may follow at once."""
+
+    def __init__(self, models: Path, launch: Launcher) -> None:
+        self.models = models
+        self.open_runs: list[Session] = []
+        self.records: dict[Path, Record] = {}
+        """Those that are looked at only, by their folders."""
+        self.shown: Session | None = None
+        """One of the open ones: commands go to it."""
+        self.start_when_ready = False
+        """The user has pressed start while the engine was still preparing."""
+        self._launch = launch
+        self._at_work: Worker[None] | None = None
+        """Opens and follows the run that is shown."""
+        self._failure = ""
+        self._doing = "starting the engine…"
+        self._connected = asyncio.Event()
+        """Set while no engine is on its way up."""
+
+    # --- what there is to say of the run that is shown --------------------------------------------
+
+    @property
+    def note(self) -> str:
+        """What the program itself is doing, if anything."""
+        if self.start_when_ready:
+            return f"{self._doing}  starts when ready".strip()
+        return self._doing
+
+    @property
+    def problem(self) -> str:
+        """Why the run can't go on, in a few lines; empty while all is well."""
+        session = self.shown
+        if session is None:
+            return self._failure
+        if session.silence:
+            return said_nothing(session.status, session.silence)
+        return session.status.reason if session.stuck else ""
+
+    @property
+    def advice(self) -> Advice:
+        """What helps with the problem."""
+        session = self.shown
+        return session.status.advice if session and not session.silence else ""
+
+    # --- a run's life -----------------------------------------------------------------------------
+
+    def open(self, folder: Path | None, *, beside: bool = False) -> None:
+        """Show a run, or a fresh one on the toy world, and follow it until its engine ends. The one
+        shown before is let go, unless it is to stay open `beside` it."""
+        if not beside:
+            self.let_go()
+        self._at_work = self.host.run_worker(self._open(folder))
+
+    def let_go(self) -> None:
+        """Leave the run that is shown, or on its way, to its engine: nothing is told it."""
+        if self._at_work is not None:
+            self._at_work.cancel()
+
+    async def _open(self, folder: Path | None) -> None:
+        self._failure, self._doing = "", "starting the engine…"
+        self._show(None)
+        self._connected.clear()
+        try:
+            if folder is None:
+                folder = first_run(self.models)
+            # The history takes numpy, which is loaded while the engine starts.
+            loading = asyncio.to_thread(import_module, "tui.run.history")
+            engine, _ = await asyncio.gather(self._launch(folder), loading)
+            session = Session(engine)
+            await self._recall(session, engine.welcome.recorded)
+        except UserError as error:
+            self._failure = str(error)
+            return
+        except EngineEnded as ended:
+            self._failure = ended.reason
+            return
+        finally:
+            self._doing = ""
+            self._connected.set()
+            self._post(self.Changed(at_once=True))
+        self.open_runs.append(session)
+        self._show(session)
+        try:
+            goes_on = await self._follow(session)
+        finally:
+            self.open_runs.remove(session)
+            await engine.close()
+        if goes_on and session is self.shown:
+            await asyncio.sleep(_BEFORE_COMING_BACK)
+            await self._open(folder)
+
+    async def look(self, folder: Path) -> Record:
+        """Look at a run's record; no engine is started. Raises UserError where it can't be read."""
+        from engine.runs import load_config
+
+        record = Record(folder, await asyncio.to_thread(load_config, folder))
+        await self._recall(record, None)
+        self.records[folder] = record
+        return record
+
+    async def _recall(self, record: Record, extent: Extent | None) -> None:
+        """Take in the run's past, all of it or as far as its record is said to hold it."""
+        past = runs.open_past(record.folder, extent)
+        try:
+            for piece in past.pieces():
+                record.recall(piece)
+                await asyncio.sleep(0)
+        except UserError as error:
+            self._warn(str(error))
+        if left_out := record.history.strays + past.damaged + past.lost:
+            self._warn(
+                f"The run's record is damaged: {left_out:,} of its entries can't be read, or tell "
+                "of steps the run can't have come to, and are left out."
+            )
+
+    def _show(self, session: Session | None) -> None:
+        self.shown = session
+        self._post(self.Shown())
+
+    async def _follow(self, session: Session) -> bool:
+        """Take in what happens in the run until its engine ends; or until it lets this screen go,
+        which had not kept up: then it goes on, and what was missed is on the disk."""
+        try:
+            self._start_if_wished(session)
+            async for events in session.engine.events():
+                before = _phase(session)
+                for event in events:
+                    if isinstance(event, Rewound):  # nothing was recorded before it in this life
+                        session.forget_past()
+                        await self._recall(session, event.recorded)
+                session.apply(events)
+                self._start_if_wished(session)
+                for event in events:
+                    if isinstance(event, SaveFailed):
+                        self._warn(event.reason)
+                    elif isinstance(event, RolledBack):
+                        self._warn(
+                            f"Step {event.from_step:,} was not finite: back to step "
+                            f"{event.step:,}, on at a learning rate of {event.learning_rate:g}."
+                        )
+                self._post(self.Changed(at_once=_phase(session) != before))
+        except EngineEnded as ended:
+            if session.leaving:
+                return False
+            if not ended.orderly and runs.is_live(session.folder):
+                return True
+            session.end(ended.reason, orderly=ended.orderly)
+            self._post(self.Changed())
+        return False
+
+    def _start_if_wished(self, session: Session) -> None:
+        if self.start_when_ready and session.status.state != "preparing":
+            self.start_when_ready = False
+            if session.status.state != "failed":
+                self.send(Start())
+
+    def send(self, command: AnyCommand) -> None:
+        """Send a command to the run that is shown; a refusal is told, and so is what the engine has
+        to say about it."""
+        if self.shown is not None:
+            self.host.run_worker(self._send(self.shown, command))
+
+    async def _send(self, session: Session, command: AnyCommand) -> None:
+        try:
+            answer = await session.engine.call(command)
+        except UserError as error:
+            session.forget_wishes()
+            topic = command.knob if isinstance(command, SetKnob) else ""
+            self._post(self.Said(str(error), advice=error.advice, warning=True, topic=topic))
+        except EngineEnded:
+            pass  # the reader of its events tells
+        else:
+            if isinstance(answer, Done) and answer.note:
+                saved = isinstance(command, Save)
+                self._post(self.Said(f"Saved as {answer.note}." if saved else answer.note))
+
+    def _post(self, message: Message) -> None:
+        self.host.post_message(message)
+
+    def _warn(self, text: str) -> None:
+        self._post(self.Said(text, warning=True))
+
+    # --- leaving ----------------------------------------------------------------------------------
+
+    async def switch(self, folder: Path, ask: Ask) -> bool:
+        """Leave the run that is shown, as the user chooses, and open another. False: they stay.
+
+        One that has exploded is opened anew, from its last checkpoint.
+        """
+        session = self.shown
+        stays = session is not None and not session.ended and not session.exploded
+        if stays and session is not None and session.folder == folder:
+            return True
+        if await self.leave(ask) == "cancel":
+            return False
+        self.start_when_ready = False
+        self.open(folder)
+        return True
+
+    async def leave(self, ask: Ask) -> Leaving:
+        """End or leave the run that is shown; "cancel" if the user would rather stay."""
+        await self._connected.wait()
+        session = self.shown
+        if session is None or session.ended:
+            return "save"
+        others = await self._others(session)
+        choice: Leaving = "leave" if others else "save"
+        if session.unsaved or (session.running and not session.exploded):
+            choice = await ask(session, others)
+        if choice != "cancel" and not await self._take_leave(session, choice):
+            return "cancel"
+        return choice
+
+    async def leave_quietly(self, wish: Leaving) -> None:
+        """Leave without a question: a run that isn't training is saved, whatever is wished."""
+        session = self.shown
+        if session is not None and not session.ended:
+            choice: Leaving = wish if session.running else "save"
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_CALL):
+                    await self._take_leave(session, choice)
+
+    async def _take_leave(self, session: Session, choice: Leaving) -> bool:
+        """Tell the engine. False where it can't save: then the user stays with what there is."""
+        session.leaving = True
+        session.engine.patience = SILENCE
+        self._doing = "saving…" if choice == "save" and session.unsaved else ""
+        self._post(self.Changed())
+        try:
+            await session.engine.call(Detach() if choice == "leave" else Shutdown(save=True))
+        except EngineEnded:
+            pass
+        except UserError as error:
+            session.leaving, session.engine.patience = False, None
+            self._warn(str(error))
+            return False
+        finally:
+            self._doing = ""
+        return True
+
+    async def _others(self, session: Session) -> int:
+        """How many other programs are connected to the engine, as far as it says at once."""
+        with suppress(TimeoutError, EngineEnded, UserError):
+            async with asyncio.timeout(_AT_ONCE):
+                status = await session.engine.call(AskStatus())
+                return status.others if isinstance(status, Status) else 0
+        return 0
+
+
+def _phase(session: Session) -> tuple[State, bool]:
+    """What is shown as soon as it changes: the state, and that there is a step."""
+    return session.status.state, session.status.step > 0
