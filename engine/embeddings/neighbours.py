@@ -21,11 +21,30 @@ def nearest(
     `among` says which tokens may be answered (vocabulary,); None for all.
     """
     cosines = _cosines(weight.detach(), token)
-    left_out = np.zeros(len(cosines), np.bool_) if among is None else ~among
-    left_out[token] = True
-    cosines[torch.from_numpy(left_out).to(cosines.device)] = -torch.inf
-    found = cosines.topk(min(top, len(cosines) - int(left_out.sum())))
+    answered = _others(len(cosines), token, among)
+    cosines[torch.from_numpy(~answered).to(cosines.device)] = -torch.inf
+    found = cosines.topk(min(top, int(answered.sum())))
     return list(zip(found.indices.tolist(), found.values.tolist(), strict=True))
+
+
+def rank(
+    weight: Tensor, token: int, other: int, among: NDArray[np.bool_] | None = None
+) -> tuple[int, float]:
+    """The place of `other` among all that `nearest` may answer, 1 for the nearest, and its cosine.
+
+    As `rank` of gensim's KeyedVectors: one more than there are tokens with a larger cosine.
+    """
+    cosines = _cosines(weight.detach(), token)
+    answered = torch.from_numpy(_others(len(cosines), token, among)).to(cosines.device)
+    nearer = answered & (cosines > cosines[other])
+    return 1 + int(nearer.sum()), float(cosines[other])
+
+
+def _others(vocabulary: int, token: int, among: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Which tokens may be answered (vocabulary,): never the one that is asked about."""
+    others = np.ones(vocabulary, np.bool_) if among is None else among.copy()
+    others[token] = False
+    return others
 
 
 def _cosines(weight: Tensor, token: int) -> Tensor:

@@ -1,15 +1,19 @@
 """Loss on held-out text with the exact distribution, dropout off, state carried throughout."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.errors import UserError
+from engine.generation.decoder import stretches
+from engine.generation.sampling import start_token
 from engine.model import output
 from engine.model.lstm import CarriedState, LSTMLanguageModel
 from engine.text.batches import BatchCursor
+from engine.text.tokenizer import Tokenizer
 
 COLUMNS = 10
 """Streams read side by side, as PyTorch's word-language-model example evaluates. Each begins with
@@ -44,6 +48,31 @@ def total_loss(
 def streams(tokens: int) -> int:
     """How many streams a text of so many tokens is read as: fewer where it is short."""
     return max(1, min(COLUMNS, (tokens - 1) // WINDOW))
+
+
+def score_lines(
+    text: str, tokenizer: Tokenizer, model: LSTMLanguageModel
+) -> Generator[None, None, tuple[float, int, int]]:
+    """Pause between stretches of a long text, then return the sum of cross-entropies in nats, how
+    many tokens were predicted, and how many of those read are unknown.
+
+    Each line is read from an empty state. Raises UserError where there is nothing to score.
+    """
+    total, count, unknown = 0.0, 0, 0
+    for line in text.split("\n"):
+        if not line.strip():
+            continue
+        ids = [start_token(tokenizer), *tokenizer.encode(line + "\n").tolist()]
+        column, state = torch.tensor(ids)[:, None], model.initial_state(1)
+        for begin, end in stretches(len(ids) - 1, model):
+            targets = column[begin + 1 : end + 1]
+            loss, state = window_loss(model, column[begin:end], targets, state)
+            total, count = total + loss, count + len(targets)
+            yield
+        unknown += ids.count(tokenizer.vocabulary.unknown)
+    if count == 0:
+        raise UserError("There is no text to score.")
+    return total, count, unknown
 
 
 @torch.inference_mode()

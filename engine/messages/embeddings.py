@@ -31,6 +31,34 @@ class NeighbourList(Message, frozen=True, kw_only=True):
     neighbours: list[Neighbour]
 
 
+class Rank(Message, frozen=True, kw_only=True):
+    """Which place one word takes among the neighbours of another: NeighbourRank. Words are read as
+    those of Neighbours."""
+
+    word: str
+    """At most 2,000 characters."""
+    other: str
+    """The one whose place is asked for; at most 2,000 characters."""
+
+
+class NeighbourRank(Message, frozen=True, kw_only=True):
+    """The place of `other` among the neighbours of `word`, as `rank` of gensim's KeyedVectors."""
+
+    word: str
+    """As the vocabulary has it."""
+    other: str
+    """The same."""
+    notes: list[str]
+    """How the two were read, where they are in another form in the vocabulary."""
+    step: int
+    rank: int
+    """1 for the nearest neighbour."""
+    among: int
+    """How many words have a place."""
+    cosine: float
+    """Of the two words' vectors."""
+
+
 class Represent(Message, frozen=True, kw_only=True):
     """A sentence as one-hot rows, ids and embeddings: Representation."""
 
@@ -62,5 +90,5 @@ class Representation(Message, frozen=True, kw_only=True):
     """For the whole sentence: tokens x embedding_size x 4."""
 
 
-EmbeddingQuestion = Neighbours | Represent
-EmbeddingReply = NeighbourList | Representation
+EmbeddingQuestion = Neighbours | Rank | Represent
+EmbeddingReply = NeighbourList | NeighbourRank | Representation

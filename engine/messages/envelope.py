@@ -16,11 +16,9 @@ from engine.errors import Advice
 from engine.events import AnyEvent, CorpusSummary, Extent, Progress, State
 from engine.messages.base import Message
 from engine.messages.embeddings import EmbeddingQuestion, EmbeddingReply
-from engine.messages.evaluation import EvaluateCorpus, EvaluationQuestion, EvaluationReply
-from engine.messages.generation import Generate, GenerationQuestion, GenerationReply
+from engine.messages.evaluation import EvaluationQuestion, EvaluationReply
+from engine.messages.generation import GenerationQuestion, GenerationReply
 from engine.messages.training import (
-    FindRate,
-    Replay,
     Save,
     TrainingCommand,
     TrainingQuestion,
@@ -106,8 +104,6 @@ class Refusal(Message, frozen=True, kw_only=True):
 
 
 AnyCommand = TrainingCommand | Save | Detach | Shutdown
-AnyStreamed = Generate | EvaluateCorpus | FindRate | Replay
-"""Queries that are answered more than once."""
 AnyQuestion = EmbeddingQuestion | GenerationQuestion | EvaluationQuestion | TrainingQuestion
 """Questions that take time: they wait for their turn, and nothing else waits for them."""
 AnyQuery = AskStatus | AnyQuestion | Cancel

@@ -84,7 +84,7 @@ class Engine:
         async with contextlib.aclosing(self._answers(body)) as answers:
             return (await anext(answers)).body
 
-    async def stream(self, body: p.AnyStreamed) -> AsyncIterator[p.AnyAnswer]:
+    async def stream(self, body: p.AnyQuestion) -> AsyncIterator[p.AnyAnswer]:
         """Send one call and yield its answers as they come. Closing the iterator cancels it.
 
         Raises UserError where the engine refuses, EngineEnded where it is gone.

@@ -1,7 +1,7 @@
 """Answers under way, a little between every two steps.
 
-A question's answer is a generator, whether it comes at once or piece by piece: it is advanced while
-there is time for it, and may yield None to say that it goes on later.
+A question's answer is a generator, whether it comes at once or in parts (see `answers`): it is
+advanced while there is time for it.
 """
 
 import logging
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from engine import messages as p
 from engine.errors import UserError
-from engine.service.conductor import Answers, describe
+from engine.service.answers import Answers
+from engine.service.run import describe
 from engine.service.server import Client
 
 SHARE = 0.04
@@ -31,10 +32,8 @@ class Stream:
     client: Client
     call: int
     answers: Answers
-    streamed: bool
-    """Whether it is answered piece by piece, else by the one answer."""
     interval: float
-    """Seconds between two answers, on average at least."""
+    """Seconds between two answers, on average at least: by the question's own `per_second`."""
     due: float
 
 
@@ -42,7 +41,7 @@ class Streams:
     """The questions of all clients: those that wait, and those under way."""
 
     def __init__(self, answer: Callable[[p.AnyQuestion], Answers]) -> None:
-        """`answer` begins to answer a question; what it raises is a refusal."""
+        """`answer` answers a question; what it raises is a refusal."""
         self._answer = answer
         self._clients: list[Client] = []
         """Those connected; the one whose turn it is stands first."""
@@ -116,24 +115,18 @@ class Streams:
     def _begin(self, client: Client, call: p.Call, now: float) -> None:
         question = call.body
         assert isinstance(question, p.AnyQuestion)
-        per_second = question.per_second if isinstance(question, p.Generate) else 0.0
+        per_second: float = getattr(question, "per_second", 0.0)
         interval = 1 / per_second if per_second > 0 else 0.0
-        streamed = isinstance(question, p.AnyStreamed)
-        stream = Stream(client, call.id, iter(()), streamed, interval, now)
-        self._streams.append(stream)
-        self._try(stream, lambda: setattr(stream, "answers", self._answer(question)))
+        self._streams.append(Stream(client, call.id, self._answer(question), interval, now))
 
     def _take(self, stream: Stream, now: float) -> None:
         """Send the next piece of an answer, if there is one by now."""
         try:
             answer = next(stream.answers)
-        except StopIteration:
-            self._end(stream, p.Done(step=0))
+        except StopIteration as end:
+            self._end(stream, end.value or p.Done(step=0))
             return
         if answer is None:
-            return
-        if not stream.streamed:
-            self._end(stream, answer)
             return
         stream.client.send(p.Answer(id=stream.call, body=answer, last=False))
         stream.due = max(stream.due + stream.interval, now - BACKLOG)

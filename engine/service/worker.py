@@ -31,11 +31,14 @@ import msgspec
 from engine import messages as p
 from engine.errors import UserError
 from engine.events import AnyEvent, Progress
-from engine.runs import remove_unbegun
+from engine.runs import load_config, remove_unbegun
 from engine.runs.engines import EngineAddress, hold, tell_address
-from engine.service.conductor import Conductor, TrainingCommand, describe
+from engine.service.answers import answer
+from engine.service.conductor import Conductor
 from engine.service.log import log_to_stderr
+from engine.service.preparing import build, open_corpus
 from engine.service.record import Record
+from engine.service.run import Run, describe
 from engine.service.server import Client, Connected, Gone, Item, Received, Server
 from engine.service.streams import Streams
 
@@ -60,8 +63,9 @@ class Worker:
         self.folder = folder
         self.server = server
         self.record = Record(folder, self._broadcast)
-        self.conductor = Conductor(folder, self.record, asking=asking)
-        self.streams = Streams(self.conductor.answer)
+        self.run = Run(folder, load_config(folder), self.record, asking=asking)
+        self.conductor = Conductor(self.run)
+        self.streams = Streams(lambda question: answer(question, self.run))
         self.saves: list[Received] = []
         """Saves asked for while an evaluation was half done."""
         self.clients: set[Client] = set()
@@ -77,20 +81,20 @@ class Worker:
         self._reads_corpus = corpus
         self._looked = time.monotonic()
 
-    def run(self) -> int:
+    def work(self) -> int:
         """Prepare, then train and serve until the end. Returns the exit code."""
         try:
             self._prepare()
         except UserError as error:
             if not self.ending:
                 self.exit_code = 2
-                self.conductor.fail(str(error), error.advice)
+                self.run.fail(str(error), error.advice)
         except Exception as error:
             logging.exception("preparing failed")
             self.exit_code = 1
-            self.conductor.fail(describe(error))
+            self.run.fail(describe(error))
         while not self.ending:
-            if self.conductor.busy:
+            if self.run.busy:
                 self.conductor.advance()
                 self._serve()
             else:
@@ -103,19 +107,19 @@ class Worker:
         torch_import = _BackgroundImport("torch")
         problem = self._open_corpus() if self._reads_corpus else ""
         if torch_import.running:
-            self.conductor.tell_progress("loading torch")
+            self.run.tell_progress("loading torch")
         while torch_import.running and not self.ending:
             self._serve(wait=0.02)
         if torch_import.error is not None:
             raise torch_import.error
         if not self.ending:
             _flush_denormals()
-            self.conductor.build(problem)
+            build(self.run, self.conductor.saver, problem)
 
     def _open_corpus(self) -> str:
         """Read the run's text. Returns why that can't be done, if it can't."""
         try:
-            self.conductor.open_corpus(self._on_corpus_progress)
+            open_corpus(self.run, self._on_corpus_progress)
         except UserError as error:
             if self.ending:
                 raise
@@ -123,8 +127,8 @@ class Worker:
         return ""
 
     def _on_corpus_progress(self, progress: Progress) -> None:
-        self.conductor.progress = progress
-        self.conductor.publish(progress)
+        self.run.progress = progress
+        self.run.publish(progress)
         self._serve()
         if self.ending:
             raise UserError("The engine was asked to end while it read the corpus.")
@@ -136,7 +140,7 @@ class Worker:
 
     def say_goodbye(self) -> None:
         """Tell every client why, and close the door."""
-        kept = self.conductor.kept_step
+        kept = self.conductor.saver.kept_step
         told = self.ending if kept is None else f"{self.ending[:-1]}, saved at step {kept:,}."
         for client in self.clients:
             mine = client is self.ended_by
@@ -145,7 +149,7 @@ class Worker:
 
     def end(self, reason: str, save: bool = True) -> bool:
         """Let the process end after the current event. False where a save that was asked failed."""
-        if save and self.conductor.unsaved and not self.conductor.save():
+        if save and self.conductor.saver.unsaved and not self.conductor.saver.save():
             return False
         self.ending = reason
         return True
@@ -173,11 +177,11 @@ class Worker:
         except queue.Empty:
             pass
         self.server.turn = time.monotonic()
-        if self.conductor.between_steps:
+        if self.run.between_steps:
             waiting, self.saves = self.saves, []
             for received in waiting:
                 self._answer(received)
-        self.streams.advance(training=self.conductor.busy)
+        self.streams.advance(training=self.run.busy)
         self.record.flush_if_due()
         if self.ending:
             return
@@ -193,16 +197,16 @@ class Worker:
 
     def _look_for_folder(self) -> None:
         """End where the run's folder is gone: nobody could reach this engine any more."""
-        if self.conductor.asking or time.monotonic() - self._looked < LOOK_EVERY:
+        if self.run.asking or time.monotonic() - self._looked < LOOK_EVERY:
             return
         self._looked = time.monotonic()
-        if self.conductor.folder_is_gone:
+        if self.run.folder_is_gone:
             self.exit_code = 1
             self.end("The run's folder is gone, so its engine has ended.", save=False)
 
     def _leave_if_due(self) -> None:
-        under_way = self.conductor.busy or self.conductor.state == "preparing"
-        stays = self.left_paused and self.conductor.state == "paused"
+        under_way = self.run.busy or self.run.state == "preparing"
+        stays = self.left_paused and self.run.state == "paused"
         if self.detached and (under_way or stays):
             return
         if time.monotonic() > self.deadline and not self.end("Nobody was left to train for."):
@@ -218,11 +222,11 @@ class Worker:
             case Gone(client):
                 self.clients.discard(client)
                 self.streams.drop(client)
-                if self.conductor.asking and self.server.path is None:
+                if self.run.asking and self.server.path is None:
                     self.end("Nobody asks any more.", save=False)
                 elif not self.detached:
                     self.deadline = time.monotonic() + GRACE_SECONDS
-            case Received(call=p.Call(body=p.Save())) if not self.conductor.between_steps:
+            case Received(call=p.Call(body=p.Save())) if not self.run.between_steps:
                 self.saves.append(item)
             case Received():
                 self._answer(item)
@@ -231,7 +235,7 @@ class Worker:
 
     def _status(self) -> p.Status:
         others = max(0, len(self.clients) - 1)
-        return msgspec.structs.replace(self.conductor.status(), others=others)
+        return msgspec.structs.replace(self.run.status(), others=others)
 
     def _answer(self, received: Received) -> None:
         """Carry a call out and answer it, after the events it caused."""
@@ -248,14 +252,14 @@ class Worker:
     def _carry_out(self, received: Received) -> p.AnyAnswer:
         """Do at once what a client wants. Raises UserError."""
         conductor, client, body = self.conductor, received.client, received.call.body
-        if isinstance(body, TrainingCommand):
+        if isinstance(body, p.TrainingCommand):
             return conductor.command(body)
         match body:
             case p.AskStatus():
                 return self._status()
             case p.Detach():
                 self.detached = True
-                self.left_paused = conductor.state == "paused"
+                self.left_paused = self.run.state == "paused"
                 self.deadline = time.monotonic()
             case p.Shutdown(save=save):
                 if not self.end("Ended from another screen.", save):
@@ -264,8 +268,8 @@ class Worker:
             case p.Cancel(call=number):
                 self.streams.cancel(client, number)
             case p.Save():
-                return conductor.save_asked()
-        return p.Done(step=conductor.step)
+                return conductor.saver.save_asked()
+        return p.Done(step=self.run.step)
 
 
 def _flush_denormals() -> None:
@@ -331,7 +335,7 @@ def _train(folder: Path) -> int:
         worker = Worker(folder, server, asking=False, corpus=True)
         _on_term(server)
         tell_address(folder, EngineAddress(os.getpid(), str(server.path)))
-        exit_code = worker.run()
+        exit_code = worker.work()
     if exit_code != 1:
         remove_unbegun(folder)
     worker.say_goodbye()  # the run is free again: whoever hears it may open it at once
@@ -342,7 +346,7 @@ def _ask(folder: Path, connection: socket.socket, corpus: bool) -> int:
     server = Server(folder, connection)
     worker = Worker(folder, server, asking=True, corpus=corpus)
     _on_term(server)
-    exit_code = worker.run()
+    exit_code = worker.work()
     worker.say_goodbye()
     return exit_code
 

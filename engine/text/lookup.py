@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from engine.errors import UserError
 from engine.text.tokenizer import Tokenizer
+from engine.text.vocabulary import END_OF_SENTENCE
 from engine.visible import shortened, token
 
 _NAMED = 8
@@ -71,6 +72,20 @@ def _refusal(typed: str, tokenizer: Tokenizer) -> UserError:
         f"Neighbours are of one {name}, and {_quoted(word or typed)} is {len(tokens):,} here: "
         f"{named}. Ask for one of them."
     )
+
+
+def unknown_words(prompt: str, tokenizer: Tokenizer) -> str:
+    """A sentence that names the tokens of a prompt the vocabulary doesn't hold; empty where it
+    holds all."""
+    tokens = [each for each in tokenizer.tokens(prompt) if each != END_OF_SENTENCE]
+    unknown = [each for each in tokens if tokenizer.vocabulary.id(each) is None]
+    if not unknown:
+        return ""
+    named = list(dict.fromkeys(shortened(token(each)) for each in unknown))
+    names = ", ".join(named[:_NAMED]) + (", …" if len(named) > _NAMED else "")
+    marks = not all(any(map(str.isalnum, each)) for each in tokens)
+    units = "tokens" if marks and unit(tokenizer) == "word" else f"{unit(tokenizer)}s"
+    return f"{len(unknown):,} of {len(tokens):,} {units} unknown: {names}"
 
 
 def _quoted(text: str) -> str:

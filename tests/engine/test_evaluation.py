@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from engine import messages as p
-from engine.config import CorpusConfig, ModelConfig
+from engine.config import CorpusConfig, ModelConfig, RunConfig
 from engine.errors import UserError
 from engine.evaluation import dynamic_evaluation as dynamic
 from engine.evaluation import fitting
@@ -25,13 +25,12 @@ from engine.evaluation.neural_cache import NeuralCache
 from engine.evaluation.online_loss import online_loss
 from engine.events import Evaluated, Progress
 from engine.model.lstm import LSTMLanguageModel
-from engine.service.queries import evaluate_corpus
 from engine.text.corpus import open_corpus
 from engine.text.reading import same_source
 from engine.training.trainer import Trainer
+from tests.conducted import model_of, parts, trained
 
 VOCABULARY = 11
-CONFIG = CorpusConfig()
 MakeTrainer = Callable[..., Trainer]
 
 
@@ -64,8 +63,7 @@ def segment_losses(totals: Iterator[tuple[float, int]]) -> list[float]:
 
 def ask(trainer: Trainer, **request: Any) -> Iterator[Progress | p.CorpusScore]:
     query = p.EvaluateCorpus(**{"source": trainer.config.corpus.source, **request})
-    corpus = trainer.corpus
-    return evaluate_corpus(query, corpus.tokenizer, trainer.judged, corpus, CONFIG, trainer.step)
+    return parts(query, trained(trainer))
 
 
 def score_of(answers: Iterator[Progress | p.CorpusScore | None]) -> p.CorpusScore:
@@ -340,19 +338,19 @@ def test_bits_per_character_of_characters_are_the_loss_in_bits(
     make_trainer: MakeTrainer, text_file: Path
 ) -> None:
     trainer = make_trainer()
-    text = open_corpus(CorpusConfig(source=str(text_file), tokenizer="character"))
-    pieces = open_corpus(
-        CorpusConfig(source=str(text_file), tokenizer="subword", max_vocabulary=300)
-    )
-    for corpus in (text, pieces):
+    characters = CorpusConfig(source=str(text_file), tokenizer="character")
+    pieces = CorpusConfig(source=str(text_file), tokenizer="subword", max_vocabulary=300)
+    for config in (characters, pieces):
+        corpus = open_corpus(config)
         model = LSTMLanguageModel(len(corpus.tokenizer.vocabulary), trainer.config.model)
         query = p.EvaluateCorpus(source=str(text_file), split="valid")
-        score = score_of(evaluate_corpus(query, corpus.tokenizer, model, corpus, CONFIG, 0))
+        run = model_of(corpus.tokenizer, model, RunConfig(corpus=config))
+        score = score_of(parts(query, run))
         assert score.bits_per_character is not None
         bits = score.loss * score.tokens / math.log(2)
         decoded = corpus.tokenizer.decode(corpus.splits["valid"][1:].tolist())
         assert score.bits_per_character == pytest.approx(bits / len(decoded))
-        if corpus is text:
+        if config is characters:
             assert score.bits_per_character == pytest.approx(score.loss / math.log(2))
             assert score.perplexity_per_word is None
         else:
@@ -510,7 +508,7 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence(
     corpus = trainer.corpus
     query = p.EvaluateCorpus(source=str(text_file), dynamic=True)
     with pytest.raises(UserError, match="training text, which can't be used now"):
-        list(evaluate_corpus(query, corpus.tokenizer, trainer.model, None, CONFIG, 0))
+        list(parts(query, model_of(corpus.tokenizer, trainer.model)))
     other = tmp_path / "other.txt"
     other.write_text("the owl sat\n" * 9)
     with pytest.raises(UserError, match="has no splits of its own"):

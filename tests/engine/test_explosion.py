@@ -9,8 +9,8 @@ from engine import messages as p
 from engine.errors import UserError
 from engine.events import Evaluated, NonFinite, Sampled
 from engine.generation.sampling import generate
-from engine.service.queries import neighbours
 from engine.training.trainer import Trainer
+from tests.conducted import ask, trained
 
 Make = Callable[..., Trainer]
 
@@ -44,6 +44,5 @@ def test_it_can_not_write(exploded: Trainer, temperature: float, value: float) -
 
 
 def test_no_word_is_near_another(exploded: Trainer) -> None:
-    tokenizer = exploded.corpus.tokenizer
     with pytest.raises(UserError, match="no longer finite"):
-        neighbours(p.Neighbours(word="cat"), tokenizer, exploded.model, 1)
+        ask(p.Neighbours(word="cat"), trained(exploded))

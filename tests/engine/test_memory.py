@@ -11,14 +11,12 @@ import torch
 from engine import runs
 from engine.config import RunConfig, preset, replace
 from engine.errors import UserError
-from engine.events import AnyEvent
-from engine.service.conductor import Conductor
 from engine.service.process import ENVIRONMENT
-from engine.service.record import Record
 from engine.text.corpus import Corpus
 from engine.training import checkpoint, memory
 from engine.training.memory import free_memory, too_large, training_need
 from engine.training.trainer import Trainer
+from tests.conducted import conducted
 
 CPU = torch.device("cpu")
 GIB = 1 << 30
@@ -121,11 +119,8 @@ def test_a_run_too_large_fails_before_it_is_built(
 ) -> None:
     monkeypatch.setattr(memory, "free_memory", lambda _: 4 * GIB)
     folder = runs.create_run(tmp_path, "run", replace(small_config, MONSTER))
-    told: list[AnyEvent] = []
-    conductor = Conductor(folder, Record(folder, told.extend))
     with pytest.raises(UserError, match=r"takes about 128\.\d GiB"):
-        conductor.build(conductor.open_corpus(lambda _: None))
-    assert conductor.model is None
+        conducted(folder)
 
 
 def test_a_saved_run_too_large_to_train_can_be_asked(
@@ -134,10 +129,9 @@ def test_a_saved_run_too_large_to_train_can_be_asked(
     folder = runs.create_run(tmp_path, "run", small_config)
     checkpoint.save(folder, Trainer(small_config, small_corpus, CPU))
     monkeypatch.setattr(memory, "free_memory", lambda _: 1)
-    conductor = Conductor(folder, Record(folder, lambda _: None))
-    conductor.build(conductor.open_corpus(lambda _: None))
-    assert conductor.model is not None and conductor.trainer is None
-    assert "can be asked, not trained" in conductor.reason
+    conductor = conducted(folder)
+    assert conductor.run.model is not None and conductor.run.trainer is None
+    assert "can be asked, not trained" in conductor.run.reason
 
 
 # --- what a machine has -------------------------------------------------------------------------

@@ -7,30 +7,28 @@ from itertools import islice
 from threading import Event
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from engine import messages as p
 from engine.config import CorpusConfig, ModelConfig
+from engine.embeddings.neighbours import rank
 from engine.errors import UserError
 from engine.events import Progress
 from engine.generation import decoder as stepping
+from engine.generation import text as written
 from engine.generation.decoder import SHORTEST, stretches
 from engine.model.lstm import LSTMLanguageModel
-from engine.service import queries
-from engine.service.queries import (
-    MOST_OPENING,
-    evaluate_corpus,
-    neighbours,
-    represent,
-    score,
-    text_stream,
-)
+from engine.service import background
+from engine.service.answers import evaluation
 from engine.text.corpus import Corpus, open_corpus
+from engine.text.lookup import unknown_words
+from engine.text.tokenizer import Tokenizer
 from engine.training.trainer import Trainer
+from tests.conducted import ask, model_of, parts, trained
 
 MakeTrainer = Callable[..., Trainer]
-CONFIG = CorpusConfig()
 SENTENCE = "the owl sat 6 times, line 3 of the dog\n"
 SHAPES: list[dict[str, Any]] = [
     {"embedding_size": 8, "hidden_size": 8, "layers": 1},
@@ -63,6 +61,13 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(LSTMLanguageModel, "features", counted)
     return lengths
+
+
+def texts(
+    query: p.Generate, tokenizer: Tokenizer, model: LSTMLanguageModel
+) -> Iterator[str | None]:
+    """What is written, None between."""
+    return (piece and piece.text for piece in parts(query, model_of(tokenizer, model)))
 
 
 def in_turns(answers: Iterator[Any], calls: list[int], most: int) -> list[Any]:
@@ -104,17 +109,17 @@ def test_a_long_prompt_is_read_in_turns_and_the_text_is_as_if_it_were_not(
     query = p.Generate(prompt=SENTENCE * 50, tokens=30, seed=3)
     ids = [0, *corpus.tokenizer.encode(query.prompt).tolist()]
     whole = stepping.stepper(model, ids)(1)
-    expected = list(text_stream(query, corpus.tokenizer, model))
+    expected = list(texts(query, corpus.tokenizer, model))
     assert None not in expected
     assert calls == [len(ids), len(ids) - 1]
     calls.clear()
 
     monkeypatch.setattr(stepping, "LONGEST", 50)
-    monkeypatch.setattr(queries, "PIECES", 40)
+    monkeypatch.setattr(written, "STRETCH", 40)
     assert (stepping.stepper(model, ids)(1) == whole).all()
     assert len(calls) > 3
     calls.clear()
-    found = in_turns(text_stream(query, corpus.tokenizer, model), calls, 50 + SHORTEST)
+    found = in_turns(texts(query, corpus.tokenizer, model), calls, 50 + SHORTEST)
     assert found == expected
     assert len(found) == 30
 
@@ -124,36 +129,34 @@ def test_a_text_is_scored_in_turns(
     corpus: Corpus, text: str, calls: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, query = made(corpus, SHAPES[1]), p.Score(text=text)
-    *_, expected = score(query, corpus.tokenizer, model)
+    expected = ask(query, model_of(corpus.tokenizer, model))
     calls.clear()
     monkeypatch.setattr(stepping, "LONGEST", 50)
-    (found,) = in_turns(score(query, corpus.tokenizer, model), calls, 50 + SHORTEST)
+    (found,) = in_turns(parts(query, model_of(corpus.tokenizer, model)), calls, 50 + SHORTEST)
     assert expected is not None
     assert (found.tokens, found.unknown) == (expected.tokens, expected.unknown)
     assert found.loss == pytest.approx(expected.loss, rel=1e-6)
 
 
 def test_what_is_too_much_is_refused_in_a_sentence(
-    make_trainer: MakeTrainer, corpus: Corpus
+    corpus: Corpus,
 ) -> None:
-    config, tokenizer, model = make_trainer().config, corpus.tokenizer, made(corpus, SHAPES[0])
+    tokenizer = corpus.tokenizer
+    run = model_of(tokenizer, made(corpus, SHAPES[0]))
     most, word = "a" * 2_000, tokenizer.vocabulary.tokens[5]
-    assert represent(p.Represent(text=most), config, tokenizer, model).tokens
+    assert ask(p.Represent(text=most), run).tokens
     with pytest.raises(UserError, match="longer than 2,000 characters"):
-        represent(p.Represent(text=most + "a"), config, tokenizer, model)
+        ask(p.Represent(text=most + "a"), run)
     with pytest.raises(UserError, match="longer than 2,000 characters"):
-        neighbours(p.Neighbours(word=most + "a"), tokenizer, model, 0)
-    found = neighbours(p.Neighbours(word=word, top=1_000), tokenizer, model, 0)
+        ask(p.Neighbours(word=most + "a"), run)
+    found = ask(p.Neighbours(word=word, top=1_000), run)
     assert len(found.neighbours) == tokenizer.vocabulary.readable.sum() - 1
     with pytest.raises(UserError, match="at most 1,000 neighbours"):
-        neighbours(p.Neighbours(word=word, top=1_001), tokenizer, model, 0)
+        ask(p.Neighbours(word=word, top=1_001), run)
     too_long = "a" * 100_001
-    for answers in (
-        score(p.Score(text=too_long), tokenizer, model),
-        text_stream(p.Generate(prompt=too_long), tokenizer, model),
-    ):
+    for question in (p.Score(text=too_long), p.Generate(prompt=too_long)):
         with pytest.raises(UserError, match="longer than 100,000 characters"):
-            next(answers)
+            ask(question, run)
 
 
 def test_an_evaluation_takes_nothing_until_its_turn_comes(
@@ -162,11 +165,12 @@ def test_an_evaluation_takes_nothing_until_its_turn_comes(
     trainer = make_trainer()
     copies: list[object] = []
     monkeypatch.setattr(
-        queries.copy, "deepcopy", lambda model: copies.append(model) or copy.copy(model)
+        evaluation.copy,
+        "deepcopy",
+        lambda model: copies.append(model) or copy.copy(model),
     )
     query = p.EvaluateCorpus(source=trainer.config.corpus.source)
-    corpus = trainer.corpus
-    answers = evaluate_corpus(query, corpus.tokenizer, trainer.judged, corpus, CONFIG, 0)
+    answers = parts(query, trained(trainer))
     assert not copies
     assert isinstance(next(answers), Progress)
     assert len(copies) == 1
@@ -177,7 +181,7 @@ def test_another_text_is_encoded_in_turns(make_trainer: MakeTrainer, tmp_path: A
     path = tmp_path / "other.txt"
     path.write_text(SENTENCE * 10_000, encoding="utf-8")
     query = p.EvaluateCorpus(source=str(path))
-    answers = evaluate_corpus(query, trainer.corpus.tokenizer, trainer.judged, None, CONFIG, 0)
+    answers = parts(query, trained(trainer))
     told = list(islice(filter(None, answers), 4))
     assert [event.task for event in told if isinstance(event, Progress)] == [
         *["encoding"] * 3,
@@ -201,33 +205,31 @@ def test_a_text_that_is_long_to_be_found_holds_nobody_up(
         except UserError:
             ended.append(go_on)
 
-    monkeypatch.setattr(queries, "resolve", resolve)
+    monkeypatch.setattr(evaluation, "resolve", resolve)
     query = p.EvaluateCorpus(source="/somewhere/**/slow.txt")
-    tokenizer, corpus = trainer.corpus.tokenizer, trainer.corpus
     try:
-        for _ in range(MOST_OPENING):
-            answers = evaluate_corpus(query, tokenizer, trainer.judged, corpus, CONFIG, 0)
+        for _ in range(background.MOST_OPENING):
+            answers = parts(query, trained(trainer))
             assert next(answers) is None
             answers.close()  # type: ignore[attr-defined]
         with pytest.raises(UserError, match="ask later"):
-            next(evaluate_corpus(query, tokenizer, trainer.judged, corpus, CONFIG, 0))
+            next(parts(query, trained(trainer)))
     finally:
         slow.set()
         for thread in threading.enumerate():
             if thread.name == "opening":
                 thread.join()
-    assert len(searches) == len(ended) == MOST_OPENING
+    assert len(searches) == len(ended) == background.MOST_OPENING
 
 
 # --- what is asked, and what is told of it --------------------------------------------------------
 
 
 def test_neighbours_are_tokens_that_occur_and_can_be_read(corpus: Corpus) -> None:
-    model, tokenizer = made(corpus, SHAPES[0]), corpus.tokenizer
+    run, tokenizer = model_of(corpus.tokenizer, made(corpus, SHAPES[0])), corpus.tokenizer
     vocabulary = tokenizer.vocabulary
     count = dict(zip(vocabulary.tokens, vocabulary.counts, strict=True))
-    found = neighbours(p.Neighbours(word="owl" if "owl" in count else "o", top=1_000),
-                       tokenizer, model, 3)  # fmt: skip
+    found = ask(p.Neighbours(word="owl" if "owl" in count else "o", top=1_000), run)  # fmt: skip
     words = [near.word for near in found.neighbours]
     assert len(words) > 3 and found.word not in words
     assert all(count[word] > 0 for word in words)
@@ -235,14 +237,40 @@ def test_neighbours_are_tokens_that_occur_and_can_be_read(corpus: Corpus) -> Non
     assert {word for word in count if count[word] and "<0x" not in word} <= {*words, found.word}
 
 
+def test_a_rank_is_the_place_in_the_list_of_neighbours(corpus: Corpus) -> None:
+    run = model_of(corpus.tokenizer, made(corpus, SHAPES[0]))
+    word = "owl" if "owl" in corpus.tokenizer.vocabulary.tokens else "o"
+    listed = ask(p.Neighbours(word=word, top=1_000), run).neighbours
+    for place, near in enumerate(listed[::7], 1):
+        found = ask(p.Rank(word=word, other=near.word), run)
+        if found.other != near.word:  # a piece, read as the word that stands behind a blank
+            continue
+        assert (found.rank, found.among) == (1 + 7 * (place - 1), len(listed))
+        assert found.cosine == pytest.approx(near.cosine)
+    with pytest.raises(UserError, match="no neighbour of its own"):
+        ask(p.Rank(word=word, other=word), run)
+    with pytest.raises(UserError, match=r"in the vocabulary|Ask for one of them"):
+        ask(p.Rank(word=word, other="xyzzy" if corpus.tokenizer.name == "word" else "§"), run)
+
+
+def test_a_rank_by_hand() -> None:
+    """As gensim's: one more than there are vectors nearer, which those alike are not."""
+    weight = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.5, 0.5], [1.0, 1.0], [0.0, -1.0], [9.0, 0.0]])
+    places = [rank(weight, 0, other)[0] for other in range(1, 6)]
+    assert places == [2, 3, 3, 5, 1]
+    among = np.array([True, False, True, True, True, True])
+    assert [rank(weight, 0, other, among)[0] for other in (2, 4, 5)] == [2, 4, 1]
+    assert rank(weight, 0, 4)[1] == pytest.approx(0.0, abs=1e-6)
+
+
 @pytest.mark.parametrize("asked", [" ", "\n"])
 def test_a_blank_of_the_text_has_neighbours(corpus: Corpus, asked: str) -> None:
-    model, tokenizer = made(corpus, SHAPES[0]), corpus.tokenizer
+    run, tokenizer = model_of(corpus.tokenizer, made(corpus, SHAPES[0])), corpus.tokenizer
     if not tokenizer.spells and asked == " ":
         with pytest.raises(UserError, match="no word in '␣'"):
-            neighbours(p.Neighbours(word=asked), tokenizer, model, 3)
+            ask(p.Neighbours(word=asked), run)
         return
-    found = neighbours(p.Neighbours(word=asked), tokenizer, model, 3)
+    found = ask(p.Neighbours(word=asked), run)
     assert found.word == (asked if tokenizer.spells else "<eos>")
     assert found.neighbours
     stands_alone = tokenizer.name != "subword" or asked == "\n"
@@ -254,7 +282,7 @@ def test_a_text_goes_on_from_its_prompt_as_it_is_written(corpus: Corpus) -> None
     model, tokenizer = made(corpus, SHAPES[0]), corpus.tokenizer
     for prompt in ("the owl", "the owl ", "the owl\n", "the owl \t", "\n\n the", ""):
         query = p.Generate(prompt=prompt, tokens=12, seed=4)
-        written = prompt + "".join(filter(None, text_stream(query, tokenizer, model)))
+        written = prompt + "".join(filter(None, texts(query, tokenizer, model)))
         assert tokenizer.tokens(written)[: len(tokenizer.tokens(prompt))] == tokenizer.tokens(
             prompt
         )
@@ -279,20 +307,20 @@ def test_unknown_words_of_a_prompt_are_named(
     make_trainer: MakeTrainer, prompt: str, told: str
 ) -> None:
     tokenizer = make_trainer().corpus.tokenizer
-    assert queries.unknown_words(prompt, tokenizer) == told
+    assert unknown_words(prompt, tokenizer) == told
 
 
 def test_unknown_marks_are_no_words(text_file: Any) -> None:
     config = CorpusConfig(source=str(text_file), punctuation="separate")
     tokenizer = open_corpus(config).tokenizer
-    assert queries.unknown_words("the xyzzy!", tokenizer) == "2 of 3 tokens unknown: xyzzy, !"
+    assert unknown_words("the xyzzy!", tokenizer) == "2 of 3 tokens unknown: xyzzy, !"
 
 
 def test_unknown_characters_are_named(text_file: Any) -> None:
     config = CorpusConfig(source=str(text_file), tokenizer="character")
     tokenizer = open_corpus(config).tokenizer
-    assert queries.unknown_words("the§\t§", tokenizer) == "3 of 6 characters unknown: §, ␉"
+    assert unknown_words("the§\t§", tokenizer) == "3 of 6 characters unknown: §, ␉"
     pieces = open_corpus(
         CorpusConfig(source=str(text_file), tokenizer="subword", max_vocabulary=300)
     ).tokenizer
-    assert queries.unknown_words("the§\t§", pieces) == ""
+    assert unknown_words("the§\t§", pieces) == ""

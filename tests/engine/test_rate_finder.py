@@ -14,12 +14,11 @@ from engine.config import RunConfig, preset, replace
 from engine.errors import UserError
 from engine.events import Evaluated, Progress, Stepped
 from engine.messages import RateFound, RateTried
-from engine.service.conductor import Conductor
-from engine.service.record import Record
 from engine.text.corpus import open_corpus
 from engine.training import rate_finder
 from engine.training.rate_finder import choose, find_rate
 from engine.training.trainer import Trainer
+from tests.conducted import conducted, parts
 
 MakeTrainer = Callable[..., Trainer]
 
@@ -149,17 +148,16 @@ def test_the_conductor_tests_rates_only_at_rest_and_the_gradient_always(
     tmp_path: Path, small_config: RunConfig
 ) -> None:
     folder = runs.create_run(tmp_path, "run", small_config)
-    conductor = Conductor(folder, Record(folder, lambda _: None))
-    conductor.build(conductor.open_corpus(lambda _: None))
-    assert isinstance(next(conductor.answer(p.FindRate())), Progress)
+    conductor = conducted(folder)
+    assert isinstance(next(parts(p.FindRate(), conductor.run)), Progress)
     conductor.command(p.Start())
-    while conductor.step < 3:
+    while conductor.run.step < 3:
         conductor.advance()
     with pytest.raises(UserError, match="pause it first"):
-        next(conductor.answer(p.FindRate()))
-    assert next(conductor.answer(p.GradientFlow())).step == 3
+        next(parts(p.FindRate(), conductor.run))
+    assert next(parts(p.GradientFlow(), conductor.run)).step == 3
     conductor.command(p.Pause())
-    *_, found = conductor.answer(p.FindRate())
+    *_, found = parts(p.FindRate(), conductor.run)
     assert isinstance(found, RateFound)
 
 

@@ -16,8 +16,8 @@ from engine.events import RolledBack
 from engine.runs import create_run, load_config, open_past, read_metrics, recorder, save_config
 from engine.runs.steps import HEADER, SAMPLED, Layout
 from engine.service.conductor import Conductor
-from engine.service.record import Record
 from engine.training.checkpoint import Checkpoint
+from tests.conducted import conducted, parts
 from tests.recorded import write_old
 
 Open = Callable[..., Conductor]
@@ -33,9 +33,7 @@ def open_run(tmp_path: Path, small_config: RunConfig) -> Open:
         folder = tmp_path / "run"
         if not folder.exists():
             create_run(tmp_path, "run", replace(small_config, paths))
-        conductor = Conductor(folder, Record(folder, lambda events: None))
-        conductor.build(conductor.open_corpus(lambda progress: None))
-        return conductor
+        return conducted(folder)
 
     return open_
 
@@ -43,9 +41,9 @@ def open_run(tmp_path: Path, small_config: RunConfig) -> Open:
 def train(conductor: Conductor, until: int) -> None:
     """As the engine does, to a step or a limit."""
     conductor.command(p.Start())
-    while conductor.state == "running" and conductor.step < until:
+    while conductor.run.state == "running" and conductor.run.step < until:
         conductor.advance()
-    if conductor.state == "running":
+    if conductor.run.state == "running":
         conductor.command(p.Pause())
 
 
@@ -57,13 +55,13 @@ def steer(conductor: Conductor) -> None:
     conductor.command(p.SetKnob(knob="clip_threshold", value=0.01))
     conductor.command(p.Evaluate(split="test"))
     train(conductor, 20)
-    conductor.save_asked()
+    conductor.saver.save_asked()
     train(conductor, 33)
     conductor.command(p.Stop())
 
 
 def replayed(conductor: Conductor) -> p.Replayed:
-    *progress, result = conductor.answer(p.Replay())
+    *progress, result = parts(p.Replay(), conductor.run)
     assert isinstance(result, p.Replayed)
     assert len(progress) == result.steps
     return result
@@ -81,7 +79,7 @@ def replayed(conductor: Conductor) -> p.Replayed:
 def test_a_run_steered_by_hand_is_reproduced(open_run: Open, changes: dict[str, Any]) -> None:
     conductor = open_run(**changes)
     steer(conductor)
-    before = conductor.trainer
+    before = conductor.run.trainer
     assert before is not None
     weights = [parameter.clone() for parameter in before.model.parameters()]
     result = replayed(conductor)
@@ -93,12 +91,12 @@ def test_a_run_steered_by_hand_is_reproduced(open_run: Open, changes: dict[str, 
 def test_a_run_resumed_with_another_limit_is_reproduced(open_run: Open, tmp_path: Path) -> None:
     conductor = open_run(schedule__name="linear", training__steps=12)
     train(conductor, 100)
-    assert conductor.state == "finished"
+    assert conductor.run.state == "finished"
     folder = tmp_path / "run"
     save_config(folder, replace(load_config(folder), {"training.steps": 30}))
     conductor = open_run()
     train(conductor, 100)
-    assert conductor.state == "finished"
+    assert conductor.run.state == "finished"
     result = replayed(conductor)
     assert (result.steps, result.first_difference, result.weights_equal) == (30, None, True)
 
@@ -111,7 +109,7 @@ def test_a_run_that_was_rolled_back_is_reproduced(
         training__non_finite="roll-back", clipping__mode="off", optimiser__name="sgd"
     )
     train(conductor, 8)
-    conductor.save_asked()
+    conductor.saver.save_asked()
     conductor.command(p.SetKnob(knob="learning_rate", value=1000.0))
     train(conductor, 60)
     result = replayed(conductor)
@@ -133,8 +131,8 @@ def test_a_number_that_differs_is_found(open_run: Open, tmp_path: Path, field: s
 def test_what_was_not_recorded_is_found(open_run: Open, tmp_path: Path) -> None:
     conductor = open_run()
     train(conductor, 5)
-    assert conductor.trainer is not None
-    conductor.trainer.learning_rate *= 1.5  # behind the record's back
+    assert conductor.run.trainer is not None
+    conductor.run.trainer.learning_rate *= 1.5  # behind the record's back
     train(conductor, 9)
     conductor.command(p.Stop())
     result = replayed(conductor)
@@ -144,7 +142,7 @@ def test_what_was_not_recorded_is_found(open_run: Open, tmp_path: Path) -> None:
 def test_nothing_to_replay_is_told(open_run: Open) -> None:
     conductor = open_run()
     with pytest.raises(UserError, match="no step to replay"):
-        list(conductor.answer(p.Replay()))
+        list(parts(p.Replay(), conductor.run))
 
 
 def test_training_is_not_replayed_while_it_runs(open_run: Open) -> None:
@@ -152,7 +150,7 @@ def test_training_is_not_replayed_while_it_runs(open_run: Open) -> None:
     conductor.command(p.Start())
     conductor.advance()
     with pytest.raises(UserError, match="pause it first"):
-        next(conductor.answer(p.Replay()))
+        next(parts(p.Replay(), conductor.run))
 
 
 def test_other_threads_are_named(open_run: Open) -> None:
@@ -271,16 +269,16 @@ def test_a_run_that_went_back_to_an_earlier_checkpoint_is_reproduced(
 ) -> None:
     """Not to the newest, which is of a past that is void by then."""
     conductor = open_run(training__keep=3)
-    trainer = conductor.trainer
+    trainer = conductor.run.trainer
     assert trainer is not None
     for step in (4, 8):
         train(conductor, step)
-        conductor.save_asked()
+        conductor.saver.save_asked()
     train(conductor, 9)
     first = tmp_path / "run" / "checkpoints" / "step-00000004"
     Checkpoint(first).restore(trainer)
-    conductor.publish(RolledBack(step=4, from_step=9, learning_rate=trainer.learning_rate))
+    conductor.run.publish(RolledBack(step=4, from_step=9, learning_rate=trainer.learning_rate))
     train(conductor, 14)
-    conductor.save_asked()
+    conductor.saver.save_asked()
     result = replayed(conductor)
     assert (result.steps, result.first_difference, result.weights_equal) == (15 + 4, None, True)

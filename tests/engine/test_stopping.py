@@ -13,8 +13,7 @@ from engine import messages as p
 from engine.config import OptimiserName, RunConfig, ScheduleName, replace
 from engine.events import Averaging, Evaluated, Intervened, Sampled, Stepped
 from engine.runs import create_run, load_config, read_metrics, save_config
-from engine.service.conductor import Conductor
-from engine.service.record import Record
+from tests.conducted import conducted, parts
 
 LAST = 44
 RATES: dict[OptimiserName, float] = {"sgd": 10.0, "adam": 0.02, "adamw": 0.02, "nt-asgd": 30.0}
@@ -43,34 +42,33 @@ class Run:
 
     def open(self) -> None:
         """In another engine, which knows what is on the disk."""
-        self.conductor = Conductor(self.folder, Record(self.folder, lambda events: None))
-        self.conductor.build(self.conductor.open_corpus(lambda progress: None))
+        self.conductor = conducted(self.folder)
 
     def train(self, until: int) -> None:
         """To the end of a step, or to a limit."""
         self.conductor.command(p.Start())
-        while self.conductor.state == "running" and self.conductor.step < until:
+        while self.conductor.run.state == "running" and self.conductor.run.step < until:
             self.conductor.advance()
 
     def end(self) -> None:
         """To the limit."""
         self.train(10**9)
-        assert self.conductor.state == "finished", self.conductor.reason
+        assert self.conductor.run.state == "finished", self.conductor.run.reason
 
     def limit(self, **limits: float | None) -> None:
         """Raise or lower the limits, as `--resume` does, and open the run again."""
-        self.conductor._record.close()
+        self.conductor.run.record.close()
         changes = {f"training.{name}": value for name, value in limits.items()}
         save_config(self.folder, replace(load_config(self.folder), changes))
         self.open()
 
     @property
     def trainer(self) -> Any:
-        return self.conductor.trainer
+        return self.conductor.run.trainer
 
     def told(self, kind: type[Any]) -> list[Any]:
         """Events of a kind in the record."""
-        self.conductor._record.flush()
+        self.conductor.run.record.flush()
         return [e for e in read_metrics(self.folder) if isinstance(e, kind)]
 
     def steps(self) -> list[Stepped]:
@@ -95,43 +93,43 @@ def replaced(event: Any, **changes: Any) -> Any:
 
 def by_command(run: Run) -> None:
     run.conductor.command(p.Stop())
-    assert run.conductor.state == "stopped"
+    assert run.conductor.run.state == "stopped"
 
 
 def by_pause_and_shutdown(run: Run) -> None:
     run.conductor.command(p.Pause())
-    if run.conductor.unsaved:
-        assert run.conductor.save()
-    run.conductor._record.close()
+    if run.conductor.saver.unsaved:
+        assert run.conductor.saver.save()
+    run.conductor.run.record.close()
     run.open()
 
 
 def by_a_signal_in_a_validation(run: Run) -> None:
     """The engine saves and ends between two windows of the held-out text."""
     for _ in range(50):
-        if not run.conductor.between_steps:
+        if not run.conductor.run.between_steps:
             break
         run.conductor.advance()
-    assert not run.conductor.between_steps
+    assert not run.conductor.run.between_steps
     by_pause_and_shutdown(run)
 
 
 def by_a_kill(run: Run) -> None:
     """What is not on the disk is lost: the run goes on from its last checkpoint."""
-    before = run.conductor.step
-    assert run.conductor.kept_step
-    run.conductor._record.close()
+    before = run.conductor.run.step
+    assert run.conductor.saver.kept_step
+    run.conductor.run.record.close()
     run.open()
-    assert run.conductor.step <= before
+    assert run.conductor.run.step <= before
 
 
 def by_single_steps(run: Run) -> None:
     for _ in range(3):
         run.conductor.command(p.Step())
-    before = run.conductor.step
-    while run.conductor.busy:
+    before = run.conductor.run.step
+    while run.conductor.run.busy:
         run.conductor.advance()
-    assert run.conductor.step == before + 3
+    assert run.conductor.run.step == before + 3
 
 
 WAYS: dict[int, Callable[[Run], None]] = {
@@ -220,7 +218,7 @@ def test_a_limit_changes_nothing(begin: Callable[..., Run], recipe: tuple[Any, .
         [e for e in run.told(Sampled) if e.step not in at_ends] for run in (limited, straight)
     ]
     assert samples[0] == samples[1]
-    *_, result = limited.conductor.answer(p.Replay())
+    *_, result = parts(p.Replay(), limited.conductor.run)
     assert isinstance(result, p.Replayed)
     assert (result.steps, result.first_difference, result.weights_equal) == (LAST, None, True)
 
@@ -261,7 +259,7 @@ def test_the_best_checkpoint_is_the_best_that_was_measured(begin: Callable[..., 
     assert (measured.best, measured.steers, measured.stale) == (True, False, None)
     assert (run.folder / "best").read_text().startswith("step-00000013")
     run.trainer.best_valid_loss = 0.0
-    assert run.conductor.save()
+    assert run.conductor.saver.save()
     run.limit(steps=17)
     run.end()
     assert (run.folder / "best").read_text().startswith("step-00000013")
@@ -272,17 +270,17 @@ def test_single_steps_count_until_something_else_is_asked(begin: Callable[..., R
     conductor = run.conductor
     by_single_steps(run)
     for command in (p.Pause(), p.Stop(), p.Start()):
-        before = conductor.step
+        before = conductor.run.step
         for _ in range(3):
             conductor.command(p.Step())
-        while conductor.step == before:
+        while conductor.run.step == before:
             conductor.advance()
         conductor.command(command)
         if isinstance(command, p.Start):
-            while conductor.step < before + 8:
+            while conductor.run.step < before + 8:
                 conductor.advance()
-            assert conductor.state == "running"
+            assert conductor.run.state == "running"
         else:
-            assert not conductor.busy
+            assert not conductor.run.busy
     asked = [event.action for event in run.told(Intervened)]
     assert asked.count("step") == 12

@@ -14,9 +14,9 @@ from engine import messages as p
 from engine import runs
 from engine.config import RunConfig, replace
 from engine.events import AnyEvent, Saved, SaveFailed, Stepped
-from engine.service.conductor import Conductor
 from engine.service.record import Record
 from engine.training.checkpoint import Checkpoint, load_latest
+from tests.conducted import conducted
 from tests.faults.disk import Disk, crash_states, lay_out
 
 
@@ -34,34 +34,33 @@ class Run:
             runs.create_run(self.folder.parent, "run", config)
         self.created = len(disk.log)
         self.told: list[AnyEvent] = []
-        self.conductor = Conductor(self.folder, Record(self.folder, self.told.extend))
-        self.conductor.build(self.conductor.open_corpus(lambda _: None))
+        self.conductor = conducted(self.folder, self.told.extend)
         self.reports: list[tuple[int, Saved, bytes]] = []
         """Operations done before it was told, and the weights that were saved."""
-        publish = self.conductor.publish
+        publish = self.conductor.run.publish
 
         def note(event: AnyEvent) -> None:
             publish(event)
             if isinstance(event, Saved):
                 self.reports.append((len(disk.log), event, self.weights()))
 
-        self.conductor.publish = note  # type: ignore[method-assign]
+        self.conductor.run.publish = note  # type: ignore[method-assign]
 
     def weights(self) -> bytes:
-        assert self.conductor.trainer is not None
-        return weights(self.conductor.trainer.judged.state_dict())
+        assert self.conductor.run.trainer is not None
+        return weights(self.conductor.run.trainer.judged.state_dict())
 
     def steps(self) -> list[int]:
         """Those in the record as far as it counts."""
-        past = runs.read_metrics(self.folder, self.conductor._record.extent)
+        past = runs.read_metrics(self.folder, self.conductor.run.record.extent)
         return [event.step for event in past if isinstance(event, Stepped)]
 
     def train(self, steps: int) -> None:
         """Take so many steps, and save where that is due."""
-        if self.conductor.state != "running":
+        if self.conductor.run.state != "running":
             self.conductor.command(p.Start())
-        end = self.conductor.step + steps
-        while self.conductor.step < end:
+        end = self.conductor.run.step + steps
+        while self.conductor.run.step < end:
             self.conductor.advance()
 
 
@@ -118,21 +117,21 @@ def test_an_error_at_any_file_operation_is_told_and_the_last_good_model_loads(
 ) -> None:
     run = Run(disk, config)
     run.train(1)
-    assert run.conductor.save()
+    assert run.conductor.saver.save()
     met: set[str] = set()
     refused: set[str] = set()
     passed_over: set[str] = set()
     for place in itertools.count():
         run.train(1)
         good = loaded(run.folder)
-        now = run.conductor.step, run.weights()
+        now = run.conductor.run.step, run.weights()
         disk.before = fault = Fault(place, error)
-        name = run.conductor.save(best=True)
+        name = run.conductor.saver.save(best=True)
         disk.before = lambda kind: False
         if not fault.kind:
             break
         met.add(fault.kind)
-        run.conductor._record.flush()
+        run.conductor.run.record.flush()
         last = [event for event in run.told if isinstance(event, Saved | SaveFailed)][-1]
         if name:
             passed_over.add(fault.kind)
@@ -143,18 +142,18 @@ def test_an_error_at_any_file_operation_is_told_and_the_last_good_model_loads(
             assert isinstance(last, SaveFailed)
             assert os.strerror(error) in last.reason
             assert loaded(run.folder) in (good, now)
-        assert run.conductor.state == "running"
+        assert run.conductor.run.state == "running"
         best = runs.named_checkpoint(run.folder / "best")
         assert best is None or Checkpoint(best)
         run.train(1)
-        assert run.conductor.save(), "the next one works again"
-        assert loaded(run.folder) == (run.conductor.step, run.weights())
+        assert run.conductor.saver.save(), "the next one works again"
+        assert loaded(run.folder) == (run.conductor.run.step, run.weights())
     assert met == FAULTY
     assert refused >= {"open", "write", "fsync", "rename", "mkdir", "list"}
     assert passed_over >= {"list", "unlink"}, "where old ones can't be removed it is saved still"
     assert place > 40
     steps = [event.step for event in runs.read_metrics(run.folder) if isinstance(event, Stepped)]
-    assert steps == list(range(1, run.conductor.step + 1))
+    assert steps == list(range(1, run.conductor.run.step + 1))
 
 
 def test_killed_at_any_file_operation_it_goes_on_from_the_last_good_model(
@@ -162,14 +161,14 @@ def test_killed_at_any_file_operation_it_goes_on_from_the_last_good_model(
 ) -> None:
     run = Run(disk, config)
     run.train(1)
-    run.conductor.save()
+    run.conductor.saver.save()
     for place in itertools.count():
         run.train(2)
         good = loaded(run.folder)
-        now = run.conductor.step, run.weights()
+        now = run.conductor.run.step, run.weights()
         disk.before = fault = Fault(place, Killed)
         with suppress(Killed):
-            run.conductor.save(best=True)
+            run.conductor.saver.save(best=True)
         disk.before = lambda kind: False
         if not fault.kind:
             break
@@ -178,8 +177,8 @@ def test_killed_at_any_file_operation_it_goes_on_from_the_last_good_model(
         best = runs.named_checkpoint(run.folder / "best")
         assert best is None or Checkpoint(best)
         run = Run(disk, config)  # another process
-        assert (run.conductor.step, run.weights()) == found
-        assert run.steps() == list(range(1, run.conductor.step + 1))
+        assert (run.conductor.run.step, run.weights()) == found
+        assert run.steps() == list(range(1, run.conductor.run.step + 1))
     assert place > 40
     assert len(list((run.folder / "checkpoints").iterdir())) <= 2, "nothing half written is left"
 
@@ -197,7 +196,7 @@ def test_a_save_counts_where_old_checkpoints_can_not_be_listed_for_removal(
         return False
 
     disk.before = after_the_first
-    assert run.conductor.save()
+    assert run.conductor.saver.save()
     disk.before = lambda kind: False
     assert next(listings) > 1
     assert loaded(run.folder) == (1, run.weights())
@@ -209,7 +208,7 @@ def test_a_disk_that_takes_half_of_each_write_is_written_to_the_end(
     run = Run(disk, config)
     run.train(1)
     disk.before = lambda kind: kind == "write"
-    assert run.conductor.save(best=True)
+    assert run.conductor.saver.save(best=True)
     assert loaded(run.folder) == (1, run.weights())
 
 
@@ -226,11 +225,11 @@ def test_a_write_cut_short_by_a_full_disk_leaves_no_half_line(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     disk.before = full
-    assert run.conductor.save() == ""
+    assert run.conductor.saver.save() == ""
     disk.before = lambda kind: False
     assert [e.step for e in runs.read_metrics(run.folder) if isinstance(e, Stepped)] == []
     run.train(1)
-    assert run.conductor.save()
+    assert run.conductor.saver.save()
     assert [e.step for e in runs.read_metrics(run.folder) if isinstance(e, Stepped)] == [1, 2, 3, 4]
 
 
@@ -239,11 +238,11 @@ def test_whatever_a_crash_loses_of_what_was_not_synced_the_last_good_model_loads
 ) -> None:
     run = Run(disk, config)
     run.train(3)
-    run.conductor.save_asked()
+    run.conductor.saver.save_asked()
     run.train(3)  # with a best checkpoint at step 4
-    run.conductor.save_asked()
-    run.conductor.save_asked()
-    run.conductor._record.close()
+    run.conductor.saver.save_asked()
+    run.conductor.saver.save_asked()
+    run.conductor.run.record.close()
     monkeypatch.undo()
     assert [event.best for _, event, _ in run.reports] == [False, True, False, False]
     seen = 0
@@ -268,7 +267,7 @@ def distinct_states(run: Run) -> Iterator[tuple[dict[str, bytes | None], int]]:
 
 def check_after_crash(run: Run, done: int, folder: Path) -> None:
     if done >= run.created:
-        assert runs.load_config(folder) == run.conductor.config
+        assert runs.load_config(folder) == run.conductor.run.config
     reported = [(event, saved) for at, event, saved in run.reports if at <= done]
     coming = [(event, saved) for at, event, saved in run.reports if at > done]
     possible = {saved.step: data for saved, data in [*reported[-1:], *coming[:1]]}

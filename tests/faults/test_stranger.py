@@ -24,9 +24,8 @@ from engine.errors import UserError
 from engine.runs.origins import note_made
 from engine.runs.private import place_of
 from engine.service import client
-from engine.service.conductor import Conductor
-from engine.service.record import Record
 from engine.visible import visible
+from tests.conducted import conducted
 from tests.engine.conftest import SMALL
 from tests.faults.fuzz_models import _seal as seal
 from tests.faults.outside import Watch, state
@@ -254,13 +253,6 @@ def look(run: Path) -> None:
             assert MARK not in str(found) and str(LATE) not in str(found)
 
 
-def conducted(run: Path, *, asking: bool) -> Conductor:
-    conductor = Conductor(run, Record(run, lambda _: None), asking=asking)
-    problem = "" if asking else conductor.open_corpus(lambda _: None)
-    conductor.build(problem or "")
-    return conductor
-
-
 def train(run: Path) -> str:
     """As an engine does that was told to train: three steps, with two checkpoints. Returns why it
     could not."""
@@ -270,14 +262,14 @@ def train(run: Path) -> str:
     except UserError as error:
         assert_sentence(error)
         return str(error)
-    begun = conductor.step
+    begun = conductor.run.step
     for best in (True, False):
-        while conductor.step < begun + 2 - best:
-            assert conductor.busy
+        while conductor.run.step < begun + 2 - best:
+            assert conductor.run.busy
             conductor.advance()
-            conductor._record.flush()
-        conductor.save(best=best)
-    conductor._record.close()
+            conductor.run.record.flush()
+        conductor.saver.save(best=best)
+    conductor.run.record.close()
     return ""
 
 

@@ -363,6 +363,17 @@ def test_a_word_in_another_form_is_told_beside_the_answer(
     assert len(ended.stdout.splitlines()) == 3
 
 
+def test_a_rank_is_a_place_among_the_neighbours(
+    run: Run, trained: tuple[str, list[dict[str, Any]]]
+) -> None:
+    arguments = ("neighbours", trained[0], "mathematician")
+    second = json.loads(run.well(*arguments, "--json"))["neighbours"][1]
+    told = run.well(*arguments, "--rank", second["word"])
+    assert re.fullmatch(rf"2 of \d+  {re.escape(format(second['cosine'], '+.3f'))}\n", told)
+    found = json.loads(run.well(*arguments, "--rank", second["word"], "--json"))
+    assert (found["other"], found["rank"]) == (second["word"], 2)
+
+
 async def test_questions_to_a_live_run_leave_it_training(run: Run, live: Path) -> None:
     found = json.loads(run.well("neighbours", "live", "mathematician", "--top", "3", "--json"))
     assert (found["word"], len(found["neighbours"])) == ("mathematician", 3)

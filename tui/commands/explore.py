@@ -88,15 +88,19 @@ async def _generate(folder: Path, request: dict[str, Any], as_json: bool) -> Non
 @click.option(
     "--top", type=WholeRange(1, MOST), default=10, show_default=True, help="How many words."
 )
+@click.option("--rank", metavar="OTHER", help="Say instead which place OTHER takes among them.")
 @json_option
 @models_dir_option
-def neighbours(model: str, word: str, top: int, as_json: bool) -> None:
+def neighbours(model: str, word: str, top: int, rank: str | None, as_json: bool) -> None:
     """List the words closest to a word.
 
     Closest by the cosine of their embeddings in MODEL, a run's name or a path to its folder.
     """
     from engine import messages as p
 
+    if rank is not None:
+        _tell_rank(wait_for(_ask(find(model), p.Rank(word=word, other=rank))), as_json)
+        return
     answer = wait_for(_ask(find(model), p.Neighbours(word=word, top=top)))
     assert isinstance(answer, p.NeighbourList)
     if as_json:
@@ -105,6 +109,18 @@ def neighbours(model: str, word: str, top: int, as_json: bool) -> None:
         if answer.note:
             echo(answer.note, err=True)
         print_table([(token(near.word), f"{near.cosine:+.3f}") for near in answer.neighbours])
+
+
+def _tell_rank(answer: "AnyAnswer", as_json: bool) -> None:
+    from engine import messages as p
+
+    assert isinstance(answer, p.NeighbourRank)
+    if as_json:
+        print_json(answer)
+        return
+    for note in answer.notes:
+        echo(note, err=True)
+    echo(f"{answer.rank:,} of {answer.among:,}  {answer.cosine:+.3f}")
 
 
 async def _ask(folder: Path, query: Any) -> "AnyAnswer":

@@ -12,7 +12,7 @@ from engine.errors import UserError
 from engine.visible import visible
 
 if TYPE_CHECKING:
-    from engine.messages import AnyStreamed
+    from engine.messages import AnyQuestion
     from engine.service.client import Engine
     from tui.progress_line import Waiting
 
@@ -128,7 +128,7 @@ def with_corpus(folder: Path) -> "Connect":
 
 
 async def answers(
-    folder: Path, query: "AnyStreamed", waiting: "Waiting", connect: "Connect | None" = None
+    folder: Path, query: "AnyQuestion", waiting: "Waiting", connect: "Connect | None" = None
 ) -> AsyncGenerator[Any, None]:
     """The engine's answers to a streamed question; its progress shows in the line that waits.
 
@@ -149,7 +149,7 @@ async def answers(
         waiting.clear()
 
 
-async def answer(folder: Path, query: "AnyStreamed", connect: "Connect | None" = None) -> Any:
+async def answer(folder: Path, query: "AnyQuestion", connect: "Connect | None" = None) -> Any:
     """The one answer to a question that takes a while. Raises UserError."""
     from tui.progress_line import Waiting
 

@@ -1,0 +1,102 @@
+"""A run made ready: its text read, its model built, its newest checkpoint loaded."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from engine.errors import UserError
+from engine.events import CorpusReady, ModelReady, Progress
+from engine.runs import check_own_text
+from engine.service.run import Run
+from engine.service.saving import Saver
+
+if TYPE_CHECKING:
+    import torch
+
+    from engine.training.checkpoint import Checkpoint
+
+
+def open_corpus(run: Run, on_progress: Callable[[Progress], None]) -> None:
+    """Read and encode the corpus; needs no torch. Raises UserError."""
+    from engine.text import corpus
+
+    check_own_text(run.folder, run.config.corpus.source)
+    run.corpus = corpus.open_corpus(run.config.corpus, progress=on_progress)
+    run.tokenizer = run.corpus.tokenizer
+    run.publish(CorpusReady(corpus=run.corpus.summary))
+
+
+def build(run: Run, saver: Saver, corpus_problem: str = "") -> None:
+    """Build the model and load the newest checkpoint. Without a corpus, whose problem is then
+    given, a saved model can still be asked. Raises UserError where there is none."""
+    import torch
+
+    from engine.training.checkpoint import load_latest
+    from engine.training.device import pick_device, pick_threads
+    from engine.training.memory import too_large
+    from engine.training.trainer import Trainer
+
+    device = pick_device()
+    run.tell_progress("building")
+    checkpoint, note = load_latest(run.folder)
+    if checkpoint is None and (run.asking or run.corpus is None):
+        if corpus_problem:
+            raise UserError(corpus_problem)
+        raise UserError(
+            f"{run.folder.name} has no checkpoint: nothing of it was saved that could be asked.",
+            "train-first",
+        )
+    trainer, problem = None, corpus_problem
+    if run.corpus is not None:
+        problem = too_large(run.config, run.corpus, device)
+    if run.corpus is not None and not problem:
+        trainer = Trainer(run.config, run.corpus, device)
+        wanted = run.config.training.threads
+        saved = checkpoint.training.threads if checkpoint and not wanted else 0
+        torch.set_num_threads(saved or pick_threads(trainer))
+        if checkpoint is not None:
+            try:
+                note = f"{note} {checkpoint.restore(trainer)}".strip()
+            except UserError as error:
+                trainer, problem = None, str(error)
+    if trainer is not None:
+        told = run.record.rewind(trainer.step, checkpoint.path.name if checkpoint else "")
+        note = f"{note} {told}".strip()
+        run.trainer = trainer
+        if checkpoint is not None:
+            run.changed_limits = list(checkpoint.changed_limits(trainer))
+    elif checkpoint is not None:
+        can = "The saved model can be asked, not trained." if problem else ""
+        note = f"{problem} {can}".strip()
+        _load_model(run, checkpoint, device)
+    else:
+        raise UserError(problem)
+    saver.kept_step = checkpoint.training.step if checkpoint else None
+    saver.held_step = saver.kept_step if trainer else None
+    _tell_model(run, device.type, torch.get_num_threads())
+    run.set_state("ready" if run.step == 0 else "paused", note)
+
+
+def _load_model(run: Run, checkpoint: "Checkpoint", device: "torch.device") -> None:
+    """Of a run that is only asked."""
+    from engine.model.lstm import LSTMLanguageModel
+
+    run.asking = True
+    run.tokenizer = checkpoint.tokenizer
+    model = LSTMLanguageModel(len(run.tokenizer.vocabulary), run.config.model).to(device)
+    checkpoint.load_weights(model)
+    run.saved_model, run.saved_step = model, checkpoint.training.step
+
+
+def _tell_model(run: Run, device: str, threads: int) -> None:
+    import torch
+
+    assert run.model is not None
+    run.parameters = sum(parameter.numel() for parameter in run.model.parameters())
+    run.groups = [name for name, _ in run.model.parameter_groups()]
+    run.device, run.threads = device, threads
+    dtype = run.model.training_dtype or torch.float32
+    run.precision = str(dtype).removeprefix("torch.")
+    status = run.status()
+    run.publish(
+        ModelReady(**{name: getattr(status, name) for name in ModelReady.__struct_fields__})
+    )
