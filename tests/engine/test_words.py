@@ -12,7 +12,7 @@ import engine
 ROOT = Path(engine.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
 FORBIDDEN = re.compile(
-    r"`lstm-tui|(?<![\w-])--[a-z]|\b[Pp]ress(es)?\b(?! & Wolf)|\b[Cc]trl\b|\^[A-Z]\b|\bF\d\b"
+    r"`lstm-tui|(?<![\w-])--[a-z]|\b[Pp]ress(es)?\b(?! & Wolf)|\b[Cc]trl\b|\bF\d\b"
 )
 OWN_OPTIONS = {"--ask", "--corpus"}
 """Of the engine's process, which nobody types."""
