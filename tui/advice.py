@@ -19,6 +19,9 @@ _ON_SCREEN: dict[Advice, str] = {
     ),
     "pause-first": "{start_pause} pauses.",
     "train-first": "{new_run} begins a new run, {open_model} opens another model.",
+    "resume": "{open_model} opens it.",
+    "other-place": "",
+    "list-settings": "{new_run} shows them all.",
 }
 _ON_COMMAND_LINE: dict[Advice, str] = {
     "calm": (
@@ -33,6 +36,9 @@ _ON_COMMAND_LINE: dict[Advice, str] = {
     "raise-limit": "A later --steps, --epochs or --minutes goes on.",
     "pause-first": "Pause it in the playground first: `lstm-tui attach {name}`.",
     "train-first": "`lstm-tui train {corpus}` makes one.",
+    "resume": "--resume goes on with it.",
+    "other-place": "--models-dir does so too.",
+    "list-settings": "`lstm-tui settings` lists them all.",
 }
 
 

@@ -39,8 +39,7 @@ def make_reference(corpus: Corpus, device: torch.device) -> ReferenceLoop:
 def our_turns(trainer: Trainer) -> Iterator[int]:
     """The tokens of each step, once it is taken."""
     while True:
-        for _ in trainer.take_step():
-            pass
+        trainer.take_step()
         yield trainer.config.training.batch_size * trainer.config.training.bptt
 
 

@@ -39,7 +39,7 @@ S = TypeVar("S", bound=Settings)
 
 
 class Field(Struct, frozen=True):
-    """One setting, for forms, help and `--set`."""
+    """One setting, for forms, help and the command line."""
 
     path: str
     """Dotted, such as `model.hidden_size`."""
@@ -112,9 +112,7 @@ def replace(settings: S, changes: Mapping[str, Any]) -> S:
     table = msgspec.to_builtins(settings)
     for path, value in changes.items():
         if path not in known:
-            raise UserError(
-                f"There is no setting {quoted(path)}: `lstm-tui settings` lists them all."
-            )
+            raise UserError(f"There is no setting {quoted(path)}.", "list-settings")
         section, _, name = path.partition(".")
         table[section][name] = _parse(path, known[path], value)
     try:

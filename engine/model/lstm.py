@@ -5,7 +5,7 @@ Wolf 2017 and the regularisation of Merity et al. 2018 ("Regularizing and Optimi
 Models", AWD-LSTM). Every layer is torch's own: on a CPU oneDNN's kernel, on a GPU cuDNN's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -190,6 +190,17 @@ class LSTMLanguageModel(nn.Module):
         if weights.temporal_activation and len(raw) > 1:
             penalties.append(weights.temporal_activation * (raw[1:] - raw[:-1]).square().mean())
         return torch.stack(penalties).sum() if penalties else None
+
+    @torch.no_grad()
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy every parameter from the one of its name, a tied one once. Raises ValueError where
+        names or shapes differ."""
+        parameters = dict(self.named_parameters())
+        shapes = {name: tensor.shape for name, tensor in weights.items()}
+        if shapes != {name: parameter.shape for name, parameter in parameters.items()}:
+            raise ValueError("the weights don't fit the model")
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
 
     def parameter_groups(self) -> Iterator[tuple[str, list[Tensor]]]:
         """The groups whose gradient norms are shown: embedding, lstm.0, ..., output.

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.config import RunConfig
-from engine.errors import UserError
+from engine.errors import Advice, UserError
 from engine.events import Stepped
 from engine.files import read_plain, replace_file, sync
 from engine.measures import perplexity
@@ -101,7 +101,8 @@ def create_run(models: Path, name: str | None, config: RunConfig) -> Path:
         place = shortened(visible(str(error.filename or models)), 200)
         raise UserError(
             f"Can't write to {place}: {error.strerror}; "
-            f"choose another place with --models-dir or {MODELS_VARIABLE}."
+            f"choose another place for models with {MODELS_VARIABLE}.",
+            "other-place",
         ) from None
     except UserError:
         _unmake(made)
@@ -141,7 +142,7 @@ def _named_folder(models: Path, name: str) -> Path:
         folder.mkdir()
     except FileExistsError:
         raise UserError(
-            f"There is a run {name!r} already: choose another name, or go on with it by --resume."
+            f"There is a run {name!r} already: choose another name.", "resume"
         ) from None
     return folder
 
@@ -216,8 +217,9 @@ def find_run(models: Path, name: str) -> Path:
             return folder
     names = [info.name for info in list_runs(models)]
     near = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=3) or names[:3]
-    advice = f"is it {' or '.join(near)}?" if near else "`lstm-tui train` makes one."
-    raise UserError(f"There is no run {quoted(name)} in {models}: {advice}")
+    known = f"is it {' or '.join(near)}?" if near else "there is none at all."
+    advice: Advice = "" if near else "train-first"
+    raise UserError(f"There is no run {quoted(name)} in {models}: {known}", advice)
 
 
 def _require_unicode(folder: Path) -> None:

@@ -61,15 +61,14 @@ class Conductor:
         trainer, agenda = self.run.trainer, self.run.agenda
         assert trainer is not None
         if agenda.training is None:
-            agenda.training = trainer.train()
+            agenda.training = trainer.moments()
         asked = agenda.evaluations[0] if agenda.evaluations else None
         source = agenda.unfinished or asked or agenda.training
-        event = next(source, None)
-        agenda.unfinished = source if isinstance(event, Progress) else None
-        if event is not None:
-            self._hear(event)
-            while trainer.telling:
-                self._hear(next(source))
+        moment = next(source, None)
+        agenda.unfinished = source if moment and isinstance(moment[-1], Progress) else None
+        if moment is not None:
+            for event in moment:
+                self._hear(event)
         elif source is asked:
             agenda.evaluations.pop(0)
         else:
@@ -135,7 +134,7 @@ class Conductor:
                 if len(agenda.evaluations) >= MAX_EVALUATIONS:
                     raise UserError(f"{MAX_EVALUATIONS} evaluations wait already.")
                 self._intervene("evaluate", new=split)
-                agenda.evaluations.append(trainer.evaluate(split))
+                agenda.evaluations.append((event,) for event in trainer.evaluate(split))
             case SetKnob(knob=knob, value=value):
                 self._set_knob(trainer, knob, value)
             case GoBack(to=to):

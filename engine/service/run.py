@@ -26,7 +26,7 @@ class Agenda:
     """What is to be done of training and measuring, an event at a time."""
 
     training: Iterator[Any] | None = None
-    """The trainer's events; None before the first step, and after a limit."""
+    """The trainer's moments; None before the first step, and after a limit."""
     evaluations: list[Iterator[Any]] = field(default_factory=list)
     """Asked for by the user, before the next step."""
     unfinished: Iterator[Any] | None = None

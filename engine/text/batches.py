@@ -4,6 +4,9 @@ The stream is cut into `batch_size` columns of equal length, read side by side; 
 the next rows, so the carried state of a column always belongs to the text before it.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -39,6 +42,14 @@ class BatchCursor:
         self.bptt = bptt
         self.row = 0
         self.epoch = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Where it stands."""
+        return {"row": self.row, "epoch": self.epoch}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there, in a text that has changed and may be shorter too."""
+        self.row, self.epoch = state["row"] % self.rows, state["epoch"]
 
     @property
     def windows(self) -> int:

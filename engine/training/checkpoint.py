@@ -7,19 +7,18 @@ under a temporary name, synced, renamed, and only then named, by `best` where it
 validation, and by `latest`. Files are bounded, read as bytes, checked, and never unpickled.
 """
 
-import copy
 import hashlib
 import logging
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import safetensors
 import torch
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
@@ -38,7 +37,6 @@ from engine.runs import (
     saved_checkpoints,
 )
 from engine.text.tokenizer import MAX_FILE, load_tokenizer
-from engine.training.optimisers import Average
 from engine.training.tensor_files import (
     Layout,
     read_tensor_file,
@@ -82,23 +80,6 @@ class TrainingState(Struct, frozen=True, kw_only=True):
     device: str
 
 
-PLAIN = (
-    "step",
-    "seconds",
-    "learning_rate",
-    "clip_mode",
-    "clip_threshold",
-    "clipped_steps",
-    "non_finite_steps",
-    "non_finite_in_a_row",
-    "valid_losses",
-    "best_valid_loss",
-    "divisions",
-    "evaluated_at",
-    "ended_at",
-    "sampled_at",
-)
-"""Attributes of the trainer that go to TrainingState and back as they are."""
 LIMITS = ("training.steps", "training.epochs", "training.minutes", "training.patience")
 SHAPING = (
     "model.embedding_size",
@@ -210,38 +191,14 @@ def _weights(model: LSTMLanguageModel) -> dict[str, Tensor]:
 
 
 def _state_tensors(trainer: Trainer) -> dict[str, Tensor]:
-    names = [name for name, _ in trainer.model.named_parameters()]
-    tensors = {
-        f"optimiser.{name}.{key}": value.contiguous()
-        for name, values in zip(names, trainer.optimiser.state, strict=True)
-        for key, value in values.items()
-    }
-    if trainer.average is not None:
-        weights = _weights(trainer.model)
-        tensors |= {f"trained.{name}": weight for name, weight in weights.items()}
-    for index, (h, c) in enumerate(trainer.carried):
-        tensors[f"carried.{index}.h"], tensors[f"carried.{index}.c"] = h, c
-    for name, random in _generators(trainer).items():
-        tensors[f"random.{name}"] = random.get_state()
-    tensors["norms"] = torch.from_numpy(trainer.norms.counts)
-    return tensors
-
-
-def _generators(trainer: Trainer) -> dict[str, torch.Generator]:
-    return {
-        "data": trainer.data_random,
-        "dropout": trainer.dropout_random,
-        "sample": trainer.sample_random,
-    }
+    state = trainer.state_dict()
+    return {name: part for name, part in state.items() if isinstance(part, Tensor)}
 
 
 def _training_state(trainer: Trainer) -> TrainingState:
+    state = trainer.state_dict()
     return TrainingState(
-        **{name: getattr(trainer, name) for name in PLAIN},
-        row=trainer.cursor.row,
-        epoch=trainer.cursor.epoch,
-        largest_norm=trainer.norms.largest,
-        averaged_steps=trainer.average.steps if trainer.average else 0,
+        **{name: part for name, part in state.items() if not isinstance(part, Tensor)},
         config=trainer.config,
         corpus=trainer.corpus.fingerprint,
         torch=str(torch.__version__),
@@ -320,21 +277,13 @@ class Checkpoint:
                 f"{self.path.name} was saved: put the old text back, or begin a new run."
             )
         self._require_fit(trainer.config)
-        self._restore_weights(trainer)
-        self._restore_optimiser(trainer)
-        training = self.training
-        for name in PLAIN:
-            setattr(trainer, name, copy.copy(getattr(training, name)))
-        trainer.cursor.epoch = training.epoch
-        trainer.cursor.row = training.row % trainer.cursor.rows  # a changed text may be shorter
-        trainer.norms.restore(self._state["norms"].numpy(), training.largest_norm)
-        trainer.carried = tuple(
-            (self._carried(layer, "h", trainer), self._carried(layer, "c", trainer))
-            for layer in range(trainer.config.model.layers)
-        )
-        for name, random in _generators(trainer).items():
-            if random.device.type == "cpu" or training.device == trainer.device.type:
-                self._restore_random(random, name)
+        state = structs.asdict(self.training) | self._state
+        if trainer.device.type != self.training.device:  # whose generators have another state
+            state["random.dropout"] = trainer.dropout_random.get_state()
+        try:
+            trainer.load_state_dict(state, self._weights)
+        except ValueError as error:
+            raise UserError(f"The checkpoint {self.path} is damaged: {error}.") from None
         return self.exactness(trainer)
 
     def _require_fit(self, config: RunConfig) -> None:
@@ -345,43 +294,20 @@ class Checkpoint:
                     "put it back, or begin a new run."
                 )
 
-    def _restore_random(self, random: torch.Generator, name: str) -> None:
-        try:
-            random.set_state(self._state[f"random.{name}"])
-        except (KeyError, RuntimeError, TypeError):
-            raise UserError(
-                f"The checkpoint {self.path} is damaged: random.{name} is no generator's state."
-            ) from None
-
-    def _carried(self, layer: int, part: str, trainer: Trainer) -> Tensor:
-        return self._state[f"carried.{layer}.{part}"].to(trainer.device)
-
-    def _restore_weights(self, trainer: Trainer) -> None:
-        trainer.average = None
-        if self.training.averaged_steps:
-            trainer.average = Average(trainer.model)
-            trainer.average.steps = self.training.averaged_steps
-            _load(trainer.model, _under("trained.", self._state), self.path)
-        self.load_weights(trainer.judged)
-
     def load_weights(self, model: LSTMLanguageModel) -> None:
         """Put the weights to use into a model. Raises UserError where they don't fit."""
-        _load(model, self._weights, self.path)
+        try:
+            model.load_weights(self._weights)
+        except ValueError:
+            raise UserError(
+                f"The weights in {self.path} don't fit the run's config.json."
+            ) from None
 
     def changed_limits(self, trainer: Trainer) -> Iterator[tuple[str, float | None, float | None]]:
         """Settings of the run's end that are not what they were: name, before, now."""
         for path in LIMITS:
             if (before := get(self.training.config, path)) != (now := get(trainer.config, path)):
                 yield path, before, now
-
-    def _restore_optimiser(self, trainer: Trainer) -> None:
-        trainer.optimiser.state = [
-            {
-                key: tensor.to(parameter.device, copy=True)
-                for key, tensor in _under(f"optimiser.{name}.", self._state).items()
-            }
-            for name, parameter in trainer.model.named_parameters()
-        ]
 
     def same_weights(self, model: LSTMLanguageModel) -> bool:
         """Whether a model has the weights to use, byte by byte."""
@@ -404,25 +330,6 @@ class Checkpoint:
         if self.training.corpus != now.corpus:
             changed.append("the text has changed")
         return f"Continues, not bit-exact: {'; '.join(changed)}." if changed else ""
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin so, by the rest of their names."""
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
-
-
-@torch.no_grad()
-def _load(model: LSTMLanguageModel, weights: Mapping[str, Tensor], path: Path) -> None:
-    parameters = dict(model.named_parameters())
-    expected = {name: parameter.shape for name, parameter in parameters.items()}
-    if expected != {name: tensor.shape for name, tensor in weights.items()}:
-        raise UserError(f"The weights in {path} don't fit the run's config.json.")
-    for name, parameter in parameters.items():
-        parameter.copy_(weights[name])
 
 
 def load_latest(folder: Path) -> tuple[Checkpoint | None, str]:

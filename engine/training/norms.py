@@ -1,8 +1,11 @@
 """The norms a run has seen, as a histogram: any percentile of millions of steps in a few kB."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 PER_OCTAVE = 64
@@ -39,8 +42,14 @@ class NormHistory:
             for percent, place in zip(percents, bins, strict=True)
         ]
 
-    def restore(self, counts: NDArray[np.int64], largest: float | None) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        """The counts as a tensor (bins,), and the largest norm."""
+        return {"norms": torch.from_numpy(self.counts), "largest_norm": self.largest}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what was saved; older checkpoints don't know the largest."""
+        counts: NDArray[np.int64] = state["norms"].numpy()
+        largest: float | None = state["largest_norm"]
         self.counts[:] = counts
         self.total = int(counts.sum())
         highest = int(counts.nonzero()[0].max(initial=-1))

@@ -6,7 +6,7 @@ nearly half as long again as all of torch.
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -21,11 +21,29 @@ _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 class Optimiser(ABC):
     """Changes weights by their gradients."""
 
-    def __init__(self, weights: Iterable[Tensor], weight_decay: float) -> None:
-        self._weights = list(weights)
+    def __init__(self, weights: Mapping[str, Tensor], weight_decay: float) -> None:
+        """`weights` are the model's parameters by name."""
+        self._names, self._weights = list(weights), list(weights.values())
         self._weight_decay = weight_decay
         self.state: list[dict[str, Tensor]] = [{} for _ in self._weights]
         """What it keeps of each weight, under torch.optim's names; nothing before a step."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What it keeps, as `<parameter>.<name>`."""
+        return {
+            f"{name}.{key}": value.contiguous()
+            for name, values in zip(self._names, self.state, strict=True)
+            for key, value in values.items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on with copies of what was kept."""
+        self.state = [{} for _ in self._weights]
+        places = {name: place for place, name in enumerate(self._names)}
+        for name, value in state.items():
+            parameter, _, key = name.rpartition(".")
+            place = places[parameter]
+            self.state[place][key] = value.to(self._weights[place].device, copy=True)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -48,7 +66,7 @@ class Optimiser(ABC):
 class SGD(Optimiser):
     """Stochastic gradient descent, with momentum where that is above 0 (Sutskever et al. 2013)."""
 
-    def __init__(self, weights: Iterable[Tensor], momentum: float, weight_decay: float) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], momentum: float, weight_decay: float) -> None:
         super().__init__(weights, weight_decay)
         self._momentum = momentum
 
@@ -73,7 +91,9 @@ class SGD(Optimiser):
 class Adam(Optimiser):
     """Adam (Kingma & Ba 2015); decoupled, AdamW (Loshchilov & Hutter 2019)."""
 
-    def __init__(self, weights: Iterable[Tensor], weight_decay: float, *, decoupled: bool) -> None:
+    def __init__(
+        self, weights: Mapping[str, Tensor], weight_decay: float, *, decoupled: bool
+    ) -> None:
         super().__init__(weights, weight_decay)
         self._kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
 
@@ -108,7 +128,7 @@ class Adam(Optimiser):
 
 def build_optimiser(config: OptimiserConfig, model: LSTMLanguageModel) -> Optimiser:
     """The optimiser of a configuration; nt-asgd is sgd, its average kept beside it."""
-    weights, decay = model.parameters(), config.weight_decay
+    weights, decay = dict(model.named_parameters()), config.weight_decay
     match config.name:
         case "sgd" | "nt-asgd":
             return SGD(weights, config.momentum, decay)

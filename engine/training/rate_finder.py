@@ -11,7 +11,7 @@ import math
 from collections.abc import Generator, Iterator, Mapping
 
 from engine.config import OptimiserName, replace
-from engine.events import Progress, Stepped
+from engine.events import Progress
 from engine.messages import RateFound, RateTried
 from engine.training.trainer import Trainer
 
@@ -91,7 +91,7 @@ class _Search:
         mean, weight, loss = 0.0, 0.0, math.inf
         for step in range(1, HOLD + 1):
             trial.learning_rate = rate * min(1.0, step / (_WARM_UP * HOLD))
-            stepped = next(event for event in trial.take_step() if isinstance(event, Stepped))
+            stepped, *_ = trial.take_step()
             if step == 1:
                 self.first_loss = _or_infinite(stepped.loss)
             mean = _KEEP * mean + (1 - _KEEP) * _or_infinite(stepped.loss)

@@ -1,18 +1,19 @@
-"""The trainer: a generator of events that reads top to bottom.
+"""The trainer: a generator of moments, each with its events, that reads top to bottom.
 
-The moment between two events is the only one at which anything may be changed from outside
-(`learning_rate`, `clip_mode`, `clip_threshold`) or looked at, so every change lands on a step
-boundary.
+Only between two moments may anything be changed from outside (`learning_rate`, `clip_mode`,
+`clip_threshold`), saved or looked at, so every change lands on a step boundary.
 
 Random numbers: initialisation, data, dropout and samples each draw from a generator of their own,
 all derived from one seed. Evaluation draws none.
 """
 
+import copy
 import itertools
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -50,6 +51,27 @@ class CheckpointDue:
     step: int
     best: bool
     """Whether the newest validation was the best so far."""
+
+
+Moment = tuple[AnyEvent | CheckpointDue, ...]
+"""What happened together: one event, or with it what follows from it."""
+PLAIN = (
+    "step",
+    "seconds",
+    "learning_rate",
+    "clip_mode",
+    "clip_threshold",
+    "clipped_steps",
+    "non_finite_steps",
+    "non_finite_in_a_row",
+    "valid_losses",
+    "best_valid_loss",
+    "divisions",
+    "evaluated_at",
+    "ended_at",
+    "sampled_at",
+)
+"""Attributes of the trainer that are its state as they are."""
 
 
 class Trainer:
@@ -111,8 +133,6 @@ class Trainer:
         """The step of now where the run was measured because it ends here; else 0."""
         """The step of the newest validation that steers, as is the next of the newest sample."""
         self.sampled_at = 0
-        self.telling = False
-        """More events of the same moment follow: nothing may be changed or saved before them."""
         self._saved_time = time.monotonic()
         self._throughput = Throughput()
 
@@ -181,6 +201,12 @@ class Trainer:
         return not measured or self._sample_due()
 
     def train(self) -> Iterator[AnyEvent | CheckpointDue]:
+        """Train until a limit is reached, and yield all that happens, one event after the other:
+        see `moments`."""
+        for moment in self.moments():
+            yield from moment
+
+    def moments(self) -> Iterator[Moment]:
         """Train until a limit is reached, and yield all that happens.
 
         Where the run ends it is measured, and nothing more: it may go on from there, and must then
@@ -190,7 +216,7 @@ class Trainer:
             if self._validation_due():
                 yield from self._validate()
             if self._sample_due():
-                yield self.sample()
+                yield (self.sample(),)
             loss = self._steering_loss
             if self.limit_reached and self.evaluated_at != self.step and self._can_validate:
                 loss = yield from self._measure_end()
@@ -198,14 +224,63 @@ class Trainer:
             if best or self._checkpoint_due():
                 self._saved_time = time.monotonic()
                 self.best_valid_loss = loss if best else self.best_valid_loss
-                yield CheckpointDue(self.step, best)
+                yield (CheckpointDue(self.step, best),)
             if self.limit_reached:
                 return
-            yield from self.take_step()
+            yield self.take_step()
+
+    # --- its state ----------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the run needs to go on from here as if it had never stopped, but for the weights
+        to use (`judged`): the sum of what each part has to keep, tensors and plain values."""
+        state = {name: copy.copy(getattr(self, name)) for name in PLAIN}
+        state |= self.cursor.state_dict() | self.norms.state_dict()
+        state |= _named("optimiser.", self.optimiser.state_dict())
+        state["averaged_steps"] = self.average.steps if self.average else 0
+        if self.average is not None:
+            weights = {name: each.detach() for name, each in self.model.named_parameters()}
+            state |= _named("trained.", weights)
+        for index, (h, c) in enumerate(self.carried):
+            state |= {f"carried.{index}.h": h, f"carried.{index}.c": c}
+        return state | {f"random.{name}": r.get_state() for name, r in self._generators.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+        """Put back a state, and the weights to use with it; random state last.
+
+        Raises ValueError where it doesn't fit, or a generator's state is none.
+        """
+        self.average = None
+        if state["averaged_steps"]:
+            self.average = Average(self.model)
+            self.average.steps = state["averaged_steps"]
+            self.model.load_weights(_under("trained.", state))
+        self.judged.load_weights(weights)
+        self.optimiser.load_state_dict(_under("optimiser.", state))
+        for name in PLAIN:
+            setattr(self, name, copy.copy(state[name]))
+        self.cursor.load_state_dict(state)
+        self.norms.load_state_dict(state)
+        parts = ((f"carried.{n}.h", f"carried.{n}.c") for n in range(self.config.model.layers))
+        self.carried = tuple((state[h].to(self.device), state[c].to(self.device)) for h, c in parts)
+        for name, random in self._generators.items():
+            try:
+                random.set_state(state[f"random.{name}"])
+            except (KeyError, RuntimeError, TypeError):
+                raise ValueError(f"random.{name} is no generator's state") from None
+
+    @property
+    def _generators(self) -> dict[str, torch.Generator]:
+        return {
+            "data": self.data_random,
+            "dropout": self.dropout_random,
+            "sample": self.sample_random,
+        }
 
     # --- a step -------------------------------------------------------------------------------
 
-    def take_step(self) -> Iterator[AnyEvent]:
+    def take_step(self) -> tuple[Stepped] | tuple[Stepped, NonFinite]:
+        """Take one optimiser step on the next window of text, whatever the run's limits are."""
         began = time.perf_counter()
         if self.cursor.at_start:
             self.carried = self.model.initial_state(self.cursor.batch_size)
@@ -238,14 +313,12 @@ class Trainer:
         ended = time.perf_counter()
         self.seconds += ended - began
         self._throughput.add(targets.numel(), began, ended)
-        self.telling = not clipped.finite
-        yield self._stepped(clipped, learning_rate, threshold, skipped)
-        if not clipped.finite:
-            tensor, value = first_non_finite(clipped.loss, self.model)
-            self.telling = False
-            yield NonFinite(
-                step=self.step, tensor=tensor, value=value, in_a_row=self.non_finite_in_a_row
-            )
+        stepped = self._stepped(clipped, learning_rate, threshold, skipped)
+        if clipped.finite:
+            return (stepped,)
+        tensor, value = first_non_finite(clipped.loss, self.model)
+        in_a_row = self.non_finite_in_a_row
+        return stepped, NonFinite(step=self.step, tensor=tensor, value=value, in_a_row=in_a_row)
 
     def _threshold(self) -> float:
         """What clipping goes by at this step."""
@@ -296,34 +369,33 @@ class Trainer:
 
     # --- looking ------------------------------------------------------------------------------
 
-    def _validate(self) -> Iterator[AnyEvent]:
+    def _validate(self) -> Iterator[Moment]:
         """Measure the validation loss, and let it steer: plateau, averaging, early stopping."""
         for event in self.evaluate("valid"):
-            told: AnyEvent = event
-            if isinstance(event, Evaluated):
-                self.evaluated_at = self.step
-                if event.loss is not None:
-                    self.telling = self._steer(event.loss)
-                    stale = self.stale_validations
-                    told = msgspec.structs.replace(event, steers=True, stale=stale)
-            yield told
-        if self.telling:
-            self.telling = False
-            yield Averaging(step=self.step)
+            if not isinstance(event, Evaluated):
+                yield (event,)
+                continue
+            self.evaluated_at = self.step
+            if event.loss is None:
+                yield (event,)
+                continue
+            averages = self._steer(event.loss)
+            told = msgspec.structs.replace(event, steers=True, stale=self.stale_validations)
+            yield (told, Averaging(step=self.step)) if averages else (told,)
 
-    def _measure_end(self) -> Generator[AnyEvent, None, float | None]:
+    def _measure_end(self) -> Generator[Moment, None, float | None]:
         """Measure the validation loss where the run ends, beside the validations that steer, and
         sample where those do. Returns the loss."""
         loss, self.ended_at = None, self.step
         for event in self.evaluate("valid"):
             loss = event.loss if isinstance(event, Evaluated) else None
-            yield event
+            yield (event,)
         if not self.config.training.sample_every:
             sampled_at, random = self.sampled_at, self.sample_random.get_state()
             sampled = self.sample()
             self.sampled_at = sampled_at
             self.sample_random.set_state(random)
-            yield sampled
+            yield (sampled,)
         return loss
 
     def _steer(self, loss: float) -> bool:
@@ -461,6 +533,17 @@ class Trainer:
         if every:
             return self.step > 0 and self.step % every == 0
         return time.monotonic() - self._saved_time >= SAVE_SECONDS
+
+
+def _named(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}{name}": value for name, value in state.items()}
+
+
+def _under(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a state is named so, by the rest of its names."""
+    return {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }
 
 
 def _finite(value: float) -> float | None:

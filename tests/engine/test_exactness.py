@@ -17,8 +17,8 @@ import torch
 from engine.events import Evaluated, Progress, Sampled, Stepped
 from engine.generation.sampling import generate
 from engine.training import checkpoint
-from engine.training.checkpoint import PLAIN, Checkpoint, load_latest, save
-from engine.training.trainer import CheckpointDue, Trainer
+from engine.training.checkpoint import Checkpoint, load_latest, save
+from engine.training.trainer import PLAIN, CheckpointDue, Trainer
 
 Make = Callable[..., Trainer]
 Story = list[Any]
@@ -68,17 +68,24 @@ def by_hand(trainer: Trainer, event: Any) -> None:
         trainer.cursor.row = max(1, trainer.cursor.row)  # else a fresh state would hide it
 
 
-def play(trainer: Trainer, look: bool = False) -> Iterator[Any]:
+def moments(trainer: Trainer, look: bool = False) -> Iterator[list[Any]]:
     """The trainer's story to step STEPS, told again after each thing done by hand."""
-    for event in trainer.train():
-        if isinstance(event, Progress | CheckpointDue):
+    for moment in trainer.moments():
+        if isinstance(moment[0], Progress | CheckpointDue):
             continue
         if trainer.step > STEPS:
             return
-        by_hand(trainer, event)
-        if look and not trainer.telling:
+        for event in moment:
+            by_hand(trainer, event)
+        if look:
             disturb(trainer)
-        yield timeless(event)
+        yield [timeless(event) for event in moment]
+
+
+def play(trainer: Trainer, look: bool = False) -> Iterator[Any]:
+    """The same, one event after the other."""
+    for moment in moments(trainer, look):
+        yield from moment
 
 
 def timeless(event: Any) -> Any:
@@ -117,9 +124,9 @@ def stop_and_resume(
     """Play a run that is stopped after so many events, saved, and resumed in another trainer."""
     trainer, story = make(recipe), []
     for stop in stops:
-        told = play(trainer)
-        while len(story) < stop or trainer.telling:
-            story.append(next(told))
+        told = moments(trainer)
+        while len(story) < stop:
+            story.extend(next(told))
         save(folder, trainer)
         trainer = make(recipe)
         list(islice(play(trainer), 5))  # what it was before doesn't matter

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from engine.training.norms import NormHistory
 
@@ -53,11 +54,13 @@ def test_the_hundredth_percentile_is_the_largest(draw: object) -> None:
     found = history(norms)
     assert found.percentiles(50, 100)[1] == norms.max()
     resumed, older = NormHistory(), NormHistory()
-    resumed.restore(found.counts, found.largest)
-    older.restore(found.counts, None)
+    resumed.load_state_dict(
+        {"norms": torch.from_numpy(found.counts), "largest_norm": found.largest}
+    )
+    older.load_state_dict(found.state_dict() | {"largest_norm": None})
     assert resumed.percentiles(100) == [norms.max()]
     assert norms.max() <= older.percentiles(100)[0] < norms.max() * HALF_A_BIN**2
-    older.restore(NormHistory().counts, None)
+    older.load_state_dict(NormHistory().state_dict() | {"largest_norm": None})
     assert older.percentiles(100) == [0.0]
 
 
@@ -65,7 +68,9 @@ def test_it_goes_on_from_counts_that_were_saved() -> None:
     norms = np.random.default_rng(6).lognormal(0, 1, 400)
     whole, first = history(norms), history(norms[:150])
     resumed = NormHistory()
-    resumed.restore(first.counts.copy(), first.largest)
+    resumed.load_state_dict(
+        {"norms": torch.from_numpy(first.counts.copy()), "largest_norm": first.largest}
+    )
     for norm in norms[150:].tolist():
         resumed.add(norm)
     assert resumed.total == 400

@@ -13,6 +13,7 @@ from engine import messages as p
 from engine.config import OptimiserName, RunConfig, ScheduleName, replace
 from engine.events import Averaging, Evaluated, Intervened, Sampled, Stepped
 from engine.runs import create_run, load_config, read_metrics, save_config
+from engine.training.trainer import PLAIN
 from tests.conducted import conducted, parts
 
 LAST = 44
@@ -82,7 +83,7 @@ class Run:
 
         trainer = self.trainer
         tensors = checkpoint._weights(trainer.judged) | checkpoint._state_tensors(trainer)
-        plain = {name: getattr(trainer, name) for name in checkpoint.PLAIN}
+        plain = {name: getattr(trainer, name) for name in PLAIN}
         del plain["seconds"], plain["best_valid_loss"]
         return plain | {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 

@@ -73,7 +73,7 @@ def test_strings_are_read_as_the_field_s_type() -> None:
             "nan",
             "clipping.threshold can't be 'nan': it takes 1e-09 to 1e+06.",
         ),
-        ("model.wings", "2", "There is no setting 'model.wings': `lstm-tui settings` lists them"),
+        ("model.wings", "2", "There is no setting 'model.wings'."),
     ],
 )
 def test_a_bad_value_is_one_sentence(path: str, value: str, sentence: str) -> None:
