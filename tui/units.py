@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from engine.config import TokenizerName
 from engine.events import Evaluated
+from tui.numbers import grouped
 
 if TYPE_CHECKING:
     from engine.runs import RunInfo
@@ -32,12 +33,12 @@ def known_perplexity(run: "RunInfo", decimals: int) -> str:
     if run.valid_perplexity is None:
         return ""
     per = f"/{UNITS[run.config.corpus.tokenizer].short}" if run.config else ""
-    return f"{run.valid_perplexity:,.{decimals}f}{per}"
+    return f"{grouped(run.valid_perplexity, decimals)}{per}"
 
 
 def measures(event: Evaluated, tokenizer: TokenizerName) -> list[str]:
     """What a validation tells of the model, with its units: of characters first the bits."""
-    perplexity = "not finite" if event.perplexity is None else f"{event.perplexity:,.2f}"
+    perplexity = "not finite" if event.perplexity is None else grouped(event.perplexity, 2)
     told = [f"perplexity {perplexity} {UNITS[tokenizer].per}"]
     if event.bits_per_character is not None:
         bits = f"{event.bits_per_character:.3f} bits/character"
@@ -50,4 +51,4 @@ def in_short(event: Evaluated, tokenizer: TokenizerName) -> str:
     short = UNITS[tokenizer].short
     if tokenizer == "character" and event.bits_per_character is not None:
         return f"{event.bits_per_character:.3f} bits/{short}"
-    return "" if event.perplexity is None else f"ppl {event.perplexity:,.1f}/{short}"
+    return "" if event.perplexity is None else f"ppl {grouped(event.perplexity, 1)}/{short}"

@@ -31,6 +31,7 @@ from engine.service.client import EngineEnded
 from tests.tui.fake_engine import CORPUS, READY, FakeEngine, Launch, built, status, step
 from tests.tui.screen_help import Room, playground
 from tui import ladder
+from tui.numbers import grouped, signed
 from tui.panes.generation import GenerationPane
 from tui.panes.neighbours import suggested
 from tui.panes.pane import Pane
@@ -910,3 +911,57 @@ def test_a_session_knows_what_is_unsaved(tmp_path: Path) -> None:
     assert session.status.progress is None
     session.end("gone", orderly=False)
     assert session.status.state == "failed" and not session.answering
+
+
+# --- little room, and limits --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+async def test_a_narrow_status_line_cuts_the_name_before_the_state(
+    tmp_path: Path, columns: int
+) -> None:
+    launch = Launch(lambda folder: built(folder, run="a-run-with-quite-a-long-name-of-its-own"))
+    async with playground(tmp_path, launch, size=(columns, 24)) as room:
+        await room.happens(*RUNNING)
+        line = room.text("#status")
+        assert "▶ running  step 2" in line[:columns]
+        assert "…" in line or "its-own" in line
+
+
+async def test_a_narrow_tab_strip_shows_every_pane(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=(40, 12)) as room:
+        for key, name in (("1", "corpus"), ("3", "neighbours"), ("4", "generation")):
+            await room.press(key)
+            await room.pilot.pause()
+            row = room.app.playground.query_one("#tabs").render().plain
+            assert len(row) <= 38
+            assert f"[{key} {name}]" in row and all(number in row for number in "1234")
+
+
+async def test_an_answer_goes_when_its_word_is_erased(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.until(lambda: "physicist" in room.text("#nearest"))
+        room.app.playground.query_one("#word", Input).value = ""
+        await room.until(lambda: "No word is asked for" in room.text("#nearest"))
+        assert "step" not in room.text("#seen")
+
+
+async def test_a_knob_at_its_limit_says_so_once(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        room.engine.refusals[p.SetKnob] = "The threshold can't be larger."
+        await room.press(*["]"] * 6)
+        await room.until(lambda: len(room.engine.asked(p.SetKnob)) == 6)
+        await room.pilot.pause(0.1)
+        assert room.toasts == ["The threshold can't be larger."]
+
+
+async def test_numbers_beyond_all_bounds_stay_short(tmp_path: Path) -> None:
+    assert signed(-8.881907202012683e15) == "-9e15"
+    assert [signed(value) for value in (0.5, -0.25, 1234.5)] == ["+0.50", "-0.25", "+1.2k"]
+    assert len(grouped(1e300, 2)) < 8 and grouped(1234.5, 1) == "1,234.5"
+
+
+async def test_trouble_that_is_cut_says_how_much_is_missing(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        room.engine.die("\n".join(f"line {number}" for number in range(9)))
+        await room.until(lambda: "and 3 more lines" in room.text("#trouble"))

@@ -10,6 +10,7 @@ from textual.widgets import Input
 from engine.events import CorpusSummary
 from engine.messages import AnyAnswer, AnyQuery, Represent, Representation, TokenView
 from tui.keys import sentence, shown
+from tui.numbers import signed
 from tui.panes.pane import AskingPane
 from tui.remarks import on_screen, unknown
 from tui.run.session import Session
@@ -188,7 +189,7 @@ def _token(
     view: TokenView, vocabulary: int, word: int, digits: int, strip: int, numbers: int
 ) -> Content:
     place = min(strip - 1, view.id * strip // max(1, vocabulary))
-    shown = " ".join(f"{number:+.2f}" for number in view.embedding[:numbers])
+    shown = " ".join(map(signed, view.embedding[:numbers]))
     text = fit(token(view.text), word - 2).rstrip() + ("" if view.known else "*")
     return Content.assemble(
         (f"{text}{' ' * (word - cell_len(text))}", "" if view.known else "$text-warning"),

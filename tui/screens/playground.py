@@ -418,7 +418,9 @@ def _trouble(reason: str, session: Session | None) -> Content:
     glyph, style = ("✗", "$text-error") if failed else ("!", "$text-warning")
     if session is not None and session.orderly:
         glyph, style = "■", MUTED
-    lines = reason.strip().split("\n")[:_TROUBLE_LINES]
+    lines = reason.strip().split("\n")
+    if (left_out := len(lines) - _TROUBLE_LINES) > 0:
+        lines = [*lines[:_TROUBLE_LINES], f"… and {left_out} more line{'s' * (left_out != 1)}"]
     keys = sentence("  {new_run} new run · {open_model} open a model · {quit} quit")
     return Content("\n").join(
         [

@@ -3,12 +3,13 @@
 from pathlib import Path
 from time import monotonic
 
+from rich.cells import cell_len
 from textual.content import Content
 
 from engine.events import Progress, State
 from engine.messages import Status
 from tui.run.session import Session
-from tui.sanitize import content
+from tui.sanitize import content, visible
 from tui.widgets.text import MUTED, Block, fit
 
 GLYPHS: dict[State, tuple[str, str]] = {
@@ -20,6 +21,8 @@ GLYPHS: dict[State, tuple[str, str]] = {
     "finished": ("✓", "$text-success"),
     "failed": ("✗", "$text-error"),
 }
+_LEAST_NAME = 8
+"""Columns of a run's name that are always there."""
 _ALL = 130
 """From this width on there is room for the model's size and where it runs."""
 
@@ -41,11 +44,8 @@ class StatusLine(Block):
         state = f"{glyph} {'asked only' if status.asking and status.step else status.state}"
         if session.silence:
             state, style = f"! no word for {session.silence:.0f} s", "$text-warning"
-        parts = [
-            content(f" {status.run}", "bold"),
-            Content.styled(fit(_short(status.config.corpus.source), 24).rstrip(), MUTED),
-            Content.assemble((state, style)),
-        ]
+        source = Content.styled(fit(_short(status.config.corpus.source), 24).rstrip(), MUTED)
+        parts = [Content.assemble((state, style))]
         if status.reason and not session.stuck:
             parts.append(content(status.reason, MUTED))
         if note:
@@ -63,7 +63,19 @@ class StatusLine(Block):
             parts.append(
                 Content.styled(f"{status.parameters:,} parameters · {_place(status)}", MUTED)
             )
-        self.show(Content("  ").join(parts))
+        self.show(_with_name(status.run, source, Content("  ").join(parts), width))
+
+
+def _with_name(name: str, source: Content, told: Content, width: int) -> Content:
+    """What there is to tell behind the run's name and what it learns. Where there is too little
+    room the source goes first, then the end of the name, then that of the rest."""
+    whole = cell_len(visible(name))
+    parts = [told]
+    if whole + source.cell_length + told.cell_length + 5 <= width:
+        parts.insert(0, source)
+    room = width - sum(part.cell_length + 2 for part in parts) - 1
+    shown = fit(name, min(whole, max(_LEAST_NAME, room)))
+    return Content("  ").join([Content.styled(f" {shown}", "bold"), *parts])
 
 
 def _place(status: Status) -> str:
