@@ -31,8 +31,8 @@ _PTB_SMALL = RunConfig(
     corpus=CorpusConfig(tokenizer="whitespace", max_vocabulary=50_000),
     model=ModelConfig(embedding_size=200, hidden_size=200, layers=2),
     regularisation=RegularisationConfig(input_dropout=0.2, layer_dropout=0.2, output_dropout=0.2),
-    optimiser=OptimiserConfig(name="sgd", learning_rate=20.0),
-    schedule=ScheduleConfig(name="cosine"),
+    optimiser=OptimiserConfig(name="sgd", learning_rate=30.0),
+    schedule=ScheduleConfig(name="cooldown"),
     clipping=ClippingConfig(threshold=0.25),
     training=TrainingConfig(batch_size=20, bptt=35, epochs=6),
 )
@@ -98,7 +98,6 @@ PRESETS: Mapping[str, Preset] = {
         msgspec.structs.replace(
             _PTB_SMALL,
             preset="large-vocabulary",
-            optimiser=OptimiserConfig(name="sgd", learning_rate=45.0),
             training=TrainingConfig(
                 batch_size=20, bptt=35, epochs=7, candidates=1024, precision="bfloat16"
             ),

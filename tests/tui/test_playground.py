@@ -676,7 +676,7 @@ async def test_the_form_keeps_what_was_typed_when_it_is_refused(tmp_path: Path) 
         await room.press("ctrl+s")
         await room.until(lambda: len(room.launch.engines) == 2)
         config = load_config(tmp_path / "mine")
-        assert get(config, "optimiser.learning_rate") == 20 and config.preset == "ptb-small"
+        assert get(config, "optimiser.learning_rate") == 30 and config.preset == "ptb-small"
 
 
 async def test_the_form_goes_from_section_to_section(tmp_path: Path) -> None:
