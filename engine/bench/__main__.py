@@ -14,6 +14,7 @@ NEIGHBOURS_SECONDS = 2.0
 
 
 def measure(section: str) -> Iterator[Message]:
+    """Measure one section, such as `training-10000`: a kind, and the words of the vocabulary."""
     what, _, number = section.partition("-")
     vocabulary = int(number)
     yield Progress(task=f"{what}, {vocabulary:,} words", done=0, total=0)

@@ -30,6 +30,7 @@ class Machine(Struct, frozen=True, tag=True):
 
 
 def this_machine() -> Machine:
+    """What the figures depend on."""
     affinity = getattr(os, "sched_getaffinity", None)
     return Machine(
         processor=_processor(),

@@ -14,6 +14,7 @@ STEPS = 3
 
 
 def measure(vocabulary: int) -> Memory:
+    """The most memory that our training and the plain loop take, each in a process of its own."""
     return Memory(
         vocabulary, *(_in_a_process(which, vocabulary) for which in ("ours", "reference"))
     )

@@ -28,10 +28,12 @@ def measure(vocabulary: int, seconds: float) -> Iterator[Progress | Race]:
 
 
 def make_trainer(corpus: Corpus, device: torch.device) -> Trainer:
+    """Ours, at the settings of the race."""
     return Trainer(replace(PRESET, {"corpus.source": corpus.summary.source}), corpus, device)
 
 
 def make_reference(corpus: Corpus, device: torch.device) -> ReferenceLoop:
+    """The plain loop, on the same text."""
     vocabulary = len(corpus.tokenizer.vocabulary)
     return ReferenceLoop(corpus.splits["train"], vocabulary, device=device)
 

@@ -63,7 +63,7 @@ def gradient_scale(
     return [square.sqrt_() for square in squares]
 
 
-class FollowingWeights:
+class DynamicEvaluator:
     """The weights of a model as they follow the text: they are changed in place."""
 
     def __init__(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.evaluation.dynamic_evaluation import DECAY, LEARNING_RATE, FollowingWeights
+from engine.evaluation.dynamic_evaluation import DECAY, LEARNING_RATE, DynamicEvaluator
 from engine.evaluation.neural_cache import WINDOW, NeuralCache, mixed
 from engine.evaluation.online_loss import online_loss, segments
 from engine.events import Progress
@@ -78,9 +78,9 @@ class _Search:
         for settings in candidates:
             if settings in self.losses:
                 continue
-            model, following = self._following(scale, settings)
+            model, evaluator = self._evaluator(scale, settings)
             loss = math.nan
-            for total, count in online_loss(model, self._text, following=following):
+            for total, count in online_loss(model, self._text, evaluator=evaluator):
                 loss = total / count
                 yield self._progress(count)
             self._end(settings, loss)
@@ -90,14 +90,14 @@ class _Search:
         self, scale: list[Tensor] | None, given: OnlineSettings
     ) -> Generator[Progress, None, OnlineSettings]:
         """The best theta and lambda, all tried in one reading."""
-        model, following = self._model, None
+        model, evaluator = self._model, None
         if scale is not None:
-            model, following = self._following(scale, given)
+            model, evaluator = self._evaluator(scale, given)
         shares = _values(given.share, SHARES)
         caches = [NeuralCache(given.window or WINDOW, t) for t in _values(given.theta, THETAS)]
         sums = np.zeros((len(caches), len(shares)))
         count = 0
-        for own, features, targets in segments(model, self._text, following):
+        for own, features, targets in segments(model, self._text, evaluator):
             for row, cache in zip(sums, caches, strict=True):
                 cached = cache.recalled(features, targets)
                 for place, share in enumerate(shares):
@@ -111,12 +111,12 @@ class _Search:
             self.losses[candidates[-1]] = _or_infinite(float(total) / count)
         return self._best(candidates)
 
-    def _following(
+    def _evaluator(
         self, scale: list[Tensor], settings: OnlineSettings
-    ) -> tuple[LSTMLanguageModel, FollowingWeights]:
+    ) -> tuple[LSTMLanguageModel, DynamicEvaluator]:
         assert settings.rate is not None and settings.decay is not None
         model = copy.deepcopy(self._model)
-        return model, FollowingWeights(model, scale, settings.rate, settings.decay)
+        return model, DynamicEvaluator(model, scale, settings.rate, settings.decay)
 
     def _progress(self, count: int) -> Progress:
         return Progress(task="fitting", done=self._done + count, total=self._total, unit="tokens")

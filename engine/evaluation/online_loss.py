@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.evaluation.dynamic_evaluation import SEGMENT, FollowingWeights
+from engine.evaluation.dynamic_evaluation import SEGMENT, DynamicEvaluator
 from engine.evaluation.neural_cache import NeuralCache
 from engine.model.lstm import LSTMLanguageModel, detached
 from engine.text.batches import BatchCursor
@@ -28,9 +28,9 @@ class Segment(NamedTuple):
 def segments(
     model: LSTMLanguageModel,
     tokens: NDArray[np.integer],
-    following: FollowingWeights | None = None,
+    evaluator: DynamicEvaluator | None = None,
 ) -> Iterator[Segment]:
-    """The text by segments: every token but the first is predicted once. `following` are the
+    """The text by segments: every token but the first is predicted once. `evaluator` are the
     weights of `model`, which learn from a segment's loss once it has been given."""
     device = model.embedding.weight.device
     model.eval()
@@ -38,13 +38,13 @@ def segments(
     state = model.initial_state(1)
     for _ in range(cursor.windows):
         inputs, targets = (rows.to(device) for rows in cursor.next())
-        with torch.set_grad_enabled(following is not None):
+        with torch.set_grad_enabled(evaluator is not None):
             features, state = model.features(inputs, state)
             logits = model.output(features)
             own = logits.log_softmax(-1).gather(-1, targets[..., None]).flatten()
         yield Segment(own.detach(), features[:, 0].detach(), targets[:, 0])
-        if following is not None:
-            following.learn(-own.mean())
+        if evaluator is not None:
+            evaluator.learn(-own.mean())
         state = detached(state)
 
 
@@ -52,17 +52,17 @@ def online_loss(
     model: LSTMLanguageModel,
     tokens: NDArray[np.integer],
     *,
-    following: FollowingWeights | None = None,
+    evaluator: DynamicEvaluator | None = None,
     cache: NeuralCache | None = None,
 ) -> Iterator[tuple[float, int]]:
     """Sum of cross-entropies in nats, and how many tokens were predicted, growing by segments.
 
     Every token but the first is predicted once, before anything is learnt from its segment.
-    `following` are the weights of `model`; they learn from the model's own loss, whether or not a
+    `evaluator` are the weights of `model`; they learn from the model's own loss, whether or not a
     cache has a share in what is measured. Without either it is the loss of the model alone.
     """
     total, count = 0.0, 0
-    for own, features, targets in segments(model, tokens, following):
+    for own, features, targets in segments(model, tokens, evaluator):
         measured = own
         if cache is not None:
             measured = cache.log_probabilities(features, targets, own)

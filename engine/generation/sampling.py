@@ -23,7 +23,7 @@ def start_token(tokenizer: Tokenizer) -> int:
 
 
 class Sampling(TypedDict, total=False):
-    """How a token is drawn: see `choose`."""
+    """How a token is drawn: see `sample_token`."""
 
     temperature: float
     top_k: int
@@ -50,11 +50,11 @@ def generate_in_turns(
     *read, token = prompt
     step = yield from reading(model, read)
     while True:
-        token = choose(step(token), **sampling)
+        token = sample_token(step(token), **sampling)
         yield token
 
 
-def choose(
+def sample_token(
     logits: NDArray[np.float32],
     *,
     temperature: float = 1.0,

@@ -16,11 +16,15 @@ class Neighbours(Message, frozen=True, kw_only=True):
 
 
 class Neighbour(Struct, frozen=True):
+    """A word near another."""
+
     word: str
     cosine: float
 
 
 class NeighbourList(Message, frozen=True, kw_only=True):
+    """The words nearest to one, the nearest first."""
+
     word: str
     """As the vocabulary has it."""
     note: str = ""

@@ -136,6 +136,8 @@ class Welcome(Message, frozen=True, kw_only=True):
 
 
 class Answer(Message, frozen=True, kw_only=True):
+    """To the call of this `id`: all of it, or one part of a stream, whose end is marked."""
+
     id: int
     body: AnyAnswer
     last: bool = True

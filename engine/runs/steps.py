@@ -259,6 +259,7 @@ class StepFile:
             yield np.frombuffer(data, self.dtype, len(data) // size)
 
     def close(self) -> None:
+        """Close the file: nothing more is read."""
         self._file.close()
 
 

@@ -74,6 +74,7 @@ class Engine:
 
     @property
     def pid(self) -> int:
+        """The process of the engine."""
         return self.welcome.status.pid
 
     async def call(self, body: p.AnyCommand | p.AnyQuery) -> p.AnyAnswer:

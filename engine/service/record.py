@@ -55,6 +55,7 @@ class Record:
         self._waiting.append(event)
 
     def flush_if_due(self) -> None:
+        """Write and send what waits, where the last batch is INTERVAL seconds ago."""
         if self._waiting and time.monotonic() - self._flushed >= INTERVAL:
             self.flush()
             self._flushed = time.monotonic()
@@ -107,5 +108,6 @@ class Record:
         return f"Damaged lines of the record were left out ({end.damaged})."
 
     def close(self) -> None:
+        """Write and send what waits, for the last time."""
         self.flush()
         self._recorder.close()

@@ -82,7 +82,7 @@ class Run:
     @property
     def model(self) -> "LSTMLanguageModel | None":
         """The model that is asked; None until it is built."""
-        return self.saved_model if self.trainer is None else self.trainer.judged
+        return self.saved_model if self.trainer is None else self.trainer.eval_model
 
     @property
     def folder_is_gone(self) -> bool:

@@ -101,16 +101,22 @@ class Client:
 
 @dataclass(frozen=True)
 class Connected:
+    """A client has come."""
+
     client: Client
 
 
 @dataclass(frozen=True)
 class Gone:
+    """A client has left, or was lost."""
+
     client: Client
 
 
 @dataclass(frozen=True)
 class Received:
+    """A client has sent a call."""
+
     client: Client
     call: p.Call
 

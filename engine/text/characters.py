@@ -14,10 +14,13 @@ CODE_POINTS = 0x110000
 
 
 class SavedCharacters(msgspec.Struct, tag="character", forbid_unknown_fields=True):
+    """The tokenizer as it is written to a file."""
+
     tokens: list[str]
     counts: list[int]
 
     def restore(self) -> "CharacterTokenizer":
+        """The tokenizer. Raises ValueError where the file can't be one's."""
         if any(len(token) != 1 and token != UNKNOWN for token in self.tokens):
             raise ValueError("it has a token that isn't one character")
         return CharacterTokenizer(Vocabulary(self.tokens, self.counts))
@@ -38,22 +41,28 @@ class CharacterTokenizer:
 
     @property
     def rules(self) -> str:
+        """What makes a token, in a few words."""
         return "character: every character is a token, a line end too"
 
     def tokens(self, text: str) -> list[str]:
+        """The characters of `text`, whether known or not."""
         return list(text)
 
     def encode(self, text: str) -> np.ndarray:
+        """The id of each character, int64, 1-D."""
         ids: np.ndarray = self._ids[_code_points(text)].astype(np.int64)
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
+        """The characters, one after the other."""
         return "".join(map(self.streaming_decoder(), ids))
 
     def streaming_decoder(self) -> Callable[[int], str]:
+        """A function from an id to its character."""
         return self.vocabulary.tokens.__getitem__
 
     def save(self, path: Path) -> None:
+        """Write it as JSON. Raises OSError."""
         saved = SavedCharacters(self.vocabulary.tokens, self.vocabulary.counts)
         path.write_bytes(msgspec.json.encode(saved))
 

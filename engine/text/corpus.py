@@ -26,16 +26,16 @@ from engine.errors import UserError
 from engine.events import CorpusSummary, Progress
 from engine.measures import bits_per_character
 from engine.paths import named_path
-from engine.text import store
-from engine.text.ahead import ahead
+from engine.text import corpus_cache
+from engine.text.corpus_cache import Encoded
 from engine.text.decoding import characters
+from engine.text.interned_text import InternedText, TooMany
 from engine.text.look import Look, look_at_source
-from engine.text.numbered import NumberedText, TooMany
+from engine.text.prefetch import prefetch
 from engine.text.reading import Source, read_chunks, read_text, resolve
 from engine.text.remarks import remarks_on_corpus, remarks_on_files
-from engine.text.scans import Scan, file_states, recall, remember
+from engine.text.scan_cache import Scan, file_states, recall, remember
 from engine.text.splitting import divide
-from engine.text.store import Encoded
 from engine.text.tokenizer import Tokenizer, learn_tokenizer, word_rules
 from engine.text.vocabulary import MAX_TOKEN
 
@@ -108,22 +108,22 @@ def open_corpus(
     fingerprint = _fingerprint(config, scans)
     folder = cache / "corpora" / fingerprint
 
-    stored = store.find(folder)
+    stored = corpus_cache.find(folder)
     cached = stored is not None
     if stored is None:
         try:
-            with store.new_folder(folder) as new:
+            with corpus_cache.new_folder(folder) as new:
                 tokenizer = _encode(config, source, scans, new, progress)
         except OSError as error:
             raise UserError(
                 f"Can't write the encoded corpus below {folder.parent} ({error.strerror}): make "
                 f"room, or name another folder in LSTM_TUI_CACHE."
             ) from None
-        stored = store.find(folder, tokenizer)
+        stored = corpus_cache.find(folder, tokenizer)
         if stored is None:
             raise UserError(f"The encoded corpus in {folder} can't be read back: try again.")
     else:
-        store.mark_used(folder)
+        corpus_cache.mark_used(folder)
     return Corpus(
         splits=stored.splits,
         unknown=stored.unknown,
@@ -157,7 +157,7 @@ def encode_source(
         nonlocal read
         read = used
 
-    dtype = store.smallest_type(len(tokenizer.vocabulary))
+    dtype = corpus_cache.smallest_type(len(tokenizer.vocabulary))
     try:
         with tempfile.TemporaryFile() as file:
             for chunk in read_chunks(parts, tell):
@@ -169,7 +169,7 @@ def encode_source(
                 unknown += int((ids == tokenizer.vocabulary.unknown).sum())
                 yield Progress(task="encoding", done=min(read, size), total=size, unit="bytes")
             file.flush()
-            if tokens < store.LEAST_TOKENS:
+            if tokens < corpus_cache.LEAST_TOKENS:
                 raise UserError(f"{name} is too little text: there must be at least two tokens.")
             mapped = np.memmap(file, dtype, "r")
     except OSError as error:
@@ -208,7 +208,7 @@ def _read(source: Source, progress: Report) -> dict[str, Scan]:
             nonlocal read
             read = used
 
-        for text in ahead(read_text(parts, tell)):
+        for text in prefetch(read_text(parts, tell)):
             ticker.at(read)
             digest.update(text)
             size += len(text)
@@ -262,7 +262,7 @@ def _encode(
         tokenizer, encoded = _learn(config, texts, scratch, counting.at)
         counting.end()
         look = look_at_source(source)
-        tokens = store.write(folder, tokenizer, _told(encoded, encoding.at), look)
+        tokens = corpus_cache.write(folder, tokenizer, _told(encoded, encoding.at), look)
     encoding.end()
     if "train" not in tokens:
         raise UserError(_too_little(source, look))
@@ -290,18 +290,18 @@ def _learn(
     is still the same. `scratch` is an empty file, `tell` is given the characters learnt from."""
     if rules := word_rules(config):
         with suppress(TooMany):
-            return NumberedText(rules, texts(), scratch, tell).learn(config)
+            return InternedText(rules, texts(), scratch, tell).learn(config)
 
     def training_text() -> Iterator[str]:
         done = 0
-        for split, chunk in ahead(texts(["train"])):
+        for split, chunk in prefetch(texts(["train"])):
             if split == "train":
                 yield (text := chunk.decode())
                 done += len(text)
                 tell(done)
 
     def encoded() -> Iterator[Encoded]:
-        for split, chunk in ahead(texts()):
+        for split, chunk in prefetch(texts()):
             text = chunk.decode()
             too_long = rules.too_long(text) if rules else 0
             yield Encoded(split, tokenizer.encode(text), len(text), too_long)
@@ -352,7 +352,7 @@ def _summary(
     config: CorpusConfig,
     source: Source,
     scans: dict[str, Scan],
-    stored: store.Stored,
+    stored: corpus_cache.Stored,
     cached: bool,
 ) -> CorpusSummary:
     vocabulary = stored.tokenizer.vocabulary

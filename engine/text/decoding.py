@@ -1,6 +1,6 @@
-"""A file's bytes to text: from UTF-8, or UTF-16 with its mark, and nothing else, to UTF-8.
+r"""A file's bytes to text: from UTF-8, or UTF-16 with its mark, and nothing else, to UTF-8.
 
-Only `\\n`, `\\r\\n` and `\\r` end a line, and each is given as `\\n`; U+2028, U+0085 and the like
+Only `\n`, `\r\n` and `\r` end a line, and each is given as `\n`; U+2028, U+0085 and the like
 are ordinary characters.
 """
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import islice
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from engine.text.reading import Source, read_chunks
 from engine.text.vocabulary import MAX_TOKEN, UNKNOWN
@@ -53,31 +53,31 @@ _OF_ALPHABET = re.compile(f"[{_ALPHABETS}]")
 
 
 class Look(Struct, frozen=True, forbid_unknown_fields=True):
-    """The beginning of a text in numbers. A piece is what stands between white space, a word what
-    the word tokenizer takes for one; shares are from 0 to 1."""
+    """The beginning of a text in numbers. A pre-token is what stands between white space, a word
+    what the word tokenizer takes for one; shares are from 0 to 1."""
 
-    pieces: int = 0
+    pretokens: int = field(default=0, name="pieces")
     unknown: float = 0.0
-    """Share of pieces that are <unk> already."""
+    """Share of pre-tokens that are <unk> already."""
     apart: float = 0.0
-    """Share of pieces that are a comma, a stop or half a contraction by themselves."""
+    """Share of pre-tokens that are a comma, a stop or half a contraction by themselves."""
     attached: float = 0.0
-    """Share of pieces that end in a comma, as people write them."""
+    """Share of pre-tokens that end in a comma, as people write them."""
     spaceless: float = 0.0
     """Share of letters that are of scripts which write no spaces between words."""
     phrase: float = 0.0
-    """Characters of a piece with such letters, on average; those of an alphabet count half, as
+    """Characters of a pre-token with such letters, on average; those of an alphabet count half, as
     their words take twice as many."""
     marks: float = 0.0
     """Share of characters, white space left out, that are part of no word."""
     long: float = 0.0
-    """Share of characters that stand in pieces of more than MAX_TOKEN."""
+    """Share of characters that stand in pre-tokens of more than MAX_TOKEN."""
     word_length: int = 0
     """Half of the characters of all words stand in words at least this long."""
-    piece_length: int = 0
-    """The same of pieces."""
+    pretoken_length: int = field(default=0, name="piece_length")
+    """The same of pre-tokens."""
     rows: bool = False
-    """Whether most lines are one piece, and as long as each other: a grid, a board."""
+    """Whether most lines are one pre-token, and as long as each other: a grid, a board."""
 
 
 def look_at_source(source: Source) -> Look:
@@ -99,37 +99,37 @@ def beginning(source: Source, most: int = BEGINNING) -> str:
 
 def look_at(text: str) -> Look:
     """How `text` is written."""
-    pieces = Counter(text.split())
+    pretokens = Counter(text.split())
     words = Counter(
         WordTokenizer.split(text.replace("\n", " "), lowercase=False, punctuation="drop")
     )
-    count, size = pieces.total(), sum(map(len, pieces.elements()))
+    count, size = pretokens.total(), sum(map(len, pretokens.elements()))
     if not count:
         return Look()
-    phrases = {piece: found for piece, found in pieces.items() if _SPACELESS.search(piece)}
-    halves = sum(len(_OF_ALPHABET.findall(piece)) * found for piece, found in phrases.items()) / 2
+    phrases = {each: found for each, found in pretokens.items() if _SPACELESS.search(each)}
+    halves = sum(len(_OF_ALPHABET.findall(each)) * found for each, found in phrases.items()) / 2
     letters = sum(map(str.isalpha, text))
 
     def share(some: Iterable[str]) -> float:
-        return sum(pieces[piece] for piece in some) / count
+        return sum(pretokens[each] for each in some) / count
 
     return Look(
-        pieces=count,
-        unknown=share(piece for piece in pieces if piece.lower() == UNKNOWN),
-        apart=share(piece for piece in pieces if piece.lower() in _APART),
-        attached=share(piece for piece in pieces if len(piece) > 1 and piece.endswith(_COMMAS)),
+        pretokens=count,
+        unknown=share(each for each in pretokens if each.lower() == UNKNOWN),
+        apart=share(each for each in pretokens if each.lower() in _APART),
+        attached=share(each for each in pretokens if len(each) > 1 and each.endswith(_COMMAS)),
         spaceless=min(1.0, len(_SPACELESS.findall(text)) / max(1, letters)),
         phrase=(_size(phrases) - halves) / max(1, sum(phrases.values())),
         marks=1 - _size(words) / size,
-        long=_size({piece: n for piece, n in pieces.items() if len(piece) > MAX_TOKEN}) / size,
+        long=_size({each: n for each, n in pretokens.items() if len(each) > MAX_TOKEN}) / size,
         word_length=_middle_length(words),
-        piece_length=_middle_length(pieces),
+        pretoken_length=_middle_length(pretokens),
         rows=_are_rows(text),
     )
 
 
-def _size(pieces: Mapping[str, int]) -> int:
-    return sum(len(piece) * count for piece, count in pieces.items())
+def _size(pretokens: Mapping[str, int]) -> int:
+    return sum(len(each) * count for each, count in pretokens.items())
 
 
 def _middle_length(words: Mapping[str, int]) -> int:

@@ -89,6 +89,7 @@ class BuiltIn:
     size = 0
 
     def read(self, tell: Callable[[int], None]) -> Iterator[bytes]:  # noqa: ARG002
+        """The text in UTF-8, as one chunk."""
         yield self.text().encode()
 
 
@@ -112,6 +113,7 @@ class Source:
 
     @property
     def files(self) -> int:
+        """How many files it is read from."""
         return sum(isinstance(part, TextFile) for parts in self.splits.values() for part in parts)
 
 

@@ -26,8 +26,8 @@ def remarks_on_writing(look: Look, tokenizer: TokenizerName) -> list[Remark]:
     if tokenizer not in ("word", "whitespace"):
         return []
     word = tokenizer == "word"
-    length = look.word_length if word else look.piece_length
-    one_word_rows = look.rows and (not word or look.word_length >= 0.8 * look.piece_length)
+    length = look.word_length if word else look.pretoken_length
+    one_word_rows = look.rows and (not word or look.word_length >= 0.8 * look.pretoken_length)
     if look.long >= UNKNOWN_SHARE:
         remark = _long_words(f"{look.long:.0%} of the text stands in words")
     elif look.spaceless >= 0.3 and look.phrase >= PHRASE:
@@ -118,8 +118,8 @@ def _on_unknown(
 
 
 def _tokenised(look: Look) -> bool:
-    signs = look.apart * look.pieces >= 3 and look.apart >= APART
-    signs = signs or (look.unknown * look.pieces >= 2 and look.unknown >= ALREADY)
+    signs = look.apart * look.pretokens >= 3 and look.apart >= APART
+    signs = signs or (look.unknown * look.pretokens >= 2 and look.unknown >= ALREADY)
     return signs and look.attached <= (look.apart + look.unknown) / 4
 
 

@@ -42,10 +42,13 @@ Merge = tuple[str, str]
 
 
 class SavedSubwords(msgspec.Struct, tag="subword", forbid_unknown_fields=True):
+    """The tokenizer as it is written to a file."""
+
     merges: list[Merge]
     counts: list[int]
 
     def restore(self) -> "SubwordTokenizer":
+        """The tokenizer. Raises ValueError where the file can't be one's."""
         return SubwordTokenizer(self.merges, self.counts)
 
 
@@ -90,24 +93,30 @@ class SubwordTokenizer:
 
     @property
     def rules(self) -> str:
+        """What makes a token, in a few words."""
         return "subword: byte-pair pieces of words, learnt from the training text"
 
     def tokens(self, text: str) -> list[str]:
+        """The pieces of `text`, as the vocabulary has them."""
         return [self.vocabulary.tokens[index] for index in self.encode(text).tolist()]
 
     def encode(self, text: str) -> np.ndarray:
+        """The ids of the pieces of `text`, int64, 1-D."""
         self._words.trim()
         words = map(self._words.__getitem__, _WORD.findall(text))
         return np.fromiter(chain.from_iterable(words), np.int64)
 
     def decode(self, ids: Iterable[int]) -> str:
+        """The text. Bytes that begin a character without ending it show nothing."""
         return "".join(map(self.streaming_decoder(), ids))
 
     def streaming_decoder(self) -> Callable[[int], str]:
+        """A function from ids, one by one, to the text each adds: none inside a character."""
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         return lambda index: decoder.decode(self._bytes[index])
 
     def save(self, path: Path) -> None:
+        """Write it as JSON. Raises OSError."""
         path.write_bytes(msgspec.json.encode(SavedSubwords(self._merges, self._counts)))
 
 

@@ -22,10 +22,13 @@ SPECIALS = (UNKNOWN, END_OF_SENTENCE)
 
 
 class SavedWhitespace(msgspec.Struct, tag="whitespace", forbid_unknown_fields=True):
+    """The tokenizer as it is written to a file."""
+
     tokens: list[str]
     counts: list[int]
 
     def restore(self) -> "WhitespaceTokenizer":
+        """The tokenizer. Raises ValueError where the file can't be one's."""
         return WhitespaceTokenizer(_checked(self.tokens, self.counts))
 
 
@@ -41,6 +44,7 @@ class WhitespaceTokenizer:
 
     @property
     def rules(self) -> str:
+        """What makes a token, in a few words."""
         return "whitespace: words as they stand between white space; a line end is <eos>"
 
     @staticmethod
@@ -49,15 +53,19 @@ class WhitespaceTokenizer:
         return text.replace("\n", f" {END_OF_SENTENCE} ").split()
 
     def tokens(self, text: str) -> list[str]:
+        """The tokens of `text`, whether known or not."""
         return self.split(text)
 
     def encode(self, text: str) -> np.ndarray:
+        """The ids of the tokens of `text`, int64, 1-D."""
         return self.vocabulary.encode(self.split(text))
 
     def decode(self, ids: Iterable[int]) -> str:
+        """The tokens with a space between, each sentence on a line."""
         return "".join(map(self.streaming_decoder(), ids))
 
     def streaming_decoder(self) -> Callable[[int], str]:
+        """A function from ids, one by one, to the text each adds, a space before it."""
         line_begins = True
 
         def append(index: int) -> str:
@@ -69,6 +77,7 @@ class WhitespaceTokenizer:
         return append
 
     def save(self, path: Path) -> None:
+        """Write it as JSON. Raises OSError."""
         vocabulary = self.vocabulary
         saved = SavedWhitespace(vocabulary.tokens, vocabulary.counts)
         path.write_bytes(msgspec.json.encode(saved))
@@ -80,12 +89,15 @@ _BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n){2,}")
 
 
 class SavedWord(msgspec.Struct, tag="word", forbid_unknown_fields=True):
+    """The tokenizer as it is written to a file."""
+
     tokens: list[str]
     counts: list[int]
     lowercase: bool
     punctuation: Punctuation
 
     def restore(self) -> "WordTokenizer":
+        """The tokenizer. Raises ValueError where the file can't be one's."""
         vocabulary = _checked(self.tokens, self.counts)
         return WordTokenizer(vocabulary, self.lowercase, self.punctuation)
 
@@ -111,6 +123,7 @@ class WordTokenizer:
 
     @property
     def rules(self) -> str:
+        """What makes a token, in a few words."""
         case = "lower case" if self.lowercase else "case kept"
         marks = "is a token" if self.punctuation == "separate" else "is dropped"
         return f"word: {case}, each punctuation mark {marks}; a line end is <eos>"
@@ -124,15 +137,19 @@ class WordTokenizer:
         return _pattern(punctuation).findall(text)
 
     def tokens(self, text: str) -> list[str]:
+        """The tokens of `text`, whether known or not."""
         return self.split(text, self.lowercase, self.punctuation)
 
     def encode(self, text: str) -> np.ndarray:
+        """The ids of the tokens of `text`, int64, 1-D."""
         return self.vocabulary.encode(self.tokens(text))
 
     def decode(self, ids: Iterable[int]) -> str:
+        """Readable text, spaced as people write."""
         return "".join(map(self.streaming_decoder(), ids))
 
     def streaming_decoder(self) -> Callable[[int], str]:
+        """A function from ids, one by one, to the text each adds, spaced as people write."""
         spacing = Spacing()
 
         def append(index: int) -> str:
@@ -145,6 +162,7 @@ class WordTokenizer:
         return append
 
     def save(self, path: Path) -> None:
+        """Write it as JSON. Raises OSError."""
         vocabulary = self.vocabulary
         saved = SavedWord(vocabulary.tokens, vocabulary.counts, self.lowercase, self.punctuation)
         path.write_bytes(msgspec.json.encode(saved))

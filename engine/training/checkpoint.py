@@ -18,7 +18,7 @@ from typing import Annotated
 import msgspec
 import safetensors
 import torch
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct, field, structs
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
@@ -62,7 +62,7 @@ class TrainingState(Struct, frozen=True, kw_only=True):
     non_finite_in_a_row: Count
     valid_losses: list[float]
     best_valid_loss: float | None
-    divisions: Count
+    plateau_decays: Count = field(name="divisions")
     evaluated_at: Count
     ended_at: Count = 0
     sampled_at: Count
@@ -157,7 +157,7 @@ def _write_files(folder: Path, trainer: Trainer) -> None:
     trainer.corpus.tokenizer.save(tokenizer)
     sync(tokenizer)
     contents = {
-        "model.safetensors": tensors_to_bytes(_weights(trainer.judged)),
+        "model.safetensors": tensors_to_bytes(_weights(trainer.eval_model)),
         "state.safetensors": tensors_to_bytes(_state_tensors(trainer)),
         "training.json": msgspec.json.encode(_training_state(trainer)),
     }

@@ -42,6 +42,7 @@ class Need:
 
     @property
     def total(self) -> int:
+        """All of it, in bytes."""
         return self.vocabulary + self.layers + self.window
 
     @property

@@ -125,7 +125,7 @@ class _Second:
                     self.steps += 1
                     self.trainer.seconds = before
                     if self._saved is not None and self._saved.training.step == event.step:
-                        self.weights_equal = self._saved.same_weights(self.trainer.judged)
+                        self.weights_equal = self._saved.same_weights(self.trainer.eval_model)
                     return event
 
     def _compare(self, layout: Layout, row: Rows, again: list[Stepped]) -> None:

@@ -10,11 +10,11 @@ _FIRST, _LAST = 1 / 25, 1 / 250_000
 """Where one-cycle begins and ends, as in PyTorch's OneCycleLR."""
 
 
-def factor(schedule: ScheduleConfig, step: int, progress: float, divisions: int) -> float:
+def factor(schedule: ScheduleConfig, step: int, progress: float, plateau_decays: int) -> float:
     """What the base rate is multiplied with for the step after `step` steps.
 
     `progress`, 0 to 1, is how much of the run is done, by whichever of its limits in steps, epochs
-    and minutes comes first. `divisions` counts how often a plateau has divided the rate.
+    and minutes comes first. `plateau_decays` counts how often a plateau has divided the rate.
     """
     warm_up = min(1.0, (step + 1) / schedule.warmup_steps) if schedule.warmup_steps else 1.0
     match schedule.name:
@@ -27,7 +27,7 @@ def factor(schedule: ScheduleConfig, step: int, progress: float, divisions: int)
         case "cooldown":
             return warm_up * min(1.0, (1 - progress) / schedule.cooldown)
         case "plateau":
-            return warm_up * schedule.divide_by**-divisions
+            return warm_up * schedule.divide_by**-plateau_decays
         case "constant":
             return warm_up
 

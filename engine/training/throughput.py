@@ -30,4 +30,5 @@ class Throughput:
 
     @property
     def rate(self) -> float:
+        """Tokens per second; 0 before the first step."""
         return self._tokens / max(1e-9, self._seconds)

@@ -66,7 +66,7 @@ PLAIN = (
     "non_finite_in_a_row",
     "valid_losses",
     "best_valid_loss",
-    "divisions",
+    "plateau_decays",
     "evaluated_at",
     "ended_at",
     "sampled_at",
@@ -126,7 +126,7 @@ class Trainer:
         """Of the validations that are due by the step alone: they steer the training."""
         self.best_valid_loss: float | None = None
         """The lowest that a checkpoint was due for, measured where the run then ended too."""
-        self.divisions = 0
+        self.plateau_decays = 0
         """How often a plateau has divided the rate."""
         self.evaluated_at = 0
         self.ended_at = 0
@@ -137,7 +137,7 @@ class Trainer:
         self._throughput = Throughput()
 
     @property
-    def judged(self) -> LSTMLanguageModel:
+    def eval_model(self) -> LSTMLanguageModel:
         """The model that is evaluated, asked and kept: the average where there is one."""
         return self.model if self.average is None else self.average.model
 
@@ -233,7 +233,7 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """All that the run needs to go on from here as if it had never stopped, but for the weights
-        to use (`judged`): the sum of what each part has to keep, tensors and plain values."""
+        to use (`eval_model`): the sum of what each part has to keep, tensors and plain values."""
         state = {name: copy.copy(getattr(self, name)) for name in PLAIN}
         state |= self.cursor.state_dict() | self.norms.state_dict()
         state |= _named("optimiser.", self.optimiser.state_dict())
@@ -255,7 +255,7 @@ class Trainer:
             self.average = Average(self.model)
             self.average.steps = state["averaged_steps"]
             self.model.load_weights(_under("trained.", state))
-        self.judged.load_weights(weights)
+        self.eval_model.load_weights(weights)
         self.optimiser.load_state_dict(_under("optimiser.", state))
         for name in PLAIN:
             setattr(self, name, copy.copy(state[name]))
@@ -285,7 +285,7 @@ class Trainer:
         if self.cursor.at_start:
             self.carried = self.model.initial_state(self.cursor.batch_size)
         learning_rate = self.learning_rate * factor(
-            self.config.schedule, self.step, self.progress, self.divisions
+            self.config.schedule, self.step, self.progress, self.plateau_decays
         )
         inputs, targets = self.cursor.next()
         if self.config.training.random_bptt:
@@ -401,7 +401,7 @@ class Trainer:
     def _steer(self, loss: float) -> bool:
         """Take in a validation. Returns whether averaging begins."""
         self.valid_losses.append(loss)
-        self.divisions += self.stale_validations > 0
+        self.plateau_decays += self.stale_validations > 0
         begins = (
             self.config.optimiser.name == "nt-asgd"
             and self.average is None
@@ -421,7 +421,7 @@ class Trainer:
             raise UserError(f"The corpus has no {split} split to evaluate on.")
         began = time.perf_counter()
         loss = total = math.nan
-        for total, count in total_loss(self.judged, tokens):
+        for total, count in total_loss(self.eval_model, tokens):
             loss = total / count
             yield Progress(task="evaluating", done=count, total=len(tokens) - 1, unit="tokens")
         self._throughput.rest()
@@ -443,7 +443,7 @@ class Trainer:
         self.sampled_at = self.step
         tokenizer = self.corpus.tokenizer
         ids = generate(
-            self.judged,
+            self.eval_model,
             [start_token(tokenizer)],
             random=self.sample_random,
             banned=tokenizer.vocabulary.unknown,

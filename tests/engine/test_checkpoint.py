@@ -25,7 +25,7 @@ def train(trainer: Trainer, count: int) -> list[Stepped]:
 
 
 def state_bytes(trainer: Trainer) -> dict[str, bytes]:
-    tensors = checkpoint._weights(trainer.judged) | checkpoint._state_tensors(trainer)
+    tensors = checkpoint._weights(trainer.eval_model) | checkpoint._state_tensors(trainer)
     return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
 

@@ -20,7 +20,7 @@ from engine.config import CorpusConfig, ModelConfig, RunConfig
 from engine.errors import UserError
 from engine.evaluation import dynamic_evaluation as dynamic
 from engine.evaluation import fitting
-from engine.evaluation.dynamic_evaluation import FollowingWeights, gradient_scale
+from engine.evaluation.dynamic_evaluation import DynamicEvaluator, gradient_scale
 from engine.evaluation.neural_cache import NeuralCache
 from engine.evaluation.online_loss import online_loss
 from engine.events import Evaluated, Progress
@@ -217,8 +217,8 @@ def test_dynamic_evaluation_is_that_of_the_paper(
     scale = finished(gradient_scale(tiny, ids))
     named = dict(zip(dict(tiny.named_parameters()), scale, strict=True))
     expected = slow_dynamic(tiny, ids.tolist(), named, rate, back)
-    following = FollowingWeights(tiny, scale, rate, back)
-    assert segment_losses(online_loss(tiny, ids, following=following)) == pytest.approx(
+    evaluator = DynamicEvaluator(tiny, scale, rate, back)
+    assert segment_losses(online_loss(tiny, ids, evaluator=evaluator)) == pytest.approx(
         expected, rel=1e-10
     )
 
@@ -272,8 +272,8 @@ def test_nothing_is_known_of_later_text(tiny: LSTMLanguageModel, ids: np.ndarray
     start = {name: weight.clone() for name, weight in tiny.state_dict().items()}
     for text in (ids, changed):
         tiny.load_state_dict(start)
-        following, cache = FollowingWeights(tiny, scale, 1e-3, 0.01), NeuralCache(10)
-        segments.append(segment_losses(online_loss(tiny, text, following=following, cache=cache)))
+        evaluator, cache = DynamicEvaluator(tiny, scale, 1e-3, 0.01), NeuralCache(10)
+        segments.append(segment_losses(online_loss(tiny, text, evaluator=evaluator, cache=cache)))
     first, second = segments
     assert first[:2] == second[:2]  # tokens 1 to 40
     assert first[2] != second[2] and first[3] != second[3]
@@ -285,7 +285,7 @@ def test_a_token_is_judged_before_it_is_learnt_or_remembered(
     plain = segment_losses(online_loss(tiny, ids))
     scale = finished(gradient_scale(tiny, ids))
     adapted = segment_losses(
-        online_loss(tiny, ids, following=FollowingWeights(tiny, scale, 1e-3, 0.01))
+        online_loss(tiny, ids, evaluator=DynamicEvaluator(tiny, scale, 1e-3, 0.01))
     )
     assert adapted[0] == plain[0]
     assert adapted[1] != plain[1]

@@ -99,7 +99,7 @@ def timeless(event: Any) -> Any:
 
 def disturb(trainer: Trainer) -> None:
     """Everything a curious user does between two steps."""
-    list(islice(generate(trainer.judged, [1]), 3))
+    list(islice(generate(trainer.eval_model, [1]), 3))
     list(trainer.evaluate("test"))
     trainer.next_window()
     torch.rand(3)
@@ -107,7 +107,7 @@ def disturb(trainer: Trainer) -> None:
 
 def state(trainer: Trainer) -> dict[str, Any]:
     """Everything that is saved, the clock left out."""
-    tensors = checkpoint._weights(trainer.judged) | checkpoint._state_tensors(trainer)
+    tensors = checkpoint._weights(trainer.eval_model) | checkpoint._state_tensors(trainer)
     plain = msgspec.to_builtins(checkpoint._training_state(trainer))
     del plain["seconds"]
     return plain | {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
@@ -190,7 +190,7 @@ NEEDED = sorted(set(PLAIN) - {"seconds", "ended_at"} | {"row", "epoch", "largest
 
 @pytest.mark.parametrize("name", NEEDED)
 def test_leaving_out_a_saved_number_would_show(make: Make, tmp_path: Path, name: str) -> None:
-    recipe = "nt-asgd" if name != "divisions" else "sgd"
+    recipe = "nt-asgd" if name != "plateau_decays" else "sgd"
     fresh = getattr(checkpoint._training_state(make(recipe)), name)
 
     def leave(found: Checkpoint) -> None:

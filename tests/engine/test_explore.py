@@ -13,7 +13,7 @@ from engine.config import ModelConfig, RegularisationConfig
 from engine.embeddings.neighbours import nearest
 from engine.errors import UserError
 from engine.generation.decoder import _Called, stepper
-from engine.generation.sampling import choose, generate
+from engine.generation.sampling import generate, sample_token
 from engine.model.lstm import LSTMLanguageModel
 
 SHAPES: list[dict[str, Any]] = [
@@ -152,7 +152,7 @@ def test_a_large_vocabulary_is_drawn_by_its_exact_distribution() -> None:
 
     def drawn(**settings: float) -> list[int]:
         return [
-            choose(logits.numpy().copy(), random=random, **settings)  # type: ignore[arg-type]
+            sample_token(logits.numpy().copy(), random=random, **settings)  # type: ignore[arg-type]
             for _ in range(8000)
         ]
 
@@ -169,13 +169,13 @@ def test_a_large_vocabulary_is_drawn_by_its_exact_distribution() -> None:
 def test_the_nucleus_is_the_fewest_tokens_even_where_all_are_alike() -> None:
     random = torch.Generator().manual_seed(1)
     alike = np.zeros(100, np.float32)
-    assert len({choose(alike.copy(), top_p=0.095, random=random) for _ in range(500)}) == 10
+    assert len({sample_token(alike.copy(), top_p=0.095, random=random) for _ in range(500)}) == 10
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_logits_that_are_not_finite_are_refused(value: float) -> None:
     with pytest.raises(UserError, match="no longer finite"):
-        choose(np.full(5, value, np.float32))
+        sample_token(np.full(5, value, np.float32))
 
 
 def test_temperature_zero_and_nearly_zero_take_the_most_probable(model: LSTMLanguageModel) -> None:
@@ -198,7 +198,9 @@ def test_of_tokens_alike_top_k_keeps_as_many_as_it_says(count: int) -> None:
     logits = np.array([1, 3, 2, 3, 2, -np.inf, 2, 2, 1], np.float32)
     order = sorted(range(9), key=lambda token: (-logits[token], token))
     random = torch.Generator().manual_seed(1)
-    drawn = {choose(logits.copy(), top_k=count, temperature=9, random=random) for _ in range(600)}
+    drawn = {
+        sample_token(logits.copy(), top_k=count, temperature=9, random=random) for _ in range(600)
+    }
     assert drawn == set(order[:count])
 
 

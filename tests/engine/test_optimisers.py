@@ -182,7 +182,7 @@ def test_nt_asgd_judges_the_average_and_trains_the_live_weights(make_trainer: Ma
             assert torch.equal(flat(trainer.model), flat(plain.model))
             if iterates:
                 iterates.append(flat(trainer.model))
-                assert_near(flat(trainer.judged), torch.stack(iterates).mean(0))
+                assert_near(flat(trainer.eval_model), torch.stack(iterates).mean(0))
         elif isinstance(event, Averaging):
             assert not iterates
             assert algorithm_1(losses, 2) == len(losses) - 1
@@ -192,30 +192,30 @@ def test_nt_asgd_judges_the_average_and_trains_the_live_weights(make_trainer: Ma
             losses.append(event.loss)
             if iterates:
                 averaged += 1
-                *_, (total, count) = total_loss(trainer.judged, trainer.corpus.splits["valid"])
+                *_, (total, count) = total_loss(trainer.eval_model, trainer.corpus.splits["valid"])
                 assert event.loss == total / count
                 *_, (total, _) = total_loss(trainer.model, trainer.corpus.splits["valid"])
                 assert event.loss != pytest.approx(total / count, rel=1e-3)
     assert averaged > 5
-    assert trainer.judged is not trainer.model
+    assert trainer.eval_model is not trainer.model
     assert algorithm_1(losses, 2) is not None
 
 
 def test_sgd_never_averages(make_trainer: Make) -> None:
     trainer = stalling(make_trainer, "sgd")
     assert not [event for event in trainer.train() if isinstance(event, Averaging)]
-    assert trainer.judged is trainer.model
+    assert trainer.eval_model is trainer.model
 
 
 def test_a_step_that_is_skipped_is_not_averaged(make_trainer: Make) -> None:
     trainer = make_trainer(optimiser__name="nt-asgd")
     list(itertools.islice(trainer.take_step(), 1))
     trainer.average = Average(trainer.model)
-    before = flat(trainer.judged)
+    before = flat(trainer.eval_model)
     handle = trainer.model.output.bias.register_hook(lambda gradient: gradient * math.nan)
     list(trainer.take_step())
     assert trainer.average.steps == 1
-    assert torch.equal(flat(trainer.judged), before)
+    assert torch.equal(flat(trainer.eval_model), before)
     handle.remove()
     list(trainer.take_step())
     assert trainer.average.steps == 2

@@ -82,7 +82,7 @@ class Run:
         from engine.training import checkpoint
 
         trainer = self.trainer
-        tensors = checkpoint._weights(trainer.judged) | checkpoint._state_tensors(trainer)
+        tensors = checkpoint._weights(trainer.eval_model) | checkpoint._state_tensors(trainer)
         plain = {name: getattr(trainer, name) for name in PLAIN}
         del plain["seconds"], plain["best_valid_loss"]
         return plain | {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}

@@ -65,8 +65,8 @@ STORED = {"train.ids", "valid.ids", "test.ids", "tokenizer.json", "manifest.json
 def target(folder: Path) -> Iterator[object]:
     """See `fuzz`."""
     with (
-        mock.patch("engine.text.store.sync", lambda _: None),
-        mock.patch("engine.text.scans.SETTLED", 0),
+        mock.patch("engine.text.corpus_cache.sync", lambda _: None),
+        mock.patch("engine.text.scan_cache.SETTLED", 0),
     ):
         yield lambda random: _case(random, folder / "case")
 
@@ -129,9 +129,9 @@ def _bounds(random: Random) -> Iterator[None]:
     """Sometimes low ones, so that a short text goes the ways of a long one."""
     lowered = {
         "engine.text.reading.BLOCK": random.randint(3, 50),
-        "engine.text.numbered.MAX_PIECES": random.randint(0, 20),
-        "engine.text.numbered.MAX_LONG_SIZE": 40,
-        "engine.text.numbered.AT_ONCE": random.randint(1, 5),
+        "engine.text.interned_text.MAX_PRETOKENS": random.randint(0, 20),
+        "engine.text.interned_text.MAX_LONG_SIZE": 40,
+        "engine.text.interned_text.AT_ONCE": random.randint(1, 5),
         "engine.text.subwords.LEARN_FROM": random.randint(1, 100),
         "engine.text.subwords.CACHED_WORDS": 2,
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import CorpusConfig
-from engine.text import store
+from engine.text import corpus_cache
 from engine.text.corpus import Corpus, open_corpus
 
 KILLED_WHILE_ENCODING = """
@@ -66,7 +66,7 @@ def test_what_another_engine_is_writing_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_held_while_it_is_written(tmp_path: Path) -> None:
-    with store.new_folder(tmp_path / "final") as folder:
+    with corpus_cache.new_folder(tmp_path / "final") as folder:
         lock = os.open(folder, os.O_RDONLY)
         with pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,12 +80,12 @@ def test_the_longest_unused_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
         set_age(folder, age)
     opened(tmp_path, "cat")  # used again
     size = sum(path.stat().st_size for path in folders[0].iterdir())
-    monkeypatch.setattr(store, "LARGEST", 3 * size + size // 2)
+    monkeypatch.setattr(corpus_cache, "LARGEST", 3 * size + size // 2)
     newest = opened(tmp_path, "fox")
     kept = {corpora[0].fingerprint, corpora[2].fingerprint, newest.fingerprint}
     assert cached(tmp_path) == kept
     assert corpora[1].splits["train"].max() > 0, "what is mapped stays readable"
-    monkeypatch.setattr(store, "LARGEST", 1)
+    monkeypatch.setattr(corpus_cache, "LARGEST", 1)
     only = opened(tmp_path, "hen")
     assert cached(tmp_path) == {only.fingerprint}
     shutil.rmtree(tmp_path / "cache")

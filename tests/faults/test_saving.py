@@ -48,7 +48,7 @@ class Run:
 
     def weights(self) -> bytes:
         assert self.conductor.run.trainer is not None
-        return weights(self.conductor.run.trainer.judged.state_dict())
+        return weights(self.conductor.run.trainer.eval_model.state_dict())
 
     def steps(self) -> list[int]:
         """Those in the record as far as it counts."""

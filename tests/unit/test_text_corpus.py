@@ -17,7 +17,7 @@ from engine.config import CorpusConfig, preset
 from engine.errors import UserError
 from engine.events import Progress
 from engine.text import corpus as corpus_module
-from engine.text import scans, store
+from engine.text import corpus_cache, scan_cache
 from engine.text.corpus import Corpus, EncodedText, encode_source, open_corpus
 from engine.text.reading import CHUNK, TextFile, resolve
 from engine.text.splitting import divide
@@ -299,7 +299,7 @@ def reading_counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_untouched_files_are_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scans, "SETTLED", 0)
+    monkeypatch.setattr(scan_cache, "SETTLED", 0)
     for split in ("train", "valid"):
         write(tmp_path / f"{split}.txt", LINES)
     read = reading_counted(monkeypatch)
@@ -316,7 +316,7 @@ def test_untouched_files_are_not_read_again(
 def test_a_file_that_was_touched_is_read_again(
     change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scans, "SETTLED", 0)
+    monkeypatch.setattr(scan_cache, "SETTLED", 0)
     path = write(tmp_path / "a.txt", LINES)
     first = opened(path)
     state = path.stat()
@@ -349,7 +349,7 @@ def test_a_file_changed_just_now_is_not_trusted(
 def test_a_file_that_changes_while_it_is_first_read_is_not_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scans, "SETTLED", 0)
+    monkeypatch.setattr(scan_cache, "SETTLED", 0)
     path = write(tmp_path / "a.txt", LINES)
     read = corpus_module._read
 
@@ -369,7 +369,7 @@ def test_a_file_that_changes_while_it_is_first_read_is_not_remembered(
 def test_damaged_notes_are_not_believed(
     content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scans, "SETTLED", 0)
+    monkeypatch.setattr(scan_cache, "SETTLED", 0)
     config = CorpusConfig(source=str(write(tmp_path / "a.txt", LINES)))
     first = open_corpus(config, cache=tmp_path)
     (notes,) = (tmp_path / "scans").iterdir()
@@ -465,7 +465,7 @@ SWAPPED = {
 READERS: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "word": ({"tokenizer": "word"}, {}),
     "whitespace": ({"tokenizer": "whitespace"}, {}),
-    "many words": ({"tokenizer": "word"}, {"engine.text.numbered.MAX_PIECES": 5}),
+    "many words": ({"tokenizer": "word"}, {"engine.text.interned_text.MAX_PRETOKENS": 5}),
     "character": ({"tokenizer": "character"}, {}),
     "subword": ({"tokenizer": "subword", "max_vocabulary": 300}, {}),
     "subword of a huge text": (
@@ -486,7 +486,7 @@ KINDS = {
 """The source, which of its files is swapped, and the others."""
 
 
-def contents(corpus: Corpus | store.Stored) -> object:
+def contents(corpus: Corpus | corpus_cache.Stored) -> object:
     ids = {split: ids.tolist() for split, ids in corpus.splits.items()}
     return ids, corpus.tokenizer.vocabulary.tokens, corpus.tokenizer.vocabulary.counts
 
@@ -499,7 +499,7 @@ def test_a_text_swapped_for_one_as_long_is_never_taken_for_it(
 ) -> None:
     """Before every reading, for good and for that reading alone."""
     settings, bounds = READERS[reader]
-    monkeypatch.setattr(store, "sync", lambda _: None)  # it takes most of the time
+    monkeypatch.setattr(corpus_cache, "sync", lambda _: None)  # it takes most of the time
     for name, value in bounds.items():
         monkeypatch.setattr(name, value)
     folder = tmp_path / "text"
@@ -544,7 +544,7 @@ def test_a_text_swapped_for_one_as_long_is_never_taken_for_it(
                 assert "changed while it was being read" in str(error)
                 refused += 1
             for stored in (cache / "corpora").iterdir():
-                found = store.find(stored)
+                found = corpus_cache.find(stored)
                 assert found is not None
                 assert contents(found) == sound[stored.name]
             shutil.rmtree(cache)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine.config import CorpusConfig, RunConfig
 from engine.errors import UserError
-from engine.text import scans
+from engine.text import scan_cache
 from engine.text.corpus import Corpus, encode_source, open_corpus
 from engine.text.reading import resolve
 from engine.visible import visible
@@ -69,7 +69,7 @@ def as_given_splits(folder: Path, name: str) -> Path:
 def test_a_file_of_any_name_in_a_corpus(
     place: Callable[..., Path], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scans, "SETTLED", 0)
+    monkeypatch.setattr(scan_cache, "SETTLED", 0)
     source = place(tmp_path, name)
     first, second = opened(source), opened(source)
     assert first.summary.tokens["train"] > 60

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from engine.config import CorpusConfig
 from engine.errors import UserError
 from engine.events import CorpusSummary
-from engine.text import numbered
+from engine.text import interned_text
 from engine.text.corpus import open_corpus
 from engine.text.look import Look, look_at
 from engine.text.remarks import remarks_on_writing
@@ -174,7 +174,7 @@ def test_words_that_are_too_long_are_counted(
     path.write_text("\n".join("İ" * (length // 2) + "x" * (length % 2) for length in lengths))
     with pytest.MonkeyPatch.context() as patch:
         if not at_once:
-            patch.setattr(numbered, "MAX_PIECES", 0)
+            patch.setattr(interned_text, "MAX_PRETOKENS", 0)
         config = {"source": str(path), "tokenizer": tokenizer, "test_fraction": 0}
         corpus = open_corpus(
             msgspec.convert({**config, "valid_fraction": 0}, CorpusConfig), cache=path.parent

@@ -14,7 +14,7 @@ from engine.evaluation.dynamic_evaluation import (
     DECAY,
     LEARNING_RATE,
     SEGMENT,
-    FollowingWeights,
+    DynamicEvaluator,
     gradient_scale,
 )
 from engine.evaluation.fitting import TOKENS as FIT_TOKENS
@@ -79,18 +79,18 @@ def evaluate_corpus(query: EvaluateCorpus, run: Run) -> Iterator[Progress | Corp
         held_out = _to_fit_on(corpus, own_split)
         settings, tried = yield from fit(model, held_out, settings, scale=scale, cache=query.cache)
         fitted_on = min(len(held_out), FIT_TOKENS)
-    following, cache = None, None
+    evaluator, cache = None, None
     if scale is not None:
         rate, decay = _or(settings.rate, LEARNING_RATE), _or(settings.decay, DECAY)
         settings = msgspec.structs.replace(settings, rate=rate, decay=decay)
-        following = FollowingWeights(model, scale, rate, decay)
+        evaluator = DynamicEvaluator(model, scale, rate, decay)
     if query.cache:
         theta, share = _or(settings.theta, THETA), _or(settings.share, SHARE)
         window = settings.window or WINDOW
         settings = msgspec.structs.replace(settings, theta=theta, share=share, window=window)
         cache = NeuralCache(window, theta, share)
-    if following or cache:
-        losses = online_loss(model, text.ids, following=following, cache=cache)
+    if evaluator or cache:
+        losses = online_loss(model, text.ids, evaluator=evaluator, cache=cache)
     else:
         losses = total_loss(model, text.ids)
     total, count = 0.0, 0

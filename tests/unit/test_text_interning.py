@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from engine.config import CorpusConfig
 from engine.text import corpus as corpus_module
-from engine.text import numbered as numbered_module
+from engine.text import interned_text as interned_module
 from engine.text import reading, vocabulary
-from engine.text.ahead import ahead
 from engine.text.corpus import Corpus, open_corpus
-from engine.text.pieces import LONGEST, Cut, Pieces
+from engine.text.interning import LONGEST, Interner, PreTokens
+from engine.text.prefetch import prefetch
 from engine.text.reading import read_chunks, resolve
 from engine.text.splitting import divide
 from engine.text.words import WhitespaceTokenizer, WordTokenizer
@@ -51,44 +51,45 @@ texts = st.lists(
 ).map("".join)
 
 
-# --- pieces -----------------------------------------------------------------------------------
+# --- pre-tokens -----------------------------------------------------------------------------------
 
 
 @given(st.lists(texts, min_size=1, max_size=4))
-def test_each_piece_has_one_number_and_each_number_one_piece(stretches: list[str]) -> None:
-    pieces = Pieces()
-    numbers = [pieces.number(Cut(text.encode())) for text in stretches]
-    known = pieces.texts()
+def test_each_pretoken_has_one_number_and_each_number_one_pretoken(stretches: list[str]) -> None:
+    interner = Interner()
+    numbers = [interner.intern(PreTokens(text.encode())) for text in stretches]
+    known = interner.texts()
     for text, given_numbers in zip(stretches, numbers, strict=True):
         expected = re.findall(r"[^ \t\n]+|\n", text)
         assert [known[number] for number in given_numbers.tolist()] == expected
-    by_piece: dict[str, set[int]] = {}
+    by_text: dict[str, set[int]] = {}
     for number in np.concatenate(numbers).tolist():
-        by_piece.setdefault(known[number], set()).add(number)
-    assert all(len(found) == 1 for found in by_piece.values())
+        by_text.setdefault(known[number], set()).add(number)
+    assert all(len(found) == 1 for found in by_text.values())
 
 
-def test_many_pieces_keep_their_numbers() -> None:
-    pieces = Pieces()
+def test_many_pretokens_keep_their_numbers() -> None:
+    interner = Interner()
     words = [
         f"word-{number * 7919 % 100_003:x}" + "-tail" * (number % 5) for number in range(99_999)
     ]
     first = [
-        pieces.number(Cut(" ".join(words[i : i + 999]).encode())) for i in range(0, len(words), 999)
+        interner.intern(PreTokens(" ".join(words[i : i + 999]).encode()))
+        for i in range(0, len(words), 999)
     ]
-    again = pieces.number(Cut(" ".join(words).encode()))
+    again = interner.intern(PreTokens(" ".join(words).encode()))
     assert np.concatenate(first).tolist() == again.tolist()
     assert len(set(again.tolist())) == len(set(words))
-    known = pieces.texts()
+    known = interner.texts()
     assert [known[number] for number in again.tolist()] == words
 
 
-def test_long_pieces_are_told_apart_by_their_last_byte() -> None:
-    pieces = Pieces()
+def test_long_pretokens_are_told_apart_by_their_last_byte() -> None:
+    interner = Interner()
     words = ["y" * size + end for size in range(LONGEST - 9, LONGEST + 9) for end in "ab"]
-    numbers = pieces.number(Cut(" ".join(words).encode())).tolist()
+    numbers = interner.intern(PreTokens(" ".join(words).encode())).tolist()
     assert len(set(numbers)) == len(words)
-    assert [pieces.texts()[number] for number in numbers] == words
+    assert [interner.texts()[number] for number in numbers] == words
 
 
 # --- the whole way ----------------------------------------------------------------------------
@@ -184,12 +185,12 @@ def test_a_corpus_is_what_plain_python_makes_of_it(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "BLOCK", block)
         patch.setattr(reading.cut_chunks, "__defaults__", (chunk,))
-        patch.setattr(numbered_module, "TOGETHER", together)
-        patch.setattr(numbered_module, "MAX_PIECES", limit)
+        patch.setattr(interned_module, "TOGETHER", together)
+        patch.setattr(interned_module, "MAX_PRETOKENS", limit)
         assert outcome(open_corpus(config, cache=folder)) == expected(path, config)
 
 
-@pytest.mark.parametrize("name", ["MAX_PIECES", "MAX_LONG_SIZE", "MAX_DISTINCT"])
+@pytest.mark.parametrize("name", ["MAX_PRETOKENS", "MAX_LONG_SIZE", "MAX_DISTINCT"])
 def test_a_text_of_too_many_different_words_is_read_in_another_way(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,7 +208,7 @@ def test_a_text_of_too_many_different_words_is_read_in_another_way(
     monkeypatch.setattr(corpus_module, "learn_tokenizer", learning)
     assert outcome(open_corpus(config, cache=tmp_path / "the same")) == once
     assert not asked
-    monkeypatch.setattr(numbered_module, name, 50)
+    monkeypatch.setattr(interned_module, name, 50)
     assert outcome(open_corpus(config, cache=tmp_path / "twice")) == once
     assert asked == [name]
 
@@ -222,14 +223,14 @@ def test_what_is_read_ahead_comes_in_order_and_so_does_an_exception() -> None:
 
     seen: list[int] = []
     with pytest.raises(ValueError, match="at the end"):
-        seen.extend(ahead(items()))
-    iterator = ahead(items())
+        seen.extend(prefetch(items()))
+    iterator = prefetch(items())
     for item in iterator:
         seen.append(item)
         if item == 19:
             break
-    assert list(ahead(iter([]))) == []
-    assert list(ahead(iter(range(50)), 2)) == list(range(50))
+    assert list(prefetch(iter([]))) == []
+    assert list(prefetch(iter(range(50)), 2)) == list(range(50))
 
 
 def test_no_more_is_read_ahead_than_asked_for() -> None:
@@ -240,7 +241,7 @@ def test_no_more_is_read_ahead_than_asked_for() -> None:
             made.append(number)
             yield number
 
-    iterator = ahead(items(), 3)
+    iterator = prefetch(items(), 3)
     for expected_item in range(5):
         assert next(iterator) == expected_item
     iterator.close()  # type: ignore[attr-defined]

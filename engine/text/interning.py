@@ -1,8 +1,9 @@
-"""What stands between blanks, numbered: the fast first step of tokenizers whose tokens never cross
-a blank, because then each different piece of the text need be looked at only once.
+"""Pre-tokens interned: what stands between blanks gets a number, the same for the same. It is the
+fast first step of tokenizers whose tokens never cross a blank, because then each different
+pre-token of the text need be looked at only once.
 
-All of it is done by numpy, a stretch of text at a time. Eight bytes of a piece are a 64-bit key,
-and a longer piece is a chain of keys, so that two different pieces can never be taken for one.
+All of it is done by numpy, a stretch of text at a time. Eight bytes of a pre-token are a 64-bit
+key, and a longer one is a chain of keys, so that no two can ever be taken for one.
 """
 
 import secrets
@@ -12,7 +13,7 @@ import numpy as np
 WORD = 8
 """Bytes of a key."""
 LONGEST = 4 * WORD
-"""Bytes of a piece; those that reach it are few, and looked up one by one."""
+"""Bytes of a pre-token; those that reach it are few, and looked up one by one."""
 
 _ONES = np.uint64(0x0101010101010101)
 _HIGH_BITS = np.uint64(0x8080808080808080)
@@ -22,9 +23,9 @@ _HALF = 28
 """Bits of each of the two numbers in a chain's key."""
 
 
-class Cut:
-    """A text in UTF-8, which has no NUL, cut into pieces: each run of characters without space, tab
-    and line end is one, and each line end."""
+class PreTokens:
+    """A text in UTF-8, which has no NUL, cut into pre-tokens: each run of characters without space,
+    tab and line end is one, and each line end."""
 
     def __init__(self, text: bytes) -> None:
         values = np.frombuffer(text + b" " * (2 * WORD - len(text) % WORD), np.uint8)
@@ -33,16 +34,16 @@ class Cut:
         between |= values == ord("\t")
         between |= line_end
         first = ~between
-        self._data: bytes = (values * first).tobytes()  # zero between the pieces
+        self._data: bytes = (values * first).tobytes()  # zero between the pre-tokens
         first[1:] &= between[:-1]
         first |= line_end
         self._words = np.frombuffer(self._data, np.uint64)
         starts = np.flatnonzero(first)
         self.heads, longer = self._keys(starts)
-        """The first eight bytes of each piece: uint64, 1-D."""
+        """The first eight bytes of each pre-token: uint64, 1-D."""
         self.heads[self.heads == 0] = ord("\n")
         self.tails: list[tuple[np.ndarray, np.ndarray]] = []
-        """The next eight bytes, and so on up to LONGEST: which pieces have more, and their keys."""
+        """The next eight bytes, and so on up to LONGEST: which have more, and their keys."""
         rows = np.flatnonzero(longer)
         starts = starts[rows]
         for _ in range(WORD, LONGEST, WORD):
@@ -52,20 +53,20 @@ class Cut:
             rows, starts = rows[longer], starts[longer]
         self.long_rows, self.long = (
             rows,
-            [self._piece(start - LONGEST + WORD) for start in starts.tolist()],
+            [self._pretoken(start - LONGEST + WORD) for start in starts.tolist()],
         )
-        """Which pieces are LONGEST bytes or more, and all of their bytes."""
+        """Which pre-tokens are LONGEST bytes or more, and all of their bytes."""
 
     def _keys(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The eight bytes from each of `starts`, without what follows the end of the piece, and
+        """The eight bytes from each of `starts`, without what follows the end of the pre-token, and
         whether that is still to come: uint64 and bool, 1-D."""
         keys = self._words_at(starts)
         ended = keys - _ONES
         ended &= ~keys
         ended &= _HIGH_BITS  # the lowest bit is that of the first zero
-        piece = ended - np.uint64(1)
-        piece ^= ended
-        keys &= piece
+        inside = ended - np.uint64(1)
+        inside ^= ended
+        keys &= inside
         return keys, ended == 0
 
     def _words_at(self, starts: np.ndarray) -> np.ndarray:
@@ -81,46 +82,46 @@ class Cut:
         words |= rest
         return words
 
-    def _piece(self, start: int) -> bytes:
+    def _pretoken(self, start: int) -> bytes:
         return self._data[start : self._data.index(b"\0", start)]
 
 
-class Pieces:
-    """The different pieces of a text, numbered."""
+class Interner:
+    """The different pre-tokens of a text, numbered."""
 
     def __init__(self) -> None:
         self._keys = _Keys()
         self._parts = _Keys()
         self._long: dict[bytes, int] = {}
         self.long_size = 0
-        """Bytes of the pieces that are looked up one by one."""
+        """Bytes of the pre-tokens that are looked up one by one."""
 
     @property
     def end(self) -> int:
-        """The next number to be given. Some of those below are of beginnings of pieces only, which
-        no piece has."""
+        """The next number to be given. Some of those below are of beginnings only, which no
+        pre-token has."""
         return self._keys.end
 
-    def number(self, cut: Cut) -> np.ndarray:
-        """The numbers of the pieces of a text, in its order: int64, 1-D."""
-        numbers = self._keys.number(cut.heads)
-        for rows, keys in cut.tails:
-            pairs = numbers.take(rows) << _HALF | self._parts.number(keys)
-            numbers[rows] = self._keys.number(pairs.view(np.uint64) | _CHAIN)
-        if cut.long:
-            keys = np.array(list(map(self._number_long, cut.long)), np.uint64) | _LONG
-            numbers[cut.long_rows] = self._keys.number(keys)
+    def intern(self, pretokens: PreTokens) -> np.ndarray:
+        """The numbers of the pre-tokens of a text, in its order: int64, 1-D."""
+        numbers = self._keys.intern(pretokens.heads)
+        for rows, keys in pretokens.tails:
+            pairs = numbers.take(rows) << _HALF | self._parts.intern(keys)
+            numbers[rows] = self._keys.intern(pairs.view(np.uint64) | _CHAIN)
+        if pretokens.long:
+            keys = np.array(list(map(self._intern_long, pretokens.long)), np.uint64) | _LONG
+            numbers[pretokens.long_rows] = self._keys.intern(keys)
         return numbers
 
-    def _number_long(self, piece: bytes) -> int:
+    def _intern_long(self, pretoken: bytes) -> int:
         known = len(self._long)
-        number = self._long.setdefault(piece, known)
+        number = self._long.setdefault(pretoken, known)
         if number == known:
-            self.long_size += len(piece)
+            self.long_size += len(pretoken)
         return number
 
     def texts(self) -> list[str]:
-        """The piece of each number below `end`, or the beginning of one."""
+        """The pre-token of each number below `end`, or the beginning of one."""
         keys = self._keys.all()
         mark = keys >> np.uint64(56)
         found, parts, long = _texts(keys), _texts(self._parts.all()), list(self._long)
@@ -157,13 +158,13 @@ class _Keys:
         keys: np.ndarray = self._keys[: self.end]
         return keys
 
-    def number(self, keys: np.ndarray) -> np.ndarray:
+    def intern(self, keys: np.ndarray) -> np.ndarray:
         """The number of each of `keys` (uint64, 1-D), new ones included: int64, 1-D."""
         places = self._places(keys)
         numbers: np.ndarray = self._slots.take(places).astype(np.int64)
         wrong = np.flatnonzero(self._keys.take(numbers) != keys)
         if self._make_room(len(wrong)):
-            return self.number(keys)
+            return self.intern(keys)
         while len(wrong):
             free = wrong[numbers[wrong] == 0]
             if len(free):

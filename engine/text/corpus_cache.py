@@ -36,6 +36,8 @@ _JUST_MADE = 10.0
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is known of an encoded corpus, by split, beside the ids themselves."""
+
     dtype: Literal["uint16", "uint32"]
     tokens: dict[str, int]
     unknown: dict[str, int]

@@ -1,5 +1,5 @@
-"""A text read once: the pieces between its blanks are numbered and the numbers kept on the disk.
-When all of it is known, words are learnt from the different pieces, and the numbers become ids.
+"""A text read once: its pre-tokens are interned and their numbers kept on the disk. When all of it
+is known, words are learnt from the different pre-tokens, and the numbers become ids.
 """
 
 from array import array
@@ -12,10 +12,10 @@ from typing import BinaryIO
 import numpy as np
 
 from engine.config import CorpusConfig
-from engine.text.ahead import ahead
+from engine.text.corpus_cache import Encoded, smallest_type
 from engine.text.decoding import characters
-from engine.text.pieces import Cut, Pieces
-from engine.text.store import Encoded, smallest_type
+from engine.text.interning import Interner, PreTokens
+from engine.text.prefetch import prefetch
 from engine.text.tokenizer import Tokenizer, WordRules
 from engine.text.vocabulary import END_OF_SENTENCE, MAX_DISTINCT, MAX_TOKEN
 
@@ -23,25 +23,25 @@ TOGETHER = 4
 """Chunks numbered at once: with more they'd leave the processor's cache, with fewer it takes longer
 to begin than to do."""
 AT_ONCE = 50_000
-"""Pieces whose words are held before they are numbered."""
-MAX_PIECES = 1_000_000
+"""Pre-tokens whose words are held before they are numbered."""
+MAX_PRETOKENS = 1_000_000
 MAX_LONG_SIZE = 16_000_000
-"""Bytes of the long pieces together."""
+"""Bytes of the long pre-tokens together."""
 
 
 class TooMany(Exception):
-    """There are too many different pieces or words to hold all of them in memory."""
+    """There are too many different pre-tokens or words to hold all of them in memory."""
 
 
 @dataclass(frozen=True)
 class _Chunk:
     split: str
-    pieces: int
+    pretokens: int
     characters: int
 
 
-class NumberedText:
-    """A text as the numbers of its pieces, which are kept in `file`, at first empty.
+class InternedText:
+    """A text as the numbers of its pre-tokens, which are kept in `file`, at first empty.
 
     `texts` is (split, chunk in UTF-8) after (split, chunk), first all of "train"; `tell` is given
     the characters so far. Raises TooMany, and OSError where `file` can't be written.
@@ -57,23 +57,23 @@ class NumberedText:
         self._rules = rules
         self._file = file
         self._chunks: list[_Chunk] = []
-        self._pieces = Pieces()
+        self._interner = Interner()
         self._counts = np.zeros(0, np.int64)
         """Of each number, in "train"."""
         self._order: list[np.ndarray] = []
         """The numbers in the order of their first appearance."""
 
         done = 0
-        for split, length, cut in ahead(_cuts(rules, texts)):
-            known = self._pieces.end
-            numbers = self._pieces.number(cut)
-            if self._pieces.end > MAX_PIECES or self._pieces.long_size > MAX_LONG_SIZE:
+        for split, length, pretokens in prefetch(_pretokenized(rules, texts)):
+            known = self._interner.end
+            numbers = self._interner.intern(pretokens)
+            if self._interner.end > MAX_PRETOKENS or self._interner.long_size > MAX_LONG_SIZE:
                 raise TooMany
             self._file.write(numbers.astype(np.uint32).data)
             self._chunks.append(_Chunk(split, len(numbers), length))
-            self._order.append(_new_ones(numbers, known, self._pieces.end))
-            if self._pieces.end > len(self._counts):
-                more = np.zeros(self._pieces.end, np.int64)
+            self._order.append(_new_ones(numbers, known, self._interner.end))
+            if self._interner.end > len(self._counts):
+                more = np.zeros(self._interner.end, np.int64)
                 self._counts = np.append(self._counts, more)
             if split == "train":
                 np.add.at(self._counts, numbers, 1)
@@ -83,7 +83,7 @@ class NumberedText:
     def learn(self, config: CorpusConfig) -> tuple[Tokenizer, Iterator[Encoded]]:
         """The tokenizer of the training text, and the whole text encoded by it. Raises TooMany."""
         order = np.concatenate([np.zeros(0, np.int64), *self._order])
-        texts = self._pieces.texts()
+        texts = self._interner.texts()
         words, flat, lengths = _words(self._rules, [texts[number] for number in order.tolist()])
         counts = np.zeros(len(words), np.int64)
         np.add.at(counts, flat, np.repeat(self._counts[order], lengths))
@@ -91,30 +91,30 @@ class NumberedText:
             raise TooMany
         tokenizer = self._rules.learn_counted(config, words, counts)
         ids = tokenizer.vocabulary.encode(words).astype(smallest_type(len(tokenizer.vocabulary)))
-        expansion = _Expansion(self._pieces.end, order, lengths, ids[flat])
-        too_long = np.zeros(self._pieces.end, np.int64)
+        expansion = _Expansion(self._interner.end, order, lengths, ids[flat])
+        too_long = np.zeros(self._interner.end, np.int64)
         sizes = np.fromiter(map(len, words), np.int64, len(words))
         np.add.at(too_long, np.repeat(order, lengths), sizes[flat] > MAX_TOKEN)
         return tokenizer, self._encoded(expansion, too_long)
 
     def _encoded(self, expansion: "_Expansion", too_long: np.ndarray) -> Iterator[Encoded]:
-        """`too_long` says how many such words each piece has."""
+        """`too_long` says how many such words each pre-token has."""
         self._file.seek(0)
         some = bool(too_long.any())
         for chunk in self._chunks:
-            numbers = np.fromfile(self._file, np.uint32, chunk.pieces).astype(np.int64)
+            numbers = np.fromfile(self._file, np.uint32, chunk.pretokens).astype(np.int64)
             longs = int(too_long.take(numbers).sum()) if some else 0
             yield Encoded(chunk.split, expansion.ids(numbers), chunk.characters, longs)
 
 
 class _Expansion:
-    """What the number of each piece becomes: `ids` are those of the first piece's words, then those
-    of the second's; `lengths` says how many each has; `numbers` are theirs, below `end`."""
+    """What the number of each pre-token becomes: `ids` are those of the first one's words, then
+    those of the second's; `lengths` says how many each has; `numbers` are theirs, below `end`."""
 
     def __init__(self, end: int, numbers: np.ndarray, lengths: np.ndarray, ids: np.ndarray) -> None:
         self._ids = np.append(
             ids, ids.dtype.type(0)
-        )  # so that an empty piece at the end begins somewhere
+        )  # so that an empty pre-token at the end begins somewhere
         self._begins = np.zeros(end, np.int64)
         self._lengths = np.ones(end, np.int64)
         self._begins[numbers] = np.cumsum(lengths) - lengths
@@ -137,27 +137,29 @@ class _Expansion:
         return ids
 
 
-def _cuts(rules: WordRules, texts: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, int, Cut]]:
-    """(split, characters, pieces) of stretches of the text."""
+def _pretokenized(
+    rules: WordRules, texts: Iterable[tuple[str, bytes]]
+) -> Iterator[tuple[str, int, PreTokens]]:
+    """(split, characters, pre-tokens) of stretches of the text."""
     for split, stretch in groupby(texts, itemgetter(0)):
         chunks = (text for _, text in stretch)
         while some := list(islice(chunks, TOGETHER)):
             # No word goes on in the next chunk, so a blank may stand between.
-            yield split, sum(map(characters, some)), Cut(b" ".join(map(rules.prepare, some)))
+            yield split, sum(map(characters, some)), PreTokens(b" ".join(map(rules.prepare, some)))
 
 
-def _words(rules: WordRules, pieces: list[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """The different words of pieces in the order of first appearance; which of them are those of
-    the first piece, then of the second, and so on; how many each has."""
-    whole = [END_OF_SENTENCE if piece == "\n" else piece for piece in pieces]
-    if END_OF_SENTENCE not in pieces and rules.split(" ".join(whole)) == whole:
-        # Every piece is a word, as in text that is tokenised already.
+def _words(rules: WordRules, pretokens: list[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The different words of pre-tokens in the order of first appearance; which of them are those
+    of the first pre-token, then of the second, and so on; how many each has."""
+    whole = [END_OF_SENTENCE if pretoken == "\n" else pretoken for pretoken in pretokens]
+    if END_OF_SENTENCE not in pretokens and rules.split(" ".join(whole)) == whole:
+        # Every pre-token is a word, as in text that is tokenised already.
         every = np.arange(len(whole))
         return whole, every, np.ones_like(every)
     words: dict[str, int] = {}
     flat, lengths = array("q"), array("q")
-    for begin in range(0, len(pieces), AT_ONCE):
-        found = [rules.split(piece) for piece in pieces[begin : begin + AT_ONCE]]
+    for begin in range(0, len(pretokens), AT_ONCE):
+        found = [rules.split(pretoken) for pretoken in pretokens[begin : begin + AT_ONCE]]
         lengths.extend(map(len, found))
         flat.extend([words.setdefault(word, len(words)) for word in chain.from_iterable(found)])
     return list(words), np.array(flat), np.array(lengths)
