@@ -194,13 +194,13 @@ async def range_of_the_loss(room: Room) -> None:
         chart = room.app.playground.query_one("#loss")
         return "\n".join(chart.render_line(y).text for y in range(chart.size.height))
 
-    assert "up to" in loss()
+    assert "↑" in loss()
     await room.press("a")
-    await room.until(lambda: "up to" not in loss())
+    await room.until(lambda: "↑" not in loss())
     await room.press("l")
     await room.until(lambda: "╵700" in loss() and "╵0" not in loss())
     await room.press("l")
-    await room.until(lambda: "up to" in loss() and "╵0" in loss())
+    await room.until(lambda: "↑" in loss() and "╵0" in loss())
 
 
 @check("log_axis")

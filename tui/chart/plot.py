@@ -52,8 +52,10 @@ _BETWEEN_GLYPHS = 14
 """Columns from one to the next."""
 _LEAST_FOR_ROBUST = 20
 """Columns of dots from which on a few can be told from the rest."""
-_MOST, _HEADROOM = 0.9, 0.25
-"""The share of the columns that a robust range holds whole, and what is left above them."""
+_MOST = 0.98
+"""The share of the later columns that a robust range holds whole at least."""
+_LATER_SHARE = 1 / 3
+"""What they take of the height at least."""
 _COLUMN_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """What each dot of a Braille character adds to U+2800, down its left and its right column."""
 _DOTS = np.array(
@@ -155,11 +157,12 @@ def draw(data: ChartData, width: int, height: int) -> Picture:
     for points in data.points:
         _draw_points(canvas, points, x, y)
     _draw_mark_labels(canvas, data, x)
+    _draw_highest(canvas, drawn, y)
 
     picture.codes[top : top + plot_height, left:] = canvas.codes
     picture.styles[top : top + plot_height, left:] = canvas.styles
     if top:
-        _draw_title(picture, data, drawn, y)
+        _draw_title(picture, data, drawn)
     if left:
         _draw_y_axis(picture, top, plot_height, y, data.rule)
     if height >= 3:
@@ -244,7 +247,7 @@ def _y_scale(data: ChartData, drawn: Sequence[_Drawn]) -> Scale | None:
         return None
     low, high = float(shown.min()), float(shown.max())
     if data.y.robust:
-        high = _robust(low, high, drawn)
+        high = _robust(low, high, data, drawn)
     if data.rule is not None:
         y = float(units([data.rule.value], log=log)[0])
         if y > high and data.marks:  # leave the top row to the labels of the marks
@@ -257,15 +260,17 @@ def _y_scale(data: ChartData, drawn: Sequence[_Drawn]) -> Scale | None:
     return Scale(math.floor(low / grain) * grain, math.ceil(high / grain) * grain, log)
 
 
-def _robust(low: float, high: float, drawn: Sequence[_Drawn]) -> float:
-    """The upper end without the few columns, such as those of the first steps, that would take most
-    of the height from all others."""
-    tops = np.concatenate([each.extent[1][np.isfinite(each.extent[1])] for each in drawn])
-    if len(tops) < _LEAST_FOR_ROBUST:
+def _robust(low: float, high: float, data: ChartData, drawn: Sequence[_Drawn]) -> float:
+    """The upper end at which the later half of what there is has its share of the height, whatever
+    the first steps or a few spikes reach."""
+    tops = [each.extent[1][np.isfinite(each.extent[1])] for each in drawn]
+    if not any(len(each) >= _LEAST_FOR_ROBUST for each in tops):
         return high
-    most = float(np.quantile(tops, _MOST))
-    most += (most - low) * _HEADROOM
-    return most if high - most > most - low else high
+    later = np.quantile(np.concatenate([each[len(each) // 2 :] for each in tops]), _MOST)
+    middle = (data.x.low + data.x.high) / 2
+    points = [y for p in data.points for x, y in zip(p.x, p.y, strict=True) if x >= middle]
+    later = np.nanmax(np.append(units(points, log=data.y.log), later))
+    return min(high, low + float(later - low) / _LATER_SHARE)
 
 
 # --- drawing within the axes --------------------------------------------------------------------
@@ -370,10 +375,18 @@ def _draw_mark_labels(canvas: Picture, data: ChartData, x: Scale) -> None:
                 break
 
 
+def _draw_highest(canvas: Picture, drawn: Sequence[_Drawn], scale: Scale) -> None:
+    """Where curves reach above the scale, say in the corner how far."""
+    highest = max((np.nanmax(each.extent[1], initial=-np.inf) for each in drawn), default=-np.inf)
+    if highest > scale.high:
+        top = 10**highest if scale.log else highest
+        canvas.write(0, 0, f"↑{short(float(top), 3)}", "axis")
+
+
 # --- around the axes ----------------------------------------------------------------------------
 
 
-def _draw_title(picture: Picture, data: ChartData, drawn: Sequence[_Drawn], scale: Scale) -> None:
+def _draw_title(picture: Picture, data: ChartData, drawn: Sequence[_Drawn]) -> None:
     """The title and the legend, as much of it as there is room for."""
     title = f"{data.title}, log" if data.y.log else data.title
     picture.write(0, 0, title, "title")
@@ -384,10 +397,6 @@ def _draw_title(picture: Picture, data: ChartData, drawn: Sequence[_Drawn], scal
     entries += [(points.glyph, points.name, points.style) for points in data.points if points.x]
     if data.rule is not None:
         entries.append(("╌╌", f"{data.rule.name} {short(data.rule.value)}", "rule"))
-    highest = max((np.nanmax(each.extent[1], initial=-np.inf) for each in drawn), default=-np.inf)
-    if highest > scale.high:
-        top = 10**highest if scale.log else highest
-        entries.append(("↑", f"up to {short(float(top), 3)}", "axis"))
     for sample, name, style in entries:
         end = x + len(sample) + 1 + len(name)
         if end <= picture.width:

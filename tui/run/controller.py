@@ -175,9 +175,7 @@ class RunController:
 
     async def look(self, folder: Path) -> Record:
         """Look at a run's record; no engine is started. Raises UserError where it can't be read."""
-        from engine.runs import load_config
-
-        record = Record(folder, await asyncio.to_thread(load_config, folder))
+        record = Record(folder, await asyncio.to_thread(runs.load_config, folder))
         await self._recall(record, None)
         self.records[folder] = record
         return record
