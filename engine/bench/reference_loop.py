@@ -32,7 +32,7 @@ class ReferenceModel(nn.Module):
     def forward(
         self, tokens: Tensor, state: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Logits (time, batch, vocabulary) of what follows `tokens` (time, batch), and the state."""
+        """Logits (time, batch, vocabulary) of what follows `tokens` (time, batch); the state."""
         output, state = self.rnn(self.drop(self.encoder(tokens)), state)
         return self.decoder(self.drop(output)), state
 

@@ -16,4 +16,4 @@ def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype | None
 
 def _multiplies_bfloat16() -> bool:
     """Whether the processor has instructions for it."""
-    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    return torch.cpu._is_avx512_bf16_supported()
