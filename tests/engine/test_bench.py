@@ -199,7 +199,7 @@ def test_every_section_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_machine_is_described() -> None:
     machine = this_machine()
-    assert machine.torch == torch.__version__
+    assert machine.torch.split("+")[0] == torch.__version__.split("+")[0]
     assert machine.cores >= 1
     assert machine.processor
     assert f"torch {torch.__version__}" in str(machine)
