@@ -20,7 +20,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """In turn: the engines started, and the screen or the training that was loaded."""
     told: list[Any] = []
 
-    def screen(models: Path, folder: Path | None) -> SimpleNamespace:
+    def screen(models: Path, folder: Path | None, **_: object) -> SimpleNamespace:
         told.append(("screen", folder, gc.isenabled()))
         return SimpleNamespace(run=lambda: None, return_code=0)
 

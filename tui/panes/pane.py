@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from textual import on
 from textual.containers import Vertical
 from textual.message import Message
+from textual.widgets import Input
 
 from engine.errors import UserError
 from engine.messages import AnyAnswer, AnyQuery
@@ -147,11 +148,13 @@ class AskingPane(Pane):
                     await self._edited.wait()
                 await asyncio.sleep(_TYPING_PAUSE)
             self._edited.clear()
+            if not self.query(Input):
+                return  # the screen is being closed
             session, question = self.session, self.question()
             if question is None and asked is not None:
                 asked = None
                 self.clear()  # what was asked for is erased, so the answer goes
-                self.redraw()
+                self.stale = True
             if question is None or session is None or not session.answering or not self.display:
                 continue
             asking = (session, session.status.step, question)
@@ -167,4 +170,4 @@ class AskingPane(Pane):
             else:
                 if session is self.session:
                     self.answered(answer)
-            self.redraw()
+            self.stale = True
