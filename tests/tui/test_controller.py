@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine import messages as p
 from engine.config import preset
 from engine.errors import UserError
 from engine.events import StateChanged
 from engine.runs import create_run
-from engine.service import protocol as p
 from tests.tui.fake_engine import Launch, step
 from tui.run.controller import Leaving, RunController
 from tui.run.session import Session

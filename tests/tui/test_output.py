@@ -259,7 +259,7 @@ PRINTING = [
     "generate trained --tokens 3 --json",
     "neighbours trained the",
     "neighbours trained the --json",
-    "neighbours trained the --rank of",
+    "neighbours trained the --rank to",
     "evaluate trained toy-world --split valid",
     "evaluate trained toy-world --split valid --json",
     "replay trained",

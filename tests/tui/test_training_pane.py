@@ -168,7 +168,7 @@ async def numbers(session: Session | None, size: tuple[int, int] = (200, 60)) ->
 async def test_before_training_it_says_what_will_show_and_which_key_starts():
     texts = await shown(session("ready"))
     assert "press space to start" in texts["numbers"]
-    assert "learning rate 20" in texts["numbers"]
+    assert "learning rate 30" in texts["numbers"]
     assert "clipping by norm above 0.25" in texts["numbers"]
     assert "press space to start" in texts["loss"]
     assert "before and after clipping" in texts["norms"]
@@ -192,7 +192,7 @@ async def test_the_numbers_that_matter():
     ]
     made = session("running", events)
     progress, loss, norm, clipping = await numbers(made)
-    assert progress == "epoch 1.51 · rate 20"
+    assert progress == "epoch 1.51 · rate 30"
     assert made.history.last is not None
     assert f"loss {made.history.last.loss:.3f} · smoothed " in loss
     assert "validation perplexity 121.5 per word token · best 109.9" in loss
@@ -282,7 +282,7 @@ async def test_the_token_convention_is_named(settings, words, axis):
         ({"training.epochs": 2.0}, "epoch 0.38 of 2 · 5 min left"),
         ({"training.minutes": 3.0}, "2 min left"),
         ({"training.minutes": 600.0}, "10.0 h left"),
-        ({}, "epoch 0.38 · rate 20"),
+        ({}, "epoch 0.38 · rate 30"),
     ],
 )
 async def test_time_left(settings, expected):
