@@ -17,6 +17,15 @@ def _signals_as_in_a_terminal() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _no_width_of_its_own() -> Iterator[None]:
+    """Tests that run side by side are given one, which programs would take for their terminal's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COLUMNS", raising=False)
+        patch.delenv("LINES", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What lives while engines run, in a folder that is not the developer's own."""
     with pytest.MonkeyPatch.context() as patch:

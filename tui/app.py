@@ -90,7 +90,7 @@ class PlaygroundApp(App[str]):
         """Leave, and remember how the screen is left."""
         if self._layout is not None:
             shown = self.playground
-            remember(Layout(self.theme, shown.current, shown.zoomed))
+            remember(Layout(self.theme, shown.current))
         super().exit(result, return_code, message)
 
     async def action_quit(self) -> None:

@@ -27,7 +27,6 @@ class Layout(msgspec.Struct, frozen=True):
 
     theme: str = ""
     pane: str = ""
-    zoomed: bool = False
 
 
 class Settings(NamedTuple):

@@ -109,20 +109,19 @@ async def test_a_bad_file_is_told_on_the_screen(tmp_path: Path) -> None:
         await room.until(lambda: any("isn't TOML" in toast for toast in room.toasts))
 
 
-async def test_theme_pane_and_zoom_are_remembered(tmp_path: Path) -> None:
+async def test_theme_and_pane_are_remembered_and_no_zoom(tmp_path: Path) -> None:
     async with PlaygroundApp(tmp_path, launch=Launch(), layout=remembered()).run_test() as pilot:
         pilot.app.theme = "textual-light"
         await pilot.press("3", "z")
         await pilot.pause()
         pilot.app.exit()
-    assert remembered() == Layout("textual-light", "neighbours", True)
+    assert remembered() == Layout("textual-light", "neighbours")
     app = PlaygroundApp(tmp_path, launch=Launch(), layout=remembered())
     async with app.run_test(size=(120, 36)) as pilot:
         await pilot.pause()
         assert app.theme == "textual-light"
-        assert app.playground.current == "neighbours" and app.playground.has_class("-zoomed")
+        assert app.playground.current == "neighbours" and not app.playground.zoomed
         assert app.playground.query_one("#neighbours").display
-        assert not app.playground.query_one("#training").display
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b'{"pane": 3}', b'{"theme": "none", "pane": "x"}'])

@@ -65,7 +65,6 @@ class Playground(Screen[None]):
         super().__init__()
         if layout.pane in {pane.ID for pane in PANES}:
             self.set_reactive(Playground.current, layout.pane)
-        self._zoomed_at_first = layout.zoomed
         self.runs = runs
         runs.host = self
         self.stale = True
@@ -97,7 +96,6 @@ class Playground(Screen[None]):
             if isinstance(node, Widget):
                 node.add_class("-current")
         self._show_tab(first)
-        self.zoomed = self._zoomed_at_first
         self._draw_on_time()
 
     # --- what the runs tell -------------------------------------------------------------------
