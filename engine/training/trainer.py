@@ -129,10 +129,11 @@ class Trainer:
         self.plateau_decays = 0
         """How often a plateau has divided the rate."""
         self.evaluated_at = 0
+        """The step of the newest validation that steers."""
         self.ended_at = 0
         """The step of now where the run was measured because it ends here; else 0."""
-        """The step of the newest validation that steers, as is the next of the newest sample."""
         self.sampled_at = 0
+        """The step of the newest sample."""
         self._saved_time = time.monotonic()
         self._throughput = Throughput()
 
