@@ -32,6 +32,14 @@ class Action:
     why_not: Why
     pane: str = ""
     """The id of the pane that does it; empty where the playground does."""
+    view: str = ""
+    """The id of the pane's view that does it, if one does. Its keys are its own only while its pane
+    is current, so another pane's views may have the same."""
+
+
+def at_once(one: Action, other: Action) -> bool:
+    """Whether both can be on the keys at the same time, which then must differ."""
+    return not (one.view and other.view) or one.pane == other.pane
 
 
 def can(session: Session | None, action: Action) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -232,6 +233,8 @@ class FakeEngine:
                 return self._neighbours(body)
             case p.Represent():
                 return self._represent(body)
+            case p.Similarities():
+                return self._similarities(body)
             case p.GradientFlow():
                 return p.GradientByTime(
                     step=self.status.step, norms=self.gradients, ratio=self.gradient_ratio
@@ -308,6 +311,20 @@ class FakeEngine:
             embedding_size=32,
             one_hot_bytes=len(tokens) * 64 * 4,
             embedding_bytes=len(tokens) * 32 * 4,
+        )
+
+    def _similarities(self, query: p.Similarities) -> p.SimilarityMatrix:
+        tokens = query.text.lower().replace(".", " .").split()
+        ids = [len(text) for text in tokens]
+        return p.SimilarityMatrix(
+            tokens=tokens,
+            ids=ids,
+            cosines=[[round(math.cos(one - other), 4) for other in ids] for one in ids],
+            step=self.status.step,
+            vocabulary_one_hot_bytes=64 * 64 * 4,
+            vocabulary_embedding_bytes=64 * 32 * 4,
+            text_tokens=72_000,
+            text_one_hot_bytes=72_000 * 64 * 4,
         )
 
 

@@ -33,7 +33,7 @@ from tests.tui.screen_help import Room, playground
 from tui import ladder
 from tui.numbers import grouped, signed
 from tui.panes.generation import GenerationPane
-from tui.panes.neighbours import suggested
+from tui.panes.neighbours.suggestion import suggested
 from tui.panes.pane import Pane
 from tui.run.session import Session
 from tui.screens.new_run import NewRun, as_text

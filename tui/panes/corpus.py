@@ -41,8 +41,8 @@ class CorpusPane(AskingPane):
         self._refusal = ""
 
     @property
-    def hint(self) -> str:
-        return sentence("{type_in} types · {leave_input} back")
+    def hint(self) -> Content:
+        return Content(sentence("{type_in} types · {leave_input} back"))
 
     def compose(self) -> ComposeResult:
         yield Block(id="facts")

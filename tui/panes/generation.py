@@ -87,8 +87,8 @@ class GenerationPane(Pane):
         self._refusal = ""
 
     @property
-    def hint(self) -> str:
-        return sentence("{type_in} prompt · {cooler} {warmer} temp")
+    def hint(self) -> Content:
+        return Content(sentence("{type_in} prompt · {cooler} {warmer} temp"))
 
     def compose(self) -> ComposeResult:
         prompt = PaneInput(placeholder="empty: a new sentence", id="prompt")

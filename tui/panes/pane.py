@@ -1,4 +1,5 @@
-"""What the panes of the playground share: a frame, the run they show, and how they ask about it."""
+"""What the panes of the playground and their views share: the run they show, and how they ask about
+it."""
 
 import asyncio
 from contextlib import suppress
@@ -6,7 +7,10 @@ from typing import ClassVar, Literal
 
 from textual import on
 from textual.containers import Vertical
+from textual.content import Content
 from textual.message import Message
+from textual.reactive import var
+from textual.widget import Widget
 from textual.widgets import Input
 
 from engine.errors import UserError
@@ -21,52 +25,21 @@ _TYPING_PAUSE = 0.15
 """Seconds after a key in an input before its question is put."""
 
 
-class Pane(Vertical):
-    """A framed part of the playground, which calls `show` a few times a second.
+class Drawn(Vertical):
+    """A part of the playground, which calls `show` a few times a second.
 
     It is drawn anew as well whenever its size changes, or that of a block in it: what fits can be
-    told only then. Its stylesheet lies beside its file, under its id.
+    told only then.
     """
-
-    ID: ClassVar[str]
-    """What it is called, on the screen too."""
-    KEY: ClassVar[str]
-    """The key that goes to it, where it wasn't given another."""
-    ABOUT: ClassVar[str]
-    """A sentence: what it shows."""
-    COLUMN: ClassVar[Literal["left", "right"]]
-    """Where it stands when all are seen."""
-    SHARE: ClassVar[int]
-    """How much of its column's height it takes, in proportion to the others there."""
 
     session: Session | None = None
     stale = False
     """Whether there is something new to draw that the session doesn't tell."""
 
-    class Wanted(Message):
-        """The pane has something to show and asks to be brought to the front."""
-
-        def __init__(self, pane: "Pane") -> None:
-            super().__init__()
-            self.pane = pane
-
-    def __init__(self) -> None:
-        super().__init__(id=self.ID)
-        self.styles.height = f"{self.SHARE}fr"
-
-    @classmethod
-    def key(cls) -> str:
-        """The key that goes to it, as people know it."""
-        return shown(f"show_{cls.ID}", cls.KEY)
-
     @property
-    def hint(self) -> str:
-        """What can be done in it, shown in the lower edge of its frame."""
-        return ""
-
-    def on_mount(self) -> None:
-        self.border_title = f"{self.key()} {self.ID}"
-        self.border_subtitle = self.hint
+    def seen(self) -> bool:
+        """Whether it can be seen."""
+        return all(node.display for node in self.ancestors_with_self if isinstance(node, Widget))
 
     def show(self, session: Session | None) -> None:
         """Show the session as it stands; None while there is none."""
@@ -78,7 +51,7 @@ class Pane(Vertical):
     def redraw(self) -> None:
         """Draw what there is, if it can be seen."""
         self.stale = False
-        if self.display:
+        if self.seen:
             self.draw(self.session)
 
     def draw(self, session: Session | None) -> None:
@@ -100,11 +73,59 @@ class Pane(Vertical):
         self.redraw()
 
 
-class AskingPane(Pane):
-    """A pane whose content is the engine's answer to what the user typed into it.
+class Pane(Drawn):
+    """A framed part of the playground. Its stylesheet lies beside its file, under its id."""
+
+    ID: ClassVar[str]
+    """What it is called, on the screen too."""
+    KEY: ClassVar[str]
+    """The key that goes to it, where it wasn't given another."""
+    ABOUT: ClassVar[str]
+    """A sentence: what it shows."""
+    COLUMN: ClassVar[Literal["left", "right"]]
+    """Where it stands when all are seen."""
+    SHARE: ClassVar[int]
+    """How much of its column's height it takes, in proportion to the others there."""
+
+    zoomed: var[bool] = var(False, init=False)
+    """Whether the whole screen is given to the current pane."""
+
+    class Wanted(Message):
+        """The pane has something to show and asks to be brought to the front."""
+
+        def __init__(self, pane: "Pane") -> None:
+            super().__init__()
+            self.pane = pane
+
+    def __init__(self) -> None:
+        super().__init__(id=self.ID)
+        self.styles.height = f"{self.SHARE}fr"
+
+    @classmethod
+    def key(cls) -> str:
+        """The key that goes to it, as people know it."""
+        return shown(f"show_{cls.ID}", cls.KEY)
+
+    @property
+    def hint(self) -> Content:
+        """What can be done in it, shown in the lower edge of its frame."""
+        return Content("")
+
+    @property
+    def field(self) -> Input | None:
+        """What typing goes into, if anything."""
+        return next(iter(self.query(Input)), None)
+
+    def on_mount(self) -> None:
+        self.border_title = f"{self.key()} {self.ID}"
+        self.border_subtitle = self.hint
+
+
+class Asking(Drawn):
+    """A part whose content is the engine's answer to what the user asked there.
 
     It puts `question()` whenever something was typed, and about once a second while the weights
-    change.
+    change, as long as it can be seen.
     """
 
     def __init__(self) -> None:
@@ -126,18 +147,22 @@ class AskingPane(Pane):
     def on_mount(self) -> None:
         self.run_worker(self._keep_asking())
 
-    def on_show(self) -> None:
+    def ask(self) -> None:
+        """Put the question soon: it may be another one now."""
         self._edited.set()
+
+    def on_show(self) -> None:
+        self.ask()
 
     def on_input_changed(self) -> None:
-        self._edited.set()
+        self.ask()
 
     def on_input_submitted(self) -> None:
-        self._edited.set()
+        self.ask()
 
     def show(self, session: Session | None) -> None:
         if session is not self.session:
-            self._edited.set()
+            self.ask()
         super().show(session)
 
     async def _keep_asking(self) -> None:
@@ -148,14 +173,14 @@ class AskingPane(Pane):
                     await self._edited.wait()
                 await asyncio.sleep(_TYPING_PAUSE)
             self._edited.clear()
-            if not self.query(Input):
+            if not self.children:
                 return  # the screen is being closed
             session, question = self.session, self.question()
             if question is None and asked is not None:
                 asked = None
                 self.clear()  # what was asked for is erased, so the answer goes
                 self.stale = True
-            if question is None or session is None or not session.answering or not self.display:
+            if question is None or session is None or not session.answering or not self.seen:
                 continue
             asking = (session, session.status.step, question)
             if asking == asked:
@@ -171,3 +196,7 @@ class AskingPane(Pane):
                 if session is self.session:
                     self.answered(answer)
             self.stale = True
+
+
+class AskingPane(Asking, Pane):
+    """A pane whose content is the engine's answer to what the user typed into it."""

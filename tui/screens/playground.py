@@ -17,7 +17,6 @@ from textual.content import Content
 from textual.reactive import var
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Input
 
 from engine.config import ClipMode
 from engine.messages import Evaluate, GoBack, Knob, Pause, Save, SetKnob, Start, Step, Stop
@@ -27,7 +26,8 @@ from tui import ladder
 from tui.advice import on_screen
 from tui.keys import Action, can, keys_of, sentence
 from tui.palette import ActionCommands
-from tui.panes.pane import Pane
+from tui.panes.laboratory import Laboratory
+from tui.panes.pane import Drawn, Pane
 from tui.panes.registry import ACTIONS, BY_ID, FIRST, PANES, bindings
 from tui.run.controller import Ask, Leaving, RunController
 from tui.run.session import Session
@@ -145,7 +145,7 @@ class Playground(Screen[None]):
         """Draw now, if there is anything to draw."""
         if self.session is not None and self.session.silence:
             self.stale = True  # it grows
-        if self.is_current and (self.stale or any(pane.stale for pane in self.query(Pane))):
+        if self.is_current and (self.stale or any(part.stale for part in self.query(Drawn))):
             self.draw()
 
     def draw(self) -> None:
@@ -198,6 +198,7 @@ class Playground(Screen[None]):
             node.set_class(node in (new, entered), "-current", update=False)
         self.app.stylesheet.update_nodes(changed)
         self._show_tab(new)
+        self.refresh_bindings()
 
     def _show_tab(self, pane: Pane) -> None:
         tabs = self.query_one(TabStrip)
@@ -221,12 +222,24 @@ class Playground(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey out what can't be done now."""
+        match action, parameters:
+            case "view", (pane, _) if pane != self.current:
+                return False
+            case "in_view", (pane, view, _) if not self._sees(str(pane), str(view)):
+                return False
         known = self._action(action, parameters)
         return True if known is None or can(self.session, known) else None
 
     @staticmethod
     def _action(name: str, parameters: tuple[object, ...]) -> Action | None:
-        return BY_ID.get(str(parameters[1]) if name == "in_pane" else name)
+        match name, parameters:
+            case "in_pane", (_, id):
+                return BY_ID.get(str(id))
+            case "view", (_, view):
+                return BY_ID.get(f"view_{view}")
+            case "in_view", (_, _, id):
+                return BY_ID.get(str(id))
+        return BY_ID.get(name)
 
     # --- actions: panes -----------------------------------------------------------------------
 
@@ -242,8 +255,33 @@ class Playground(Screen[None]):
     def action_zoom(self) -> None:
         self.zoomed = not self.zoomed
 
+    def watch_zoomed(self) -> None:
+        for pane in self.query(Pane):
+            pane.zoomed = self.zoomed
+
+    def action_view(self, pane: str, view: str) -> None:
+        """Show a view of the current pane's laboratory."""
+        self.query_one(f"#{pane}", Laboratory).choose(view)
+        self.zoomed = True
+
+    def action_in_view(self, pane: str, view: str, action: str) -> None:
+        """Do what a view does that is shown."""
+        getattr(self.query_one(f"#{pane}", Laboratory).views[view], f"action_{action}")()
+
+    def _sees(self, pane: str, view: str) -> bool:
+        """Whether this view of the current pane is shown."""
+        if not self.zoomed or pane != self.current:
+            return False
+        laboratory = self.query_one(f"#{pane}", Laboratory)
+        return laboratory.views[view] in laboratory.shown
+
+    @on(Laboratory.Rearranged)
+    def _rearranged(self) -> None:
+        self._show_tab(self.query_one(f"#{self.current}", Pane))
+        self.refresh_bindings()
+
     def action_type_in(self) -> None:
-        for field in self.query_one(f"#{self.current}").query(Input):
+        if (field := self.query_one(f"#{self.current}", Pane).field) is not None:
             self.set_focus(field)
 
     def action_leave_input(self) -> None:

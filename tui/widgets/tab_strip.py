@@ -10,12 +10,14 @@ from textual.widget import Widget
 
 from tui.widgets.text import MUTED
 
+_GAP = " "
+
 
 class TabStrip(Widget):
     """Which pane is shown, and the keys of the others; shortened where not all have room."""
 
     current = reactive("")
-    hint = reactive("")
+    hint = reactive(Content(""))
     """What can be done in the pane that is shown."""
 
     def __init__(self, tabs: Sequence[tuple[str, str]], *, id: str) -> None:  # noqa: A002
@@ -30,10 +32,12 @@ class TabStrip(Widget):
     def render(self) -> Content:
         width = self.content_size.width
         longest = max(len(pane) for pane, _ in self._tabs)
-        rows = (self._row(letters) for letters in range(longest, -1, -1))
-        row = next((row for row in rows if row.cell_length <= width), self._row(0))
-        room = width - row.cell_length - len(self.hint)
-        return row + Content.styled(" " * room + self.hint, MUTED) if room > 0 else row
+        rows = [self._row(letters) for letters in range(longest, -1, -1)]
+        gap = len(_GAP) + self.hint.cell_length
+        for row in rows:
+            if (room := width - row.cell_length - gap) >= 0:
+                return row + f"{'':{room}}{_GAP}" + self.hint.stylize_before(MUTED)
+        return next((row for row in rows if row.cell_length <= width), rows[-1])
 
     def _row(self, letters: int) -> Content:
         """The tabs with so many letters of each name but the current one's."""

@@ -2,6 +2,9 @@
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.embeddings.neighbours import nearest, rank
 from engine.errors import UserError
 from engine.messages.embeddings import (
@@ -12,6 +15,8 @@ from engine.messages.embeddings import (
     Rank,
     Represent,
     Representation,
+    Similarities,
+    SimilarityMatrix,
     TokenView,
 )
 from engine.model.lstm import LSTMLanguageModel
@@ -25,6 +30,8 @@ EMBEDDING_SHOWN = 8
 MAX_SENTENCE = 2_000
 """Characters of a sentence or a word."""
 MAX_NEIGHBOURS = 1_000
+MAX_COMPARED = 64
+"""Tokens of a sentence that are compared with one another."""
 
 
 @answers(Represent)
@@ -50,6 +57,36 @@ def _view(text: str, tokenizer: Tokenizer, model: LSTMLanguageModel | None) -> T
     if model is not None:
         vector = model.embedding.weight[token, :EMBEDDING_SHOWN].tolist()
     return TokenView(text=text, id=token, known=found is not None, embedding=vector)
+
+
+@answers(Similarities)
+def similarities(query: Similarities, run: Run) -> SimilarityMatrix:
+    """Of the tokens of a sentence, by the input embedding as it stands."""
+    tokenizer, model = run.require_model()
+    check_length(query.text, MAX_SENTENCE)
+    texts = tokenizer.tokens(query.text)[:MAX_COMPARED]
+    known = [tokenizer.vocabulary.id(text) for text in texts]
+    ids = [tokenizer.vocabulary.unknown if id is None else id for id in known]  # noqa: A001
+    vocabulary, size = len(tokenizer.vocabulary), run.config.model.embedding_size
+    text_tokens = run.corpus.summary.tokens["train"] if run.corpus is not None else 0
+    return SimilarityMatrix(
+        tokens=texts,
+        ids=ids,
+        cosines=_cosines(model.embedding.weight[ids].detach().cpu().numpy()),
+        step=run.step,
+        vocabulary_one_hot_bytes=vocabulary * vocabulary * 4,
+        vocabulary_embedding_bytes=vocabulary * size * 4,
+        text_tokens=text_tokens,
+        text_one_hot_bytes=text_tokens * vocabulary * 4,
+    )
+
+
+def _cosines(vectors: NDArray[np.float32]) -> list[list[float | None]]:
+    """Of each row of (tokens, size) with each, None where one of them has no direction."""
+    with np.errstate(all="ignore"):
+        units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        cosines = (units @ units.T).clip(-1, 1)
+    return [[value if math.isfinite(value) else None for value in row] for row in cosines.tolist()]
 
 
 @answers(Neighbours)

@@ -1,72 +1,48 @@
-"""The neighbours: the words whose embeddings point most nearly the same way."""
-
-import unicodedata
+"""The list: the words whose embeddings point most nearly the same way."""
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.widgets import Input
 
-from engine.events import CorpusSummary
 from engine.messages import AnyAnswer, AnyQuery, Neighbour, NeighbourList, Neighbours
 from tui.keys import sentence
-from tui.panes.pane import AskingPane
+from tui.panes.neighbours.asked import Asked, WordView
 from tui.run.session import Session
 from tui.sanitize import content, token
-from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
+from tui.widgets.text import MUTED, Block, fit
 
-_FIRST_WORD = "mathematician"
 _WAITING = (
     "The closest words show here once the model is built.\n"
     "{start_pause} starts training: watch them come together."
 )
 _ASK = "No word is asked for: {type_in} types one."
-_WITHIN_WORDS = frozenset("'’-‐‑\u200c\u200d")
 _MOST = 60
 """Words asked for, so that the question doesn't change with the room for them."""
 _MEANING = "cosine: 1 same direction, 0 unrelated"
 
 
-class NeighboursPane(AskingPane):
-    """Type a word, see the closest; ▲ and ▼ mark what moved since the last look."""
+class ListView(WordView):
+    """▲ and ▼ mark what moved since the last look."""
 
-    ID = "neighbours"
-    KEY = "3"
-    ABOUT = "The words whose embeddings are closest to the one you type."
-    COLUMN = "right"
-    SHARE = 15
+    ID = "list"
+    NAME = "list"
+    ABOUT = "What was asked for as a list, the best first."
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, asked: Asked) -> None:
+        super().__init__(asked)
         self._answer: NeighbourList | None = None
-        self._suggested = _FIRST_WORD
         self._ranks: dict[str, int] = {}
         self._refusal = ""
 
-    @property
-    def hint(self) -> str:
-        return sentence("{type_in} types · {leave_input} back")
-
     def compose(self) -> ComposeResult:
-        yield Labelled("word", PaneInput(_FIRST_WORD, id="word"))
         yield Block(id="seen")
         yield Block(id="nearest")
         yield Block(id="meaning")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#meaning", Block).show(Content.styled(_MEANING, MUTED))
 
-    def _suggest(self, corpus: CorpusSummary | None) -> None:
-        """For a corpus without the word that was suggested first, suggest a telling one of its."""
-        word = self.query_one("#word", Input)
-        tokens = [token for token, _ in corpus.frequent] if corpus else []
-        if word.value != self._suggested or self._suggested in tokens or not tokens:
-            return
-        self._suggested = word.value = suggested(tokens)
-
     def draw(self, session: Session | None) -> None:
-        self._suggest(session.status.corpus if session else None)
         seen = self.query_one("#seen", Block)
         nearest = self.query_one("#nearest", Block)
         if self._refusal:
@@ -74,17 +50,14 @@ class NeighboursPane(AskingPane):
             nearest.show(content(self._refusal))
         elif self._answer is None:
             seen.show(Content(""))
-            nearest.show(Content.styled(sentence(_WAITING if self._word() else _ASK), MUTED))
+            nearest.show(Content.styled(sentence(_WAITING if self.asked.query else _ASK), MUTED))
         else:
             seen.show(_seen(self._answer, session))
             rows = self._answer.neighbours[: max(1, nearest.size.height)]
-            nearest.show(_nearest(rows, self._ranks, self.content_size.width))
-
-    def _word(self) -> str:
-        return self.query_one("#word", Input).value
+            nearest.show(_nearest(rows, self._ranks, nearest.content_size.width))
 
     def question(self) -> AnyQuery | None:
-        word = self._word()
+        word = self.asked.query
         return Neighbours(word=word, top=_MOST) if word else None
 
     def answered(self, answer: AnyAnswer) -> None:
@@ -103,26 +76,6 @@ class NeighboursPane(AskingPane):
 
     def clear(self) -> None:
         self._answer, self._ranks, self._refusal = None, {}, ""
-
-
-def suggested(tokens: list[str]) -> str:
-    """The first of the tokens that tells most: a long word, else a word, else a number. Of pieces
-    of words, whole ones and beginnings stand behind a space. Empty where there is none."""
-    begin = [token[1:] for token in tokens if token[:1] == " "]
-    tokens = begin if any(map(_is_word, begin)) else tokens
-    words = [token for token in tokens if _is_word(token)]
-    telling = [word for word in words if sum(map(str.isalpha, word)) > 4]
-    numbers = [token for token in tokens if token.isdecimal()]
-    return next(iter(telling or words or numbers), "")
-
-
-def _is_word(token: str) -> bool:
-    """Whether it is spelt in letters, of any script: with vowel signs, points and joiners."""
-    kinds = [unicodedata.category(character)[0] for character in token]
-    return kinds[:1] == ["L"] and all(
-        kind in "LM" or character in _WITHIN_WORDS
-        for kind, character in zip(kinds, token, strict=True)
-    )
 
 
 def _seen(answer: NeighbourList, session: Session | None) -> Content:
