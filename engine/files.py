@@ -5,8 +5,8 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -90,6 +90,27 @@ def replace_file(path: Path, chunks: Iterable[bytes]) -> None:
             temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+@contextmanager
+def replacing(*paths: Path) -> Iterator[list[Path]]:
+    """Names beside `paths`, of one folder, to write new contents to. At the end these take their
+    places, durably; where anything fails nothing of them stays. Raises OSError."""
+    temporary = [path.with_name(f".{path.name}.tmp") for path in paths]
+    try:
+        for each in temporary:
+            each.unlink(missing_ok=True)
+        yield temporary
+        for each in temporary:
+            sync(each)
+        for each, path in zip(temporary, paths, strict=True):
+            each.replace(path)
+    except BaseException:
+        for each in temporary:
+            with suppress(OSError):
+                each.unlink(missing_ok=True)
+        raise
+    sync(paths[0].parent)
 
 
 def identity(path: Path) -> tuple[int, int] | None:
