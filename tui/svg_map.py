@@ -39,7 +39,8 @@ class Label(NamedTuple):
     text: str
     x: float
     y: float
-    box: tuple[float, float, float, float]
+    box: _Box
+    """What it covers."""
 
 
 def places(points: list[MapPoint]) -> list[tuple[float, float]]:
@@ -74,7 +75,7 @@ def labels(points: list[MapPoint], at: list[tuple[float, float]]) -> list[Label]
             )
             if inside and not any(box.meets(other) for other in taken):
                 taken.append(box)
-                found.append(Label(text, left, base, tuple(box)))
+                found.append(Label(text, left, base, box))
                 break
     return found
 

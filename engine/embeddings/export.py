@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.embeddings.space import Vectors
 from engine.errors import UserError
-from engine.files import replacing
+from engine.files import check_plain, replacing
 from engine.visible import quoted, shortened, visible
 
 ExportFormat = Literal["word2vec", "word2vec-binary", "projector", "npz", "glove"]
@@ -61,9 +61,7 @@ def export_vectors(
     if not np.isfinite(vectors).all():
         raise UserError("The vectors are no longer finite numbers: there is nothing to export.")
     names = _names(tokens, form)
-    files = written_files(path, form)
-    if path.is_dir():
-        raise UserError(f"{shortened(visible(str(path)), 200)} is a folder: name a file in it.")
+    files = [check_plain(file.resolve()) for file in written_files(path, form)]
     try:
         with replacing(*files) as temporary:
             if form == "npz":

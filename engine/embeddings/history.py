@@ -6,8 +6,10 @@ words.bin: a head of one line of JSON, then frame after frame, little-endian: st
 only ever added at the end; those of a past that was gone back from are cut off before the next.
 """
 
+import errno
 import logging
 import os
+import stat
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -45,8 +47,8 @@ class Frame(NamedTuple):
     """Where in the file the vectors of a step stand."""
 
     step: int
-    count: int
-    """Words."""
+    words: int
+    """How many."""
     at: int
     """Bytes before it."""
     end: int
@@ -148,7 +150,7 @@ class WordHistory:
                 data = file.read(frame.end - frame.at - _FRAME.size)
         except OSError:
             return None
-        count = frame.count
+        count = frame.words
         if len(data) < self._bytes(count) - _FRAME.size:
             return None
         ids = np.frombuffer(data, "<u4", count).astype(np.int64)
@@ -193,9 +195,11 @@ class WordHistory:
 
     def _write(self, at: int, data: bytes, *, new: bool) -> None:
         """Cut off what stands behind `at`, and write there. Raises OSError."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(self.path, flags, 0o666)
         try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "it is not a plain file", str(self.path))
             os.ftruncate(descriptor, 0 if new else at)
             if new:
                 write_all(descriptor, msgspec.json.encode(self._head).ljust(_HEAD - 1) + b"\n")

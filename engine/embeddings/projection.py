@@ -16,6 +16,8 @@ from engine.errors import UserError
 
 Points = NDArray[np.float64]
 """(words, 2)"""
+_FARTHEST = 1e6
+"""From the middle: points of a map are within this."""
 LEAST = 2
 """Words that make a map."""
 
@@ -58,7 +60,7 @@ def aligned(points: Points, before: Points) -> Points:
     """The points turned and mirrored, as a whole, so that they come nearest to where they were
     before (orthogonal Procrustes: Schönemann 1966). Both are (words, 2); a word that is new has
     NaN before."""
-    known = np.isfinite(before).all(axis=1)
+    known = (np.abs(before) < _FARTHEST).all(axis=1)
     if known.sum() < LEAST:
         return points
     now, then = points[known], before[known]

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from engine.config import RunConfig
+from engine.config import RunConfig, replace
 from engine.errors import Advice, UserError
 from engine.events import Stepped
 from engine.files import read_plain, replace_file, sync
@@ -88,6 +88,9 @@ def create_run(models: Path, name: str | None, config: RunConfig) -> Path:
     """
     if name is not None:
         _check_name(name)
+    if config.model.vectors is not None:
+        path = named_path(config.model.vectors, "The file of vectors")
+        config = replace(config, {"model.vectors": str(path)})
     data = _encoded(config)
     made: list[Path] = []
     try:

@@ -33,6 +33,14 @@ def find_token(typed: str, tokenizer: Tokenizer) -> tuple[int, str]:
 
     Raises UnknownWord, or UserError where it is no token, or several.
     """
+    found = known_token(typed, tokenizer)
+    if found is None:
+        raise _refusal(typed, tokenizer)
+    return found
+
+
+def known_token(typed: str, tokenizer: Tokenizer) -> tuple[int, str] | None:
+    """The same, without the reason where there is none: that takes a while to find."""
     vocabulary = tokenizer.vocabulary
     for text in _readings(typed, tokenizer):
         tokens = tokenizer.tokens(text)
@@ -43,7 +51,7 @@ def find_token(typed: str, tokenizer: Tokenizer) -> tuple[int, str]:
         found = vocabulary.id_of_form(text)
         if found is not None:
             return found, f"read as {_quoted(vocabulary.tokens[found])}"
-    raise _refusal(typed, tokenizer)
+    return None
 
 
 def find_tokens(typed: str, tokenizer: Tokenizer) -> tuple[list[int], str]:

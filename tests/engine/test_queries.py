@@ -244,7 +244,7 @@ def test_a_rank_is_the_place_in_the_list_of_neighbours(corpus: Corpus) -> None:
         if found.other != near.word:  # a piece, read as the word that stands behind a blank
             continue
         assert (found.rank, found.among) == (1 + 7 * (place - 1), len(listed))
-        assert found.cosine == pytest.approx(near.cosine)
+        assert found.cosine == pytest.approx(near.cosine, abs=1e-6)
     with pytest.raises(UserError, match="no neighbour of its own"):
         ask(p.Rank(word=word, other=word), run)
     with pytest.raises(UserError, match=r"in the vocabulary|Ask for one of them"):

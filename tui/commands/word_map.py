@@ -93,6 +93,7 @@ def word_map(
 
 def _drawn(output: str | None, as_json: bool) -> Path | None:
     """Where the map is written to. Raises UserError where it can't be."""
+    from engine.files import check_plain
     from engine.paths import named_path
 
     if output is None:
@@ -102,9 +103,7 @@ def _drawn(output: str | None, as_json: bool) -> Path | None:
     path = named_path(output, "The map")
     if path.suffix.lower() not in (".svg", ".csv"):
         raise UserError(f"A map is a drawing, .svg, or a table, .csv, not {quoted(path.name)}.")
-    if path.is_dir():
-        raise UserError(f"{quoted(output)} is a folder: name a file in it.")
-    return path
+    return check_plain(path.resolve())
 
 
 def _lines(path: Path, found: "WordMap", model: str) -> Iterable[str]:

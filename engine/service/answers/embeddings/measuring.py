@@ -1,7 +1,6 @@
 """Word vectors measured, and written to files."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -28,6 +27,7 @@ from engine.messages.embeddings import (
     SimilarityScore,
     View,
 )
+from engine.paths import named_path
 from engine.service.answers import answers
 from engine.service.answers.embeddings.view import Seen, see, tables
 from engine.service.run import Run
@@ -38,7 +38,7 @@ from engine.text.lookup import find_tokens
 def measure_similarity(query: MeasureSimilarity, run: Run) -> SimilarityScore:
     """Of characters and pieces words are composed. Raises UserError where the file can't be read,
     or the model knows too little of it."""
-    pairs, bad = read_pairs(Path(query.pairs))
+    pairs, bad = read_pairs(named_path(query.pairs, "The file of pairs"))
     seen = _unfiltered(run, query.view)
     found = correlation(pairs, _finder(seen))
     return SimilarityScore(
@@ -89,7 +89,7 @@ def _unit_or_zeros(space: Space, ids: list[int]) -> Vectors:
 def measure_analogies(query: MeasureAnalogies, run: Run) -> Iterator[Progress | AnalogyScore]:
     """Of the vectors as they are when it begins. Raises UserError, on the way, where the file can't
     be read."""
-    sections, bad = read_analogies(Path(query.questions))
+    sections, bad = read_analogies(named_path(query.questions, "The file of analogies"))
     seen, step = _unfiltered(run, query.view), run.step
     total = sum(len(questions) for _, questions in sections)
     tokens, vectors = seen.tokenizer.vocabulary.tokens, seen.space.vectors
@@ -118,10 +118,12 @@ def measure_analogies(query: MeasureAnalogies, run: Run) -> Iterator[Progress | 
 def export(query: Export, run: Run) -> Iterator[Progress | Exported]:
     """Of the vectors as they are when it begins. Raises UserError, on the way, where they can't be
     written."""
+    if not query.path.startswith("/"):
+        raise UserError("The file to write has to be named by an absolute path.")
     tokenizer, vectors, table = tables(run, View(table=query.table))
     vocabulary, step = tokenizer.vocabulary, run.step
     vectors = vectors.copy()
-    path = Path(query.path)
+    path = named_path(query.path, "The file of vectors")
     for told in export_vectors(path, query.format, vocabulary.tokens, vocabulary.counts, vectors):
         if isinstance(told, Written):
             yield Exported(

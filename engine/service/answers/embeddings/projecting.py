@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.embeddings.projection import (
     LEAST,
@@ -23,7 +24,7 @@ from engine.service.answers.embeddings.queries import MAX_QUERY
 from engine.service.answers.embeddings.view import Seen, see
 from engine.service.background import in_background
 from engine.service.run import Run
-from engine.text.lookup import find_token, find_tokens
+from engine.text.lookup import find_tokens, known_token
 from engine.text.queries import parse_query
 from engine.text.toy_world import CLASSES
 
@@ -44,7 +45,7 @@ def map_words(query: MapWords, run: Run) -> Generator[None, None, WordMap]:
     ids, unknown = _chosen(query, seen)
     tokens, counts = seen.tokenizer.vocabulary.tokens, seen.tokenizer.vocabulary.counts
     units = unit_vectors(seen.space.vectors[ids])
-    sound = np.isfinite(units).all(axis=1)
+    sound: NDArray[np.bool_] = np.isfinite(units).all(axis=1)
     unknown += [tokens[index] for index, fine in zip(ids, sound, strict=True) if not fine]
     ids, units = [index for index, fine in zip(ids, sound, strict=True) if fine], units[sound]
     if len(ids) < LEAST:
@@ -87,22 +88,23 @@ def _chosen(query: MapWords, seen: Seen) -> tuple[list[int], list[str]]:
     if query.words:
         ids: list[int] = []
         for word in query.words:
-            try:
-                ids.append(find_token(word, seen.tokenizer)[0])
-            except UserError:
+            found = known_token(word, seen.tokenizer)
+            if found is None:
                 unknown.append(word)
+            else:
+                ids.append(found[0])
         return list(dict.fromkeys(ids)), unknown
     top = max(LEAST, query.top)
     if not query.around:
         return np.flatnonzero(seen.space.answerable)[:top].tolist(), unknown
     understood = parse_query(query.around)
-    found = [find_tokens(term.text, seen.tokenizer)[0] for term in understood.terms]
-    meant = [seen.space.meant(*each) for each in found]
+    terms = [find_tokens(term.text, seen.tokenizer)[0] for term in understood.terms]
+    meant = [seen.space.meant(*each) for each in terms]
     pairs = list(zip(understood.terms, meant, strict=True))
     positive = [each for term, each in pairs if term in understood.positive]
     negative = [each for term, each in pairs if term in understood.negative]
     near = [index for index, _ in seen.space.most_similar(positive, negative, top)]
-    asked: Iterable[int] = (index for each in found for index in each)
+    asked: Iterable[int] = (index for each in terms for index in each)
     return list(dict.fromkeys([*asked, *near]))[:top], unknown
 
 

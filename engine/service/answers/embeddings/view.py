@@ -1,6 +1,5 @@
 """The word vectors that a question is about, as its view of them says."""
 
-import re
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -12,15 +11,12 @@ from engine.embeddings.transformations import default_components, transformed
 from engine.errors import UserError
 from engine.messages.embeddings import View
 from engine.service.run import Run
-from engine.text.lookup import find_token
+from engine.text.lookup import known_token
 from engine.text.tokenizer import Tokenizer
-from engine.text.vocabulary import END_OF_SENTENCE, UNKNOWN
 from engine.visible import shortened, token
 
 MAX_AMONG = 20_000
 """Words that an answer may be limited to."""
-_NUMBER = re.compile(r"[\W_]*\d[\d\W_]*|N", re.ASCII)
-"""Figures with what stands among them; Penn Treebank has N for any."""
 TableName = Literal["input", "output", "tied", "file"]
 
 
@@ -126,18 +122,11 @@ def answerable(tokenizer: Tokenizer, view: View) -> NDArray[np.bool_]:
     if view.among:
         listed = np.zeros(len(may), np.bool_)
         for word in view.among:
-            try:
-                listed[find_token(word, tokenizer)[0]] = True
-            except UserError:
-                continue  # a list may be made for a larger vocabulary
+            if found := known_token(word, tokenizer):  # it may be made for a larger vocabulary
+                listed[found[0]] = True
         may &= listed
     if view.words_only:
-        may &= [not is_mark(each) for each in vocabulary.tokens]
+        may &= ~vocabulary.marks
     if not may.any():
         raise UserError("No word is left that may be answered: loosen the filters.")
     return may
-
-
-def is_mark(text: str) -> bool:
-    """Whether a token is `<unk>`, `<eos>` or a number."""
-    return text in (UNKNOWN, END_OF_SENTENCE) or _NUMBER.fullmatch(text.strip()) is not None
