@@ -8,6 +8,7 @@ from engine.messages import MapPoint, WordMap
 from tui.sanitize import token
 
 _WIDTH, _HEIGHT, _MARGIN = 1000.0, 700.0, 40.0
+_LEGEND = 100.0
 _FONT, _RADIUS = 12.0, 3.0
 _LETTER = 0.62
 """Width of a letter, in heights of the font."""
@@ -44,13 +45,14 @@ class Label(NamedTuple):
 
 
 def places(points: list[MapPoint]) -> list[tuple[float, float]]:
-    """The points on the drawing, at one scale for both axes."""
+    """The points on the drawing, at one scale for both axes, beside the names of classes."""
+    begin = _LEGEND if any(point.group for point in points) else 0.0
     xs, ys = [point.x for point in points], [point.y for point in points]
     across, down = max(xs) - min(xs), max(ys) - min(ys)
     scale = min((_WIDTH - 2 * _MARGIN) / (across or 1.0), (_HEIGHT - 2 * _MARGIN) / (down or 1.0))
     middle = (max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2
     return [
-        (_WIDTH / 2 + (x - middle[0]) * scale, _HEIGHT / 2 - (y - middle[1]) * scale)
+        ((begin + _WIDTH) / 2 + (x - middle[0]) * scale, _HEIGHT / 2 - (y - middle[1]) * scale)
         for x, y in zip(xs, ys, strict=True)
     ]
 
@@ -118,7 +120,9 @@ def svg(found: WordMap, caption: str) -> Iterator[str]:
 
 
 def _look(number: int) -> tuple[str, str]:
-    return _MARKS[number % len(_MARKS)], _COLOURS[number % len(_COLOURS)]
+    """Another mark where the colours come again."""
+    mark = number + number // len(_COLOURS)
+    return _MARKS[mark % len(_MARKS)], _COLOURS[number % len(_COLOURS)]
 
 
 def _mark(mark: str, x: float, y: float) -> str:

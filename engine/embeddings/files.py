@@ -24,8 +24,15 @@ def load_vectors(path: Path, tell: Tell = lambda _: None) -> tuple[Vocabulary, V
     which is most often the most frequent first; of a word that comes twice the first. `<unk>` is
     among them, a vector of zeros where the file has none.
 
-    It takes little more memory than the numbers. Raises UserError.
+    It takes little more memory than the numbers. Raises UserError, also where there is too little.
     """
+    try:
+        return _load(path, tell)
+    except MemoryError:
+        raise UserError(f"This machine has too little memory for all vectors of {path}.") from None
+
+
+def _load(path: Path, tell: Tell) -> tuple[Vocabulary, Vectors]:
     file = VectorFile(path)
     size = file.head.size
     vectors = np.empty((_FIRST, size), np.float32)

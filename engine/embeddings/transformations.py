@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from engine.embeddings.space import Vectors
 from engine.errors import UserError
 
+_BLOCK = 512
+"""Rows that are added up in float32."""
 Transformation = Literal["raw", "mean-removed", "all-but-the-top"]
 
 
@@ -35,14 +37,24 @@ def transformed(
             f"numbers, not {components:,}."
         )
     with np.errstate(all="ignore"):
-        mean = vectors[among].mean(axis=0, dtype=np.float64)
+        mean = _mean(vectors if among.all() else vectors[among])
         if not np.isfinite(mean).all():
             raise UserError("The vectors are no longer finite numbers: they have no mean.")
-        centred: Vectors = vectors - mean.astype(np.float32)
+        centred: Vectors = vectors - mean
         if how == "all-but-the-top":
-            top = principal_directions(centred[among], components)
+            some = centred if among.all() else centred[among]
+            top = principal_directions(some, components)
             centred -= (centred @ top.T) @ top
     return centred
+
+
+def _mean(vectors: Vectors) -> Vectors:
+    """Over the rows, in blocks: as quick as float32, and nearly as exact as float64."""
+    total = np.zeros(vectors.shape[1])
+    for begin in range(0, len(vectors), _BLOCK):
+        total += vectors[begin : begin + _BLOCK].sum(axis=0)
+    mean: Vectors = (total / max(1, len(vectors))).astype(np.float32)
+    return mean
 
 
 def principal_directions(centred: Vectors, components: int) -> Vectors:
