@@ -38,6 +38,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/lstm-tui bench
 	$(BIN)/python -m tests.benchmarks.generation
 	$(BIN)/python -m tests.benchmarks.neighbours
+	$(BIN)/python -m tests.benchmarks.vectors
 	$(BIN)/python -m tests.benchmarks.looking
 	$(BIN)/python -m tests.benchmarks.chart
 

@@ -5,10 +5,13 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from engine.errors import UserError
+from engine.visible import shortened, visible
 
 
 def open_plain(path: Path) -> BinaryIO:
@@ -90,6 +93,36 @@ def replace_file(path: Path, chunks: Iterable[bytes]) -> None:
             temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def check_plain(path: Path) -> Path:
+    """The path, if a file of that name may be put there: there is none, or a plain one. Raises
+    UserError for a folder, and for a device or a pipe, which would be lost."""
+    if path.exists() and not path.is_file():
+        what = "a folder: name a file in it" if path.is_dir() else "no plain file: name another one"
+        raise UserError(f"{shortened(visible(str(path)), 200)} is {what}.")
+    return path
+
+
+@contextmanager
+def replacing(*paths: Path) -> Iterator[list[Path]]:
+    """Names beside `paths`, of one folder, to write new contents to. At the end these take their
+    places, durably; where anything fails nothing of them stays. Raises OSError."""
+    temporary = [path.with_name(f".{path.name}.tmp") for path in paths]
+    try:
+        for each in temporary:
+            each.unlink(missing_ok=True)
+        yield temporary
+        for each in temporary:
+            sync(each)
+        for each, path in zip(temporary, paths, strict=True):
+            each.replace(path)
+    except BaseException:
+        for each in temporary:
+            with suppress(OSError):
+                each.unlink(missing_ok=True)
+        raise
+    sync(paths[0].parent)
 
 
 def identity(path: Path) -> tuple[int, int] | None:

@@ -14,7 +14,18 @@ import click
 
 from engine.errors import UserError
 from engine.visible import is_unicode, quoted, shortened, visible
-from tui.commands import bench, explore, find_rate, measure, metrics, runs, train
+from tui.commands import (
+    bench,
+    explore,
+    find_rate,
+    measure,
+    metrics,
+    runs,
+    train,
+    vectors,
+    word_map,
+    words,
+)
 from tui.commands.shared import echo, models_dir_option
 from tui.output import OutputFailed, prepare_streams, silence
 
@@ -133,7 +144,12 @@ def cli(context: click.Context) -> None:
 for command in (
     train.train,
     explore.generate,
-    explore.neighbours,
+    words.neighbours,
+    words.words,
+    vectors.similarity,
+    vectors.analogies,
+    vectors.export,
+    word_map.word_map,
     measure.evaluate,
     find_rate.find_rate,
     measure.replay,

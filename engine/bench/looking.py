@@ -10,7 +10,7 @@ from engine.bench.race import Runner, quickest, race
 from engine.bench.reference_loop import ReferenceModel, reference_text
 from engine.bench.results import Lookup, Race
 from engine.config import preset
-from engine.embeddings.neighbours import nearest
+from engine.embeddings.space import Space
 from engine.events import Progress
 from engine.generation.sampling import generate
 from engine.model.lstm import LSTMLanguageModel
@@ -37,11 +37,11 @@ def measure_generation(
 def measure_neighbours(vocabulary: int, size: int, seconds: float) -> Iterator[Lookup]:
     """The time of each of many lookups, as long as it may take."""
     weight = torch.randn(vocabulary, size, generator=torch.Generator().manual_seed(1))
-    weight = weight.to(pick_device())
+    space = Space([""] * vocabulary, weight.numpy())
     times: list[float] = []
     ends = time.perf_counter() + seconds
     while (began := time.perf_counter()) < ends or len(times) < LEAST_QUERIES:
-        nearest(weight, len(times) % vocabulary, TOP)
+        space.most_similar([space.meant(len(times) % vocabulary)], top=TOP)
         times.append(time.perf_counter() - began)
     yield Lookup(
         vocabulary=vocabulary,

@@ -124,6 +124,22 @@ class ModelConfig(Section, frozen=True):
         ]
         | None
     ) = None
+    vectors: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="A file of word vectors that the embedding starts from: GloVe's, "
+                "word2vec's text or binary, fastText's .vec, or such a .gz. Longer vectors are "
+                "projected to embedding_size.",
+            ),
+        ]
+        | None
+    ) = None
+    vectors_frozen: Annotated[
+        bool,
+        Meta(description="Keep the vectors that came from the file as they are."),
+    ] = False
 
 
 class RegularisationConfig(Section, frozen=True):
@@ -427,6 +443,8 @@ class RunConfig(Settings, frozen=True):
             raise UserError(
                 "corpus.valid_fraction and corpus.test_fraction leave too little to train."
             )
+        if self.model.vectors_frozen and self.model.vectors is None:
+            raise UserError("model.vectors_frozen needs vectors to keep: set model.vectors.")
         limits = (training.steps, training.epochs, training.minutes)
         if self.schedule.name in _ENDING and limits == (None, None, None):
             raise UserError(

@@ -23,7 +23,7 @@ from engine.runs.folders import (
     remove_unbegun,
     save_config,
 )
-from engine.runs.origins import allow, check_own_text, is_allowed, is_made_here
+from engine.runs.origins import allow, check_own_text, check_own_vectors, is_allowed, is_made_here
 from engine.runs.private import STATE_VARIABLE
 from engine.runs.record import MAX_LINE, decode_event, open_past, read_metrics
 
@@ -38,6 +38,7 @@ __all__ = [
     "Standing",
     "allow",
     "check_own_text",
+    "check_own_vectors",
     "checkpoints_to_try",
     "create_run",
     "decode_event",

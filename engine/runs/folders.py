@@ -1,6 +1,6 @@
 """Runs on disk: a folder a run. Free of torch, so that the screen can list them.
 
-NAME/config.json, metrics.jsonl, steps.bin, older.bin, latest, best,
+NAME/config.json, metrics.jsonl, steps.bin, older.bin, words.bin, latest, best,
      checkpoints/step-N/{tokenizer.json, model.safetensors, state.safetensors,
                          training.json, manifest.json}
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from engine.config import RunConfig
+from engine.config import RunConfig, replace
 from engine.errors import Advice, UserError
 from engine.events import Stepped
 from engine.files import read_plain, replace_file, sync
@@ -43,6 +43,7 @@ _OWN = {
     ".steps.bin.tmp",
     "older.bin",
     ".older.bin.tmp",
+    "words.bin",
     "checkpoints",
 }
 """What is in the folder of a run before its first checkpoint."""
@@ -87,6 +88,9 @@ def create_run(models: Path, name: str | None, config: RunConfig) -> Path:
     """
     if name is not None:
         _check_name(name)
+    if config.model.vectors is not None:
+        path = named_path(config.model.vectors, "The file of vectors")
+        config = replace(config, {"model.vectors": str(path)})
     data = _encoded(config)
     made: list[Path] = []
     try:

@@ -75,6 +75,15 @@ def check_own_text(run: Path, source: str) -> None:
                 )
 
 
+def check_own_vectors(run: Path, vectors: str) -> None:
+    """Raises UserError where the run was made elsewhere: what files it names isn't read then."""
+    if not is_made_here(run):
+        raise UserError(
+            f"{run.name} was made elsewhere, so the file of vectors that it names, {vectors}, "
+            "isn't read: begin a run of your own with it."
+        )
+
+
 def _name(run: Path) -> str:
     return quote_from_bytes(os.fsencode(os.path.realpath(run)))
 

@@ -239,6 +239,13 @@ async def ask(folder: Path, *, corpus: bool = False) -> Engine:
     return await _greeted(folder, connection, process, log)
 
 
+async def ask_vectors(file: Path) -> Engine:
+    """Start an engine that answers questions about a file of word vectors to this client alone.
+    Raises UserError, EngineEnded where the process fails."""
+    process, connection, log = start_asking(file, vectors=True)
+    return await _greeted(file, connection, process, log)
+
+
 async def attach(folder: Path) -> Engine:
     """Connect to the live engine of this run. Raises UserError where there is none, or where it
     can't be reached."""

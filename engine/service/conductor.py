@@ -87,9 +87,18 @@ class Conductor:
         if isinstance(event, Evaluated):
             self.saver.changed()  # a record that went back to the checkpoint would lose it
         if isinstance(event, Stepped):
+            self._keep_words()
             run.agenda.single_steps = max(0, run.agenda.single_steps - 1)
         if isinstance(event, NonFinite):
             non_finite.respond(event, run, self.saver)
+
+    def _keep_words(self) -> None:
+        """Keep the words' vectors where that is due."""
+        trainer, history = self.run.trainer, self.run.history
+        assert trainer is not None
+        if history is not None and history.due(trainer.step):
+            weight = trainer.eval_model.embedding.weight
+            history.observe(trainer.step, weight.detach().cpu().numpy())
 
     # --- commands -----------------------------------------------------------------------------
 
@@ -107,6 +116,7 @@ class Conductor:
                 self._check_limit(trainer)
                 run.record.open()
                 trainer.non_finite_in_a_row = 0
+                self._keep_words()
                 agenda.single_steps = 0
                 self._intervene("start")
                 run.set_state("running")
@@ -114,6 +124,7 @@ class Conductor:
                 self._check_limit(trainer)
                 run.record.open()
                 trainer.rest()
+                self._keep_words()
                 self._intervene("step")
                 agenda.single_steps += 1
                 run.set_state("paused")

@@ -54,9 +54,12 @@ def start(folder: Path) -> Process:
         raise UserError(f"Can't start an engine for {folder}: {error.strerror}.") from None
 
 
-def start_asking(folder: Path, *, corpus: bool) -> tuple[Process, socket.socket, IO[bytes] | None]:
+def start_asking(
+    folder: Path, *, corpus: bool = False, vectors: bool = False
+) -> tuple[Process, socket.socket, IO[bytes] | None]:
     """Start an engine that answers questions about a saved run to this process alone, over the
-    socket returned, and never writes. It reads the run's corpus only where `corpus` says so.
+    socket returned, and never writes. It reads the run's corpus only where `corpus` says so; with
+    `vectors` it is asked about the file of vectors at `folder`.
 
     The file returned is its log, None where there is no room for one. Raises UserError.
     """
@@ -66,7 +69,8 @@ def start_asking(folder: Path, *, corpus: bool) -> tuple[Process, socket.socket,
     except OSError:
         log = None
     with theirs:
-        arguments = [str(folder), "--ask", str(theirs.fileno()), *(["--corpus"] if corpus else [])]
+        arguments = [str(folder), "--ask", str(theirs.fileno())]
+        arguments += ["--corpus"] * corpus + ["--vectors"] * vectors
         try:
             process = _start(arguments, log or subprocess.DEVNULL, passed=theirs.fileno())
         except OSError as error:

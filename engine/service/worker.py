@@ -9,7 +9,8 @@ word (then it saves first), or when the run's folder is gone. After Detach it tr
 its limit.
 
 With `--ask DESCRIPTOR` it answers the questions of the one client behind that socket, from the
-saved model, and writes nothing; it reads the run's text only with `--corpus`.
+saved model, and writes nothing; it reads the run's text only with `--corpus`. With `--vectors` the
+path is that of a file of word vectors, which it loads to be asked; there is no run then.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from typing import assert_never
 import msgspec
 
 from engine import messages as p
+from engine.config import RunConfig
 from engine.errors import UserError
 from engine.events import AnyEvent, Progress
 from engine.runs import load_config, remove_unbegun
@@ -36,7 +38,7 @@ from engine.runs.engines import EngineAddress, hold, tell_address
 from engine.service.answers import answer
 from engine.service.conductor import Conductor
 from engine.service.log import log_to_stderr
-from engine.service.preparing import build, open_corpus
+from engine.service.preparing import build, load_file, open_corpus
 from engine.service.record import Record
 from engine.service.run import Run, describe
 from engine.service.server import Client, Connected, Gone, Item, Received, Server
@@ -57,13 +59,23 @@ MOST_AT_ONCE = 256
 class Worker:
     """Serves one run until it ends."""
 
-    def __init__(self, folder: Path, server: Server, *, asking: bool, corpus: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        server: Server,
+        *,
+        asking: bool,
+        corpus: bool = False,
+        vectors: bool = False,
+    ) -> None:
         """`asking` says that questions about a saved model are all there is to do; `corpus`, that
-        the run's text may be read. Raises UserError where the folder holds no run."""
+        the run's text may be read; `vectors`, that `folder` is a file of vectors instead. Raises
+        UserError where the folder holds no run."""
         self.folder = folder
         self.server = server
         self.record = Record(folder, self._broadcast)
-        self.run = Run(folder, load_config(folder), self.record, asking=asking)
+        config = RunConfig() if vectors else load_config(folder)
+        self.run = Run(folder, config, self.record, asking=asking)
         self.conductor = Conductor(self.run)
         self.streams = Streams(lambda question: answer(question, self.run))
         self.saves: list[Received] = []
@@ -79,6 +91,7 @@ class Worker:
         self.ended_by: Client | None = None
         self.exit_code = 0
         self._reads_corpus = corpus
+        self._loads_vectors = vectors
         self._looked = time.monotonic()
 
     def work(self) -> int:
@@ -103,7 +116,11 @@ class Worker:
         return self.exit_code
 
     def _prepare(self) -> None:
-        """Read the corpus while torch is imported, then build the model."""
+        """Read the corpus while torch is imported, then build the model. A file of vectors takes
+        neither."""
+        if self._loads_vectors:
+            load_file(self.run, self._on_progress)
+            return
         torch_import = _BackgroundImport("torch")
         problem = self._open_corpus() if self._reads_corpus else ""
         if torch_import.running:
@@ -114,24 +131,24 @@ class Worker:
             raise torch_import.error
         if not self.ending:
             _flush_denormals()
-            build(self.run, self.conductor.saver, problem)
+            build(self.run, self.conductor.saver, problem, self._on_progress)
 
     def _open_corpus(self) -> str:
         """Read the run's text. Returns why that can't be done, if it can't."""
         try:
-            open_corpus(self.run, self._on_corpus_progress)
+            open_corpus(self.run, self._on_progress)
         except UserError as error:
             if self.ending:
                 raise
             return str(error)
         return ""
 
-    def _on_corpus_progress(self, progress: Progress) -> None:
+    def _on_progress(self, progress: Progress) -> None:
         self.run.progress = progress
         self.run.publish(progress)
         self._serve()
         if self.ending:
-            raise UserError("The engine was asked to end while it read the corpus.")
+            raise UserError("The engine was asked to end while it was preparing.")
 
     def _close(self) -> None:
         """Close the record."""
@@ -310,6 +327,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--ask", type=int, metavar="DESCRIPTOR")
     parser.add_argument("--corpus", action="store_true")
+    parser.add_argument("--vectors", action="store_true")
     return parser.parse_args()
 
 
@@ -323,7 +341,7 @@ def main() -> int:
     try:
         if options.ask is None:
             return _train(folder)
-        return _ask(folder, socket.socket(fileno=options.ask), options.corpus)
+        return _ask(folder, socket.socket(fileno=options.ask), options.corpus, options.vectors)
     except UserError as error:
         logging.error("%s", error)
         return 2
@@ -342,9 +360,9 @@ def _train(folder: Path) -> int:
     return exit_code
 
 
-def _ask(folder: Path, connection: socket.socket, corpus: bool) -> int:
+def _ask(folder: Path, connection: socket.socket, corpus: bool, vectors: bool) -> int:
     server = Server(folder, connection)
-    worker = Worker(folder, server, asking=True, corpus=corpus)
+    worker = Worker(folder, server, asking=True, corpus=corpus, vectors=vectors)
     _on_term(server)
     exit_code = worker.work()
     worker.say_goodbye()

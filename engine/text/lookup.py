@@ -33,6 +33,14 @@ def find_token(typed: str, tokenizer: Tokenizer) -> tuple[int, str]:
 
     Raises UnknownWord, or UserError where it is no token, or several.
     """
+    found = known_token(typed, tokenizer)
+    if found is None:
+        raise _refusal(typed, tokenizer)
+    return found
+
+
+def known_token(typed: str, tokenizer: Tokenizer) -> tuple[int, str] | None:
+    """The same, without the reason where there is none: that takes a while to find."""
     vocabulary = tokenizer.vocabulary
     for text in _readings(typed, tokenizer):
         tokens = tokenizer.tokens(text)
@@ -43,7 +51,33 @@ def find_token(typed: str, tokenizer: Tokenizer) -> tuple[int, str]:
         found = vocabulary.id_of_form(text)
         if found is not None:
             return found, f"read as {_quoted(vocabulary.tokens[found])}"
-    raise _refusal(typed, tokenizer)
+    return None
+
+
+def find_tokens(typed: str, tokenizer: Tokenizer) -> tuple[list[int], str]:
+    """The ids of the token that `typed` is, as `find_token`, or of characters and pieces those of
+    the several that spell it, and a word on how it was read.
+
+    Raises UnknownWord, or UserError where it is no token, or of words several.
+    """
+    try:
+        found, note = find_token(typed, tokenizer)
+    except UserError:
+        if not tokenizer.spells or not (word := typed.strip()):
+            raise
+        begins = " " if tokenizer.name == "subword" and typed[0] == word[0] else ""
+        tokens = tokenizer.tokens(begins + word)
+        ids = [tokenizer.vocabulary.id(each) for each in tokens]
+        unknown = [each for each, found_id in zip(tokens, ids, strict=True) if found_id is None]
+        if unknown:
+            raise UnknownWord(unknown[0], tokenizer.vocabulary.suggest(unknown[0])) from None
+        if len(ids) == 1:
+            raise
+        named = " · ".join(token(each) for each in tokens)
+        return [each for each in ids if each is not None], (
+            f"{_quoted(word)} is composed of its {len(tokens):,} {unit(tokenizer)}s: {named}"
+        )
+    return [found], note
 
 
 def _readings(typed: str, tokenizer: Tokenizer) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The tokens a model knows, most frequent first, and counting them in bounded memory."""
 
 import difflib
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,6 +14,8 @@ UNKNOWN = "<unk>"
 END_OF_SENTENCE = "<eos>"
 MAX_TOKEN = 128
 """Characters; a longer token is unknown to every vocabulary."""
+_NUMBER = re.compile(r"[\W_]*\d[\d\W_]*|N")
+"""Figures with what stands among them; Penn Treebank has N for any."""
 MAX_TOKENS = 1_000_000
 """In a vocabulary; the limit of `corpus.max_vocabulary`."""
 MAX_DISTINCT = 2_000_000
@@ -75,6 +78,17 @@ class Vocabulary:
         for index, token in enumerate(self.tokens[:FORMS_AMONG]):
             ids.setdefault(_caseless(token), index)
         return ids
+
+    @cached_property
+    def marks(self) -> np.ndarray:
+        """Which tokens are `<unk>`, `<eos>` or a number: (len,)."""
+        return np.array(
+            [
+                token in (UNKNOWN, END_OF_SENTENCE) or _NUMBER.fullmatch(token.strip()) is not None
+                for token in self.tokens
+            ],
+            np.bool_,
+        )
 
     def id_of_form(self, word: str) -> int | None:
         """The id of the token that is `word` in another Unicode normalisation, else of the most

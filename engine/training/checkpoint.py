@@ -74,6 +74,8 @@ class TrainingState(Struct, frozen=True, kw_only=True):
     """As the run was made, but for its limits."""
     corpus: str
     """The corpus fingerprint."""
+    vectors: str = ""
+    """Fingerprint of the file of vectors that the embedding started from; empty where it didn't."""
     torch: str
     processor: str
     threads: Count
@@ -302,6 +304,10 @@ class Checkpoint:
             raise UserError(
                 f"The weights in {self.path} don't fit the run's config.json."
             ) from None
+
+    def weight(self, name: str) -> Tensor:
+        """A parameter to use, by its name."""
+        return self._weights[name]
 
     def changed_limits(self, trainer: Trainer) -> Iterator[tuple[str, float | None, float | None]]:
         """Settings of the run's end that are not what they were: name, before, now."""

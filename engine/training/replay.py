@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from engine.config import replace
+from engine.embeddings.files import StartingVectors, starting_vectors
 from engine.errors import UserError
 from engine.events import AnyRecorded, Extent, Intervened, Progress, RolledBack, Saved, Stepped
 from engine.messages import Replayed
-from engine.runs import open_past, place, saved_checkpoints
+from engine.runs import check_own_vectors, open_past, place, saved_checkpoints
 from engine.runs.past import Past, Piece, Told
 from engine.runs.steps import MAX_WIDTH, MEASURED, SAMPLED, Layout, Rows, merge
 from engine.training.checkpoint import LIMITS, Checkpoint, load_latest, save
@@ -34,7 +35,11 @@ def replay(
         raise UserError(f"{folder.name} has no step to replay: train it first.")
     saved, _ = load_latest(folder)
     config = replace(trainer.config, outline.first_limits)
-    second = _Second(Trainer(config, trainer.corpus, trainer.device), outline, saved)
+    fresh = Trainer(config, trainer.corpus, trainer.device)
+    if config.model.vectors is not None:
+        began_with = saved.training.vectors if saved else ""
+        fresh.start_from(_same_vectors(folder, fresh, config.model.vectors, began_with))
+    second = _Second(fresh, outline, saved)
     with tempfile.TemporaryDirectory(prefix="lstm-tui-") as temporary:
         second.folder = Path(temporary)
         for piece in open_past(folder, extent).pieces():
@@ -48,6 +53,21 @@ def replay(
         weights_equal=second.weights_equal,
         note=" ".join(filter(None, notes)),
     )
+
+
+def _same_vectors(folder: Path, trainer: Trainer, name: str, fingerprint: str) -> StartingVectors:
+    """The vectors that the run began with. Raises UserError where they are no longer there."""
+    check_own_vectors(folder, name)
+    vocabulary = trainer.corpus.tokenizer.vocabulary
+    try:
+        found = starting_vectors(Path(name), vocabulary, trainer.config.model.embedding_size)
+    except UserError as error:
+        raise UserError(f"The run began with the vectors of {name}. {error}") from None
+    if fingerprint and found.fingerprint != fingerprint:
+        raise UserError(
+            f"{name} isn't the file of vectors that the run began with: put that one back."
+        )
+    return found
 
 
 class _Outline:

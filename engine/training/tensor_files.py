@@ -85,6 +85,8 @@ def state_layout(config: RunConfig, vocabulary: int, averaged: bool) -> Layout:
         for part in "hc":
             shape = (1, config.training.batch_size, units)
             always[f"carried.{index}.{part}"] = Spec("F32", shape)
+    if config.model.vectors_frozen:
+        always["frozen"] = Spec("U8", (vocabulary,))
     if averaged:
         always |= _floats("trained.", shapes)
     return Layout(always, [_moments(config.optimiser.name, shapes)])

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from engine.config import ClipMode, RunConfig
+from engine.embeddings.files import StartingVectors
 from engine.errors import UserError
 from engine.evaluation.held_out import total_loss
 from engine.events import AnyEvent, Averaging, Evaluated, NonFinite, Progress, Sampled, Stepped
@@ -70,6 +71,7 @@ PLAIN = (
     "evaluated_at",
     "ended_at",
     "sampled_at",
+    "vectors",
 )
 """Attributes of the trainer that are its state as they are."""
 
@@ -134,6 +136,11 @@ class Trainer:
         """The step of now where the run was measured because it ends here; else 0."""
         self.sampled_at = 0
         """The step of the newest sample."""
+        self.vectors = ""
+        """Fingerprint of the file of vectors that the embedding started from, if it did."""
+        self.frozen: Tensor | None = None
+        """Which rows of the embedding (vocabulary,) keep their vectors: uint8; None where all
+        learn."""
         self._saved_time = time.monotonic()
         self._throughput = Throughput()
 
@@ -230,6 +237,18 @@ class Trainer:
                 return
             yield self.take_step()
 
+    @torch.no_grad()
+    def start_from(self, starting: StartingVectors) -> None:
+        """Let the embedding of a trainer that took no step start from a file's vectors."""
+        weight = self.model.embedding.weight
+        rows = torch.from_numpy(starting.rows).to(self.device)
+        vectors = torch.from_numpy(starting.vectors).to(self.device)
+        weight[rows, : vectors.shape[1]] = vectors
+        self.vectors = starting.fingerprint
+        if self.config.model.vectors_frozen:
+            self.frozen = torch.zeros(len(weight), dtype=torch.uint8, device=self.device)
+            self.frozen[rows] = 1
+
     # --- its state ----------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
@@ -242,6 +261,8 @@ class Trainer:
         if self.average is not None:
             weights = {name: each.detach() for name, each in self.model.named_parameters()}
             state |= _named("trained.", weights)
+        if self.frozen is not None:
+            state["frozen"] = self.frozen
         for index, (h, c) in enumerate(self.carried):
             state |= {f"carried.{index}.h": h, f"carried.{index}.c": c}
         return state | {f"random.{name}": r.get_state() for name, r in self._generators.items()}
@@ -260,6 +281,8 @@ class Trainer:
         self.optimiser.load_state_dict(_under("optimiser.", state))
         for name in PLAIN:
             setattr(self, name, copy.copy(state[name]))
+        frozen = state.get("frozen")
+        self.frozen = None if frozen is None else frozen.to(self.device, copy=True)
         self.cursor.load_state_dict(state)
         self.norms.load_state_dict(state)
         parts = ((f"carried.{n}.h", f"carried.{n}.c") for n in range(self.config.model.layers))
@@ -300,6 +323,7 @@ class Trainer:
             None if self.candidates is None else self.candidates.draw(),
         )
         torch.autograd.backward(loss if penalty is None else loss + penalty)
+        self._spare_frozen()
         threshold = self._threshold()
         rule = "norm" if self.clip_mode == "adaptive" else self.clip_mode
         clipped = clip(loss, self.groups, rule, threshold)
@@ -327,8 +351,19 @@ class Trainer:
             return self.clip_threshold
         return self.norms.percentiles(self.config.clipping.percentile)[0]
 
+    def _spare_frozen(self) -> None:
+        """Rows that are frozen have no gradient: neither clipping nor an optimiser knows them."""
+        gradient = self.model.embedding.weight.grad
+        if self.frozen is not None and gradient is not None:
+            gradient[self.frozen.bool()] = 0
+
     def _update(self, learning_rate: float) -> None:
+        frozen, weight = self.frozen, self.model.embedding.weight
+        decays = frozen is not None and self.config.optimiser.weight_decay > 0
+        kept = weight.detach()[frozen.bool()] if frozen is not None and decays else None
         self.optimiser.step(learning_rate)
+        if frozen is not None and kept is not None:
+            weight.detach()[frozen.bool()] = kept
         if self.average is not None:
             self.average.update(self.model)
 

@@ -14,7 +14,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 FORBIDDEN = re.compile(
     r"`lstm-tui|(?<![\w-])--[a-z]|\b[Pp]ress(es)?\b(?! & Wolf)|\b[Cc]trl\b|\bF\d\b"
 )
-OWN_OPTIONS = {"--ask", "--corpus"}
+OWN_OPTIONS = {"--ask", "--corpus", "--vectors"}
 """Of the engine's process, which nobody types."""
 
 

@@ -281,7 +281,7 @@ def _call(random: Random, folder: Path) -> dict[str, Any]:
 
 def _value(random: Random, field: msgspec.structs.FieldInfo, folder: Path) -> Any:
     """Often of the right kind, whatever its size."""
-    if field.name == "source":
+    if field.name in ("source", "pairs", "questions"):
         names = ["text.txt", "pipe", "models", "*.txt", "gone", "models/run/steps.bin", "~nobody/x"]
         return random.choice(
             [*TEXTS, "/dev/zero", "toy-world", *(f"{folder}/{name}" for name in names)]

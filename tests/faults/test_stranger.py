@@ -192,6 +192,7 @@ BESIDE = [
     "metrics.jsonl",
     "steps.bin",
     "older.bin",
+    "words.bin",
     "latest",
     "best",
     "corpus.txt",

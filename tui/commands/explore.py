@@ -1,12 +1,11 @@
-"""`lstm-tui generate` and `lstm-tui neighbours`."""
+"""`lstm-tui generate`."""
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from engine.visible import token
 from tui.commands.numbers import MOST, RealRange, WholeRange
 from tui.commands.shared import (
     echo,
@@ -14,13 +13,9 @@ from tui.commands.shared import (
     json_option,
     models_dir_option,
     print_json,
-    print_table,
     wait_for,
     write_text,
 )
-
-if TYPE_CHECKING:
-    from engine.messages import AnyAnswer
 
 
 @click.command()
@@ -80,51 +75,3 @@ async def _generate(folder: Path, request: dict[str, Any], as_json: bool) -> Non
         echo()
     if request["seed"] is None and sys.stderr.isatty():
         echo(f"seed {seed}", err=True)
-
-
-@click.command()
-@click.argument("model")
-@click.argument("word")
-@click.option(
-    "--top", type=WholeRange(1, MOST), default=10, show_default=True, help="How many words."
-)
-@click.option("--rank", metavar="OTHER", help="Say instead which place OTHER takes among them.")
-@json_option
-@models_dir_option
-def neighbours(model: str, word: str, top: int, rank: str | None, as_json: bool) -> None:
-    """List the words closest to a word.
-
-    Closest by the cosine of their embeddings in MODEL, a run's name or a path to its folder.
-    """
-    from engine import messages as p
-
-    if rank is not None:
-        _tell_rank(wait_for(_ask(find(model), p.Rank(word=word, other=rank))), as_json)
-        return
-    answer = wait_for(_ask(find(model), p.Neighbours(word=word, top=top)))
-    assert isinstance(answer, p.NeighbourList)
-    if as_json:
-        print_json(answer)
-    else:
-        if answer.note:
-            echo(answer.note, err=True)
-        print_table([(token(near.word), f"{near.cosine:+.3f}") for near in answer.neighbours])
-
-
-def _tell_rank(answer: "AnyAnswer", as_json: bool) -> None:
-    from engine import messages as p
-
-    assert isinstance(answer, p.NeighbourRank)
-    if as_json:
-        print_json(answer)
-        return
-    for note in answer.notes:
-        echo(note, err=True)
-    echo(f"{answer.rank:,} of {answer.among:,}  {answer.cosine:+.3f}")
-
-
-async def _ask(folder: Path, query: Any) -> "AnyAnswer":
-    from tui.headless import opened
-
-    async with opened(folder) as engine:
-        return await engine.call(query)

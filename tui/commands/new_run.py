@@ -39,6 +39,7 @@ def configure(
             )
         changes[path.strip()] = value
     changes |= limit_changes(limits)
+    changes |= vector_changes(changes)
     changes["corpus.source"] = source_of(corpus)
     return c.replace(config, changes)
 
@@ -48,6 +49,22 @@ def limit_changes(limits: dict[str, Any]) -> dict[str, Any]:
     if all(value is None for value in limits.values()):
         return {}
     return {f"training.{name}": value for name, value in limits.items()}
+
+
+def vector_changes(changes: dict[str, Any]) -> dict[str, Any]:
+    """Where settings name a file of vectors: its path, and as the embedding's size that of its
+    vectors, unless that is set too. Raises UserError where the file can't be read."""
+    from engine.paths import named_path
+
+    name = changes.get("model.vectors")
+    if not isinstance(name, str) or name.strip().lower() in ("", "none", "null", "off"):
+        return {}
+    from engine.text.vector_files import VectorFile
+
+    path = named_path(name.strip(), "The file of vectors")
+    found: dict[str, Any] = {"model.vectors": str(path)}
+    size = VectorFile(path).head.size
+    return found if "model.embedding_size" in changes else found | {"model.embedding_size": size}
 
 
 def source_of(corpus: str) -> str:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from engine.service.client import Engine
     from tui.progress_line import Waiting
 
-    Connect = Callable[[Path], Awaitable[Engine]]
+Connect = Callable[[Path], "Awaitable[Engine]"]
+"""How to reach an engine."""
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -157,6 +158,21 @@ async def answer(folder: Path, query: "AnyQuestion", connect: "Connect | None" =
         async for each in found:
             return each
     raise UserError("The engine ended before it had an answer.")
+
+
+async def ask(folder: Path, query: "AnyQuestion", connect: "Connect | None" = None) -> Any:
+    """The answer to a question that is answered at once. Raises UserError."""
+    from engine.service import client
+    from tui.headless import opened
+    from tui.progress_line import Waiting
+
+    waiting = Waiting(sys.stderr)
+    try:
+        async with opened(folder, waiting.tell, connect or client.ask) as engine:
+            waiting.clear()
+            return await engine.call(query)
+    finally:
+        waiting.clear()
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

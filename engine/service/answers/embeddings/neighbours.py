@@ -1,11 +1,7 @@
-"""What the word vectors hold."""
+"""The neighbours of one word, and a sentence as one-hot rows and as embedding rows."""
 
-import math
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from engine.embeddings.neighbours import nearest, rank
 from engine.errors import UserError
 from engine.messages.embeddings import (
     Neighbour,
@@ -15,23 +11,23 @@ from engine.messages.embeddings import (
     Rank,
     Represent,
     Representation,
-    Similarities,
-    SimilarityMatrix,
     TokenView,
+    View,
 )
-from engine.model.lstm import LSTMLanguageModel
 from engine.service.answers import answers, check_length
+from engine.service.answers.embeddings.view import see
 from engine.service.run import Run
 from engine.text.lookup import find_token, unit
 from engine.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from engine.model.lstm import LSTMLanguageModel
 
 EMBEDDING_SHOWN = 8
 """Numbers of a word's vector that a Representation holds."""
 MAX_SENTENCE = 2_000
 """Characters of a sentence or a word."""
 MAX_NEIGHBOURS = 1_000
-MAX_COMPARED = 64
-"""Tokens of a sentence that are compared with one another."""
 
 
 @answers(Represent)
@@ -50,7 +46,7 @@ def represent(query: Represent, run: Run) -> Representation:
     )
 
 
-def _view(text: str, tokenizer: Tokenizer, model: LSTMLanguageModel | None) -> TokenView:
+def _view(text: str, tokenizer: Tokenizer, model: "LSTMLanguageModel | None") -> TokenView:
     found = tokenizer.vocabulary.id(text)
     token = tokenizer.vocabulary.unknown if found is None else found
     vector: list[float] = []
@@ -59,51 +55,21 @@ def _view(text: str, tokenizer: Tokenizer, model: LSTMLanguageModel | None) -> T
     return TokenView(text=text, id=token, known=found is not None, embedding=vector)
 
 
-@answers(Similarities)
-def similarities(query: Similarities, run: Run) -> SimilarityMatrix:
-    """Of the tokens of a sentence, by the input embedding as it stands."""
-    tokenizer, model = run.require_model()
-    check_length(query.text, MAX_SENTENCE)
-    texts = tokenizer.tokens(query.text)[:MAX_COMPARED]
-    known = [tokenizer.vocabulary.id(text) for text in texts]
-    ids = [tokenizer.vocabulary.unknown if id is None else id for id in known]  # noqa: A001
-    vocabulary, size = len(tokenizer.vocabulary), run.config.model.embedding_size
-    text_tokens = run.corpus.summary.tokens["train"] if run.corpus is not None else 0
-    return SimilarityMatrix(
-        tokens=texts,
-        ids=ids,
-        cosines=_cosines(model.embedding.weight[ids].detach().cpu().numpy()),
-        step=run.step,
-        vocabulary_one_hot_bytes=vocabulary * vocabulary * 4,
-        vocabulary_embedding_bytes=vocabulary * size * 4,
-        text_tokens=text_tokens,
-        text_one_hot_bytes=text_tokens * vocabulary * 4,
-    )
-
-
-def _cosines(vectors: NDArray[np.float32]) -> list[list[float | None]]:
-    """Of each row of (tokens, size) with each, None where one of them has no direction."""
-    with np.errstate(all="ignore"):
-        units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        cosines = (units @ units.T).clip(-1, 1)
-    return [[value if math.isfinite(value) else None for value in row] for row in cosines.tolist()]
-
-
 @answers(Neighbours)
 def neighbours(query: Neighbours, run: Run) -> NeighbourList:
-    """Those of the model as it stands.
+    """Those of the input embedding as it stands.
 
-    Raises UnknownWord, or UserError where the query is not one token or asks for too many.
-    Tokens that never occur in the training split, or are parts of a character, are no answer.
+    Raises UnknownWord, or UserError where the query is not one token, its vector has no direction,
+    or too many are asked for. Tokens that never occur in the training split, or are parts of a
+    character, are no answer.
     """
-    tokenizer, model = run.require_model()
     check_length(query.word, MAX_SENTENCE)
     if query.top > MAX_NEIGHBOURS:
         raise UserError(f"Ask for at most {MAX_NEIGHBOURS:,} neighbours.")
+    space, tokenizer, *_ = see(run, View())
     vocabulary = tokenizer.vocabulary
     token, note = find_token(query.word, tokenizer)
-    found = nearest(model.embedding.weight, token, max(1, query.top), vocabulary.readable)
-    _check_finite([cosine for _, cosine in found], tokenizer)
+    found = space.most_similar([space.meant(token)], top=max(1, query.top))
     return NeighbourList(
         word=vocabulary.tokens[token],
         note=note,
@@ -116,30 +82,22 @@ def neighbours(query: Neighbours, run: Run) -> NeighbourList:
 @answers(Rank)
 def rank_of(query: Rank, run: Run) -> NeighbourRank:
     """Among the words that `neighbours` may answer. Raises UnknownWord and UserError as it does."""
-    tokenizer, model = run.require_model()
-    vocabulary = tokenizer.vocabulary
     for text in (query.word, query.other):
         check_length(text, MAX_SENTENCE)
+    space, tokenizer, *_ = see(run, View())
+    vocabulary = tokenizer.vocabulary
     (token, note), (other, other_note) = (
         find_token(text, tokenizer) for text in (query.word, query.other)
     )
     if token == other:
         raise UserError(f"A {unit(tokenizer)} is no neighbour of its own: ask for another's rank.")
-    place, cosine = rank(model.embedding.weight, token, other, vocabulary.readable)
-    _check_finite([cosine], tokenizer)
+    one, two = space.meant(token), space.meant(other)
     return NeighbourRank(
         word=vocabulary.tokens[token],
         other=vocabulary.tokens[other],
         notes=[each for each in (note, other_note) if each],
         step=run.step,
-        rank=place,
+        rank=space.ranks(one, two)[0],
         among=int(vocabulary.readable.sum()) - bool(vocabulary.readable[token]),
-        cosine=cosine,
+        cosine=space.cosine(one, two),
     )
-
-
-def _check_finite(cosines: list[float], tokenizer: Tokenizer) -> None:
-    if not all(map(math.isfinite, cosines)):
-        raise UserError(
-            f"The {unit(tokenizer)}s' vectors are no longer finite numbers: none is near another."
-        )

@@ -1,0 +1,224 @@
+"""How good word vectors are: similarities that people gave, and analogies.
+
+The sums are those of gensim's `evaluate_word_pairs` and `evaluate_word_analogies`, case folded and
+among the first 300,000 words as there.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.embeddings.space import SMALLEST_NORM, Vectors
+from engine.errors import UserError
+from engine.files import read_plain
+from engine.visible import shortened, visible
+
+MAX_FILE = 1 << 26
+"""Bytes of a file of pairs or questions."""
+AMONG = 300_000
+"""Words, the most frequent, that count as known."""
+TOGETHER = 64
+"""Analogies that are solved at once."""
+_TRIED = 5
+"""Answers to an analogy of which the first that is no word of the question counts."""
+
+
+class WordPair(NamedTuple):
+    """Two words, and how alike people find them."""
+
+    one: str
+    other: str
+    score: float
+
+
+class Correlation(NamedTuple):
+    """How a model's cosines agree with people's scores."""
+
+    spearman: float | None
+    """Of ranks; None where all are alike."""
+    pearson: float | None
+    used: int
+    """Pairs of which both words are known."""
+    unknown: int
+    """Pairs left out because one is not."""
+
+
+class Analogy(NamedTuple):
+    """A question of the form: as `a` is to `b`, so is `c` to what? In upper case."""
+
+    a: str
+    b: str
+    c: str
+    expected: str
+
+
+class Section(NamedTuple):
+    """Analogies of a kind, and how many of those whose words are known were solved."""
+
+    name: str
+    correct: int
+    asked: int
+    unknown: int
+    """Questions left out because a word of theirs is not known."""
+
+
+def read_pairs(path: Path) -> tuple[list[WordPair], int]:
+    """The pairs of a file, and how many of its lines are none: word, word, score, with tabs, commas
+    or blanks between them. A header and lines that begin with # are passed over. Raises UserError.
+    """
+    pairs: list[WordPair] = []
+    bad = 0
+    for number, line in enumerate(_lines(path)):
+        if not line.strip() or line.startswith("#"):
+            continue
+        separator = next((each for each in "\t,;" if each in line), None)
+        fields = [field.strip() for field in line.split(separator)]
+        try:
+            one, other, score = fields
+            pairs.append(WordPair(one, other, float(score)))
+        except ValueError:
+            bad += number > 0
+    if not pairs:
+        raise UserError(f"{_named(path)} holds no pair: a line is two words and a score.")
+    return pairs, bad
+
+
+def read_analogies(path: Path) -> tuple[list[tuple[str, list[Analogy]]], int]:
+    """The sections of a file in the format of word2vec's questions-words.txt, and how many of its
+    lines are no question. Raises UserError."""
+    sections: list[tuple[str, list[Analogy]]] = []
+    bad = 0
+    for number, line in enumerate(_lines(path), 1):
+        if line.startswith(": "):
+            sections.append((line.lstrip(": ").strip(), []))
+        elif not sections:
+            raise UserError(
+                f"Line {number:,} of {_named(path)} stands before any section: a line `: name` "
+                "begins one."
+            )
+        elif len(words := line.split()) == 4:
+            sections[-1][1].append(Analogy(*(word.upper() for word in words)))
+        else:
+            bad += bool(words)
+    if not any(questions for _, questions in sections):
+        raise UserError(f"{_named(path)} holds no analogy: a line is four words.")
+    return sections, bad
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = read_plain(path.resolve(), MAX_FILE).decode()
+    except OSError as error:
+        raise UserError(f"Can't read {_named(path)}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{_named(path)} isn't text in UTF-8.") from None
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+
+
+def _named(path: Path) -> str:
+    return shortened(visible(str(path)), 200)
+
+
+def known_words(tokens: Sequence[str]) -> dict[str, int]:
+    """Ids by words in upper case; of several the most frequent."""
+    known: dict[str, int] = {}
+    for index, token in enumerate(tokens[:AMONG]):
+        known.setdefault(token.upper(), index)
+    return known
+
+
+# --- similarity -----------------------------------------------------------------------------------
+
+
+def correlation(pairs: Sequence[WordPair], find: Callable[[str], Vectors | None]) -> Correlation:
+    """How the cosines of words agree with the pairs' scores. `find` gives a word's unit vector (of
+    zeros where it has no direction), or None where it isn't known. Raises UserError where fewer
+    than two pairs are."""
+    scores: list[float] = []
+    cosines: list[float] = []
+    for pair in pairs:
+        one, other = find(pair.one), find(pair.other)
+        if one is not None and other is not None:
+            scores.append(pair.score)
+            cosines.append(float(np.dot(one, other)))
+    if len(scores) < 2:
+        raise UserError(
+            f"Of {len(pairs):,} pairs the model knows both words of {len(scores)}: too few to "
+            "compare."
+        )
+    given, found = np.array(scores), np.array(cosines)
+    return Correlation(
+        spearman=_pearson(_ranks(given), _ranks(found)),
+        pearson=_pearson(given, found),
+        used=len(scores),
+        unknown=len(pairs) - len(scores),
+    )
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Places from 1; of equal values their mean."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    means: NDArray[np.float64] = (last - (counts - 1) / 2)[inverse]
+    return means
+
+
+def _pearson(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
+    one, other = one - one.mean(), other - other.mean()
+    scale = np.sqrt(np.dot(one, one) * np.dot(other, other))
+    return float(np.dot(one, other) / scale) if scale > 0 else None
+
+
+# --- analogies ------------------------------------------------------------------------------------
+
+
+def solve_analogies(
+    sections: Sequence[tuple[str, list[Analogy]]], tokens: Sequence[str], vectors: Vectors
+) -> Iterator[int | list[Section]]:
+    """Solve analogies by 3CosAdd: right is the first answer that is no word of the question.
+    Yields how many are solved so far, and in the end the sections with what came out."""
+    known = known_words(tokens)
+    upper = [token.upper() for token in tokens[:AMONG]]
+    vectors = vectors[:AMONG]
+    with np.errstate(all="ignore"):
+        norms = np.linalg.norm(vectors, axis=1)
+    norms[~((norms >= SMALLEST_NORM) & (norms < np.inf))] = np.nan
+    done, found = 0, []
+    for name, questions in sections:
+        asked = [each for each in questions if all(word in known for word in each)]
+        correct = 0
+        for begin in range(0, len(asked), TOGETHER):
+            some = asked[begin : begin + TOGETHER]
+            ids = np.array([[known[word] for word in each] for each in some])
+            for question, best in zip(some, _best(ids, vectors, norms), strict=True):
+                correct += _answer(question, [upper[index] for index in best]) == question.expected
+            done += len(some)
+            yield done
+        found.append(Section(name, correct, len(asked), len(questions) - len(asked)))
+    yield found
+
+
+def _best(ids: NDArray[np.int64], vectors: Vectors, norms: Vectors) -> Iterator[list[int]]:
+    """The nearest words to each question (questions, 4), none of which is one of its first three;
+    none at all where one of these has no direction."""
+    with np.errstate(all="ignore"):
+        units = vectors[ids[:, :3]] / norms[ids[:, :3], np.newaxis]
+        means = units[:, 1] + units[:, 2] - units[:, 0]
+        means /= np.linalg.norm(means, axis=1, keepdims=True)
+        scores = (means @ vectors.T) / norms
+    np.nan_to_num(scores, copy=False, nan=-np.inf)
+    np.put_along_axis(scores, ids[:, :3], -np.inf, axis=1)
+    tried = min(_TRIED, scores.shape[1])
+    top = np.argpartition(-scores, tried - 1, axis=1)[:, :tried]
+    for row, candidates in zip(scores, top, strict=True):
+        ordered = candidates[np.argsort(-row[candidates], kind="stable")]
+        yield [index for index in ordered.tolist() if row[index] > -np.inf]
+
+
+def _answer(question: Analogy, best: list[str]) -> str:
+    """The first that is no word of the question; the last where all are."""
+    words = {question.a, question.b, question.c}
+    return next((word for word in best if word not in words), best[-1] if best else "")

@@ -1,0 +1,95 @@
+"""Other models of the same words, for what a list of neighbours is worth: an earlier checkpoint of
+the run, and another run on the same corpus."""
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.config import CorpusConfig
+from engine.embeddings.space import Vectors
+from engine.errors import UserError
+from engine.messages.embeddings import View
+from engine.runs import checkpoints_to_try, load_config, place, saved_checkpoints
+from engine.service.answers.embeddings.view import Seen, TableName, seen_as
+from engine.service.background import in_background
+from engine.service.run import Run
+from engine.text.tokenizer import Tokenizer
+
+_OTHERS = 100
+"""Runs that are looked through for one on the same corpus."""
+
+
+class Reference(NamedTuple):
+    """A model to compare with."""
+
+    name: str
+    """`checkpoint`, or the name of its run."""
+    step: int
+    path: Path
+    tokenizer: Tokenizer
+    tables: dict[TableName, Vectors]
+    """Its vectors (vocabulary, size) by table: `tied` alone, or `input` and `output`."""
+
+    def see(self, view: View) -> Seen:
+        """Its vectors as a view says. Raises UserError."""
+        table: TableName = "tied" if "tied" in self.tables else view.table
+        return seen_as(self.tokenizer, self.tables[table], table, view)
+
+
+def references(run: Run) -> Generator[None, None, list[Reference]]:
+    """Those there are now. They are read in the background; what was read before is not read again,
+    and what can't be read is left out."""
+    if run.file_vectors is not None:
+        return []
+    folder, corpus, step, known = run.folder, run.config.corpus, run.step, run.references
+    return (yield from in_background(lambda: list(_find(folder, corpus, step, known)), []))  # type: ignore[misc]
+
+
+def _find(
+    folder: Path, corpus: CorpusConfig, step: int, known: list[Reference]
+) -> Iterator[Reference]:
+    for name, path in (("checkpoint", _earlier(folder, step)), *_other(folder, corpus)):
+        if path is None:
+            continue
+        found = next((each for each in known if each.path == path), None) or _read(name, path)
+        if found is not None:
+            yield found
+
+
+def _earlier(folder: Path, step: int) -> Path | None:
+    """The newest checkpoint of the run from before a step."""
+    try:
+        saved = saved_checkpoints(folder)
+    except OSError:
+        return None
+    return next((path for path in saved if place(path.name)[0] < step), None)
+
+
+def _other(folder: Path, corpus: CorpusConfig) -> Iterator[tuple[str, Path]]:
+    """The newest checkpoint of the first other run, by name, on the same corpus."""
+    for config in sorted(folder.parent.glob("*/config.json"))[:_OTHERS]:
+        other = config.parent
+        try:
+            if other.name == folder.name or load_config(other).corpus != corpus:
+                continue
+            paths = checkpoints_to_try(other)
+        except UserError:
+            continue
+        if paths:
+            yield other.name, paths[0]
+            return
+
+
+def _read(name: str, path: Path) -> Reference | None:
+    from engine.training.checkpoint import Checkpoint
+
+    try:
+        checkpoint = Checkpoint(path)
+    except UserError:
+        return None
+    tied = checkpoint.training.config.model.tied
+    embedding = checkpoint.weight("embedding.weight").numpy()
+    tables: dict[TableName, Vectors] = {"tied" if tied else "input": embedding}
+    if not tied:
+        tables["output"] = checkpoint.weight("output.weight").numpy()
+    return Reference(name, checkpoint.training.step, path, checkpoint.tokenizer, tables)
