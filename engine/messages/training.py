@@ -3,7 +3,6 @@
 Commands take effect between two steps and are answered by `Done` with that step.
 """
 
-import math
 from typing import Literal
 
 from engine.messages.base import Message
@@ -90,14 +89,14 @@ class GradientByTime(Message, frozen=True, kw_only=True):
     ratio: float
     """Mean norm of the first tenth of the window over that of the last tenth, or of the first token
     over that of the last where there are fewer than ten; NaN where that is zero."""
-    tokens: list[str] = []
+    tokens: list[str]
     """Of the first text of the batch; all the window has."""
-    token_norms: list[float] = []
+    token_norms: list[float]
     """Of that text by itself."""
-    untrained: list[float] = []
+    untrained: list[float]
     """As `norms`, of the model as the run's seed began it, from an empty state; empty where it is
     too large to be built beside the other."""
-    untrained_ratio: float = math.nan
+    untrained_ratio: float
     """As `ratio`."""
 
 

@@ -84,7 +84,7 @@ def _norms(
 
 
 def _ratio(norms: list[float]) -> float:
-    """The mean of the first tenth over that of the last; NaN where that is zero or there is none."""
+    """The mean of the first tenth over that of the last; NaN where there is none, or zero."""
     tenth = max(1, round(len(norms) / 10))
     last = sum(norms[-tenth:]) if norms else 0.0
     return sum(norms[:tenth]) / last if last else math.nan

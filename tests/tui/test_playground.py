@@ -442,7 +442,7 @@ async def test_the_model_writes_passage_by_passage_while_it_trains(tmp_path: Pat
             return [call.prompt for call in room.engine.asked(p.Generate)]
 
         await room.until(lambda: prompts()[-2:] == ["the", "the"])
-        await room.until(lambda: "step 2  the the mathematician" in room.earlier)
+        await room.until(lambda: "step 2 · temp 1.0  the the mathematician" in room.earlier)
         await room.press("g")
         await room.until(lambda: not room.app.playground.query_one(GenerationPane).writing)
 
@@ -474,8 +474,8 @@ async def test_a_passage_is_shown_as_it_was_written(
         pane.show(room.app.playground.session)
         pane.add(p.TextPiece(text=text, step=5, seed=77))
         pane.show(room.app.playground.session)
-        assert room.current == f"step 5  {shown}"
-        assert "seed 77" in room.text("#temperature")
+        assert room.current == f"step 5 · temp 1.0  {shown}"
+        assert room.app.playground.query_one("#seed", Input).placeholder == "77"
 
 
 async def begin_writing(room: Room, pane: GenerationPane) -> None:
@@ -506,7 +506,7 @@ async def test_unknown_words_of_the_prompt_are_told_with_the_passage(tmp_path: P
         pane.request()
         pane.add(p.TextPiece(text="cat", step=5, note="1 of 1 words unknown: \x1b[1m"))
         pane.show(room.app.playground.session)
-        assert room.current == "step 5  1 of 1 words unknown: ␛[1m\ncat"
+        assert room.current == "step 5 · temp 1.0  1 of 1 words unknown: ␛[1m\ncat"
 
 
 async def test_a_passage_that_is_refused_is_not_asked_for_again(tmp_path: Path) -> None:
