@@ -18,6 +18,7 @@ from tui.commands.shared import (
     wait_for,
     with_corpus,
 )
+from tui.numbers import grouped
 
 if TYPE_CHECKING:
     from engine.messages import CorpusScore, Replayed
