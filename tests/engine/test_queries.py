@@ -319,7 +319,7 @@ def test_a_text_ends_with_a_sentence_where_it_can(corpus: Corpus, seed: int) -> 
         (",", False),
         (".5", False),
         ("”", False),
-    ],  # fmt: skip
+    ],
 )
 def test_what_ends_a_sentence(piece: str, ends: bool) -> None:
     assert ends_sentence(piece) == ends
