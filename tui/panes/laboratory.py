@@ -16,9 +16,8 @@ from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Input
 
-from engine.messages import AnyAnswer, AnyQuery
 from tui.keys import Action, sentence, shown
-from tui.panes.pane import Asking, Pane
+from tui.panes.pane import Asking, Drawn, Pane
 from tui.run.session import Session
 
 _LEAST = 54
@@ -27,24 +26,23 @@ _FIRST_KEY = 5
 """The views' keys follow those of the panes."""
 
 
-class View(Asking):
+class View(Drawn):
     """One way of looking at what a laboratory is about.
 
-    What was asked, pinned and chosen is no view's own, but the laboratory's. A view puts its
-    question only while it can be seen.
+    What was asked, pinned and chosen is no view's own, but the laboratory's.
     """
 
-    class Changed(Message):
-        """Something was chosen here that other views show too."""
-
     ID: ClassVar[str]
-    """The name of its actions and of its part of the screen."""
+    """The name of its part of the screen and of the action that goes to it."""
     NAME: ClassVar[str]
     """What it is called on the screen."""
     ABOUT: ClassVar[str]
     """A sentence: what it shows."""
     ACTIONS: ClassVar[tuple[Action, ...]] = ()
     """What is done in it, each by its method `action_<id>`, with keys of its own laboratory."""
+
+    class Changed(Message):
+        """Something was chosen here that other views show too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,19 +58,18 @@ class View(Asking):
         """What typing goes into, if it has something of its own for that."""
         return next(iter(self.query(Input)), None)
 
-    def question(self) -> AnyQuery | None:
-        return None
-
-    def answered(self, answer: AnyAnswer) -> None:
-        """Views that ask keep the answer."""
-
-    def refused(self, reason: str) -> None:
-        """Views that ask keep the reason."""
+    def ask(self) -> None:
+        """Something else is asked, pinned or chosen in the laboratory."""
+        self.redraw()
 
     def show_title(self, *, active: bool) -> None:
         """Write name and keys into its upper edge."""
         name = Content.styled(self.NAME, "bold $text-primary" if active else "bold")
         self.border_title = Content.assemble(name, f"  {self.hint}" if self.hint else "")
+
+
+class AskingView(Asking, View):
+    """A view of the engine's answer, for which it asks only while it can be seen."""
 
 
 class Laboratory(Pane):
@@ -122,10 +119,12 @@ class Laboratory(Pane):
         return [view for id, view in self.views.items() if id in ids]  # noqa: A001
 
     @property
-    def hint(self) -> Content:
-        if not self.zoomed:
-            return Content(sentence("{type_in} types · {zoom} laboratory"))
-        return Content("  ").join(map(self._tab, self.VIEWS))
+    def hint(self) -> str:
+        return sentence("{type_in} types · {zoom} laboratory")
+
+    @property
+    def tabs(self) -> Content:
+        return Content("  ").join(map(self._tab, self.VIEWS)) if self.zoomed else Content("")
 
     def _tab(self, view: type[View]) -> Content:
         now = self.views[view.ID]
@@ -158,7 +157,6 @@ class Laboratory(Pane):
         """Something else is asked, pinned or chosen: every view shows it."""
         for view in self.views.values():
             view.ask()
-            view.redraw()
 
     def watch_zoomed(self) -> None:
         self.set_class(self.zoomed, "-laboratory")
@@ -183,5 +181,5 @@ class Laboratory(Pane):
             view.display = view in shown
             view.set_class(view is not shown[0], "-beside")
             view.show_title(active=view is self.active)
-        self.border_subtitle = self.hint
+        self.border_subtitle = self.tabs if self.zoomed else self.hint
         self.post_message(self.Rearranged())

@@ -107,8 +107,13 @@ class Pane(Drawn):
         return shown(f"show_{cls.ID}", cls.KEY)
 
     @property
-    def hint(self) -> Content:
+    def hint(self) -> str:
         """What can be done in it, shown in the lower edge of its frame."""
+        return ""
+
+    @property
+    def tabs(self) -> Content:
+        """Its views with their keys, where it shows some of several; they take the hint's place."""
         return Content("")
 
     @property
@@ -148,11 +153,14 @@ class Asking(Drawn):
         self.run_worker(self._keep_asking())
 
     def ask(self) -> None:
-        """Put the question soon: it may be another one now."""
+        """Put the question soon: it may be another one now, or none."""
+        if self.question() is None:
+            self.clear()  # what was asked for is erased, so the answer goes
+        self.redraw()
         self._edited.set()
 
     def on_show(self) -> None:
-        self.ask()
+        self._edited.set()
 
     def on_input_changed(self) -> None:
         self.ask()
@@ -162,7 +170,7 @@ class Asking(Drawn):
 
     def show(self, session: Session | None) -> None:
         if session is not self.session:
-            self.ask()
+            self._edited.set()
         super().show(session)
 
     async def _keep_asking(self) -> None:
@@ -176,10 +184,8 @@ class Asking(Drawn):
             if not self.children:
                 return  # the screen is being closed
             session, question = self.session, self.question()
-            if question is None and asked is not None:
+            if question is None:
                 asked = None
-                self.clear()  # what was asked for is erased, so the answer goes
-                self.stale = True
             if question is None or session is None or not session.answering or not self.seen:
                 continue
             asking = (session, session.status.step, question)
@@ -189,13 +195,18 @@ class Asking(Drawn):
             try:
                 answer = await session.engine.call(question)
             except UserError as error:
-                self.refused(str(error))
+                if self._still_asks(session):
+                    self.refused(str(error))
             except EngineEnded:
                 continue
             else:
-                if session is self.session:
+                if self._still_asks(session):
                     self.answered(answer)
             self.stale = True
+
+    def _still_asks(self, session: Session) -> bool:
+        """Whether an answer is still wished for: the run is shown, and nothing was erased."""
+        return session is self.session and self.question() is not None
 
 
 class AskingPane(Asking, Pane):

@@ -71,8 +71,8 @@ class TrainingPane(Pane):
         self._view: View = "most"
 
     @property
-    def hint(self) -> Content:
-        return Content(sentence("{log_axis} log axis · {all_losses} all · {last_part} last part"))
+    def hint(self) -> str:
+        return sentence("{log_axis} log axis · {all_losses} all · {last_part} last part")
 
     def compose(self) -> ComposeResult:
         yield Block(id="numbers")

@@ -202,7 +202,7 @@ class Playground(Screen[None]):
 
     def _show_tab(self, pane: Pane) -> None:
         tabs = self.query_one(TabStrip)
-        tabs.current, tabs.hint = self.current, pane.hint
+        tabs.current, tabs.hint, tabs.views = self.current, pane.hint, pane.tabs
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         self._come_to(event.widget)

@@ -10,15 +10,15 @@ from textual.widget import Widget
 
 from tui.widgets.text import MUTED
 
-_GAP = " "
-
 
 class TabStrip(Widget):
     """Which pane is shown, and the keys of the others; shortened where not all have room."""
 
     current = reactive("")
-    hint = reactive(Content(""))
+    hint = reactive("")
     """What can be done in the pane that is shown."""
+    views: reactive[Content] = reactive(Content(""))
+    """Of the pane's views those that are shown, and the keys of the others."""
 
     def __init__(self, tabs: Sequence[tuple[str, str]], *, id: str) -> None:  # noqa: A002
         """`tabs` are the panes, each with its key."""
@@ -32,12 +32,16 @@ class TabStrip(Widget):
     def render(self) -> Content:
         width = self.content_size.width
         longest = max(len(pane) for pane, _ in self._tabs)
-        rows = [self._row(letters) for letters in range(longest, -1, -1)]
-        gap = len(_GAP) + self.hint.cell_length
-        for row in rows:
-            if (room := width - row.cell_length - gap) >= 0:
-                return row + f"{'':{room}}{_GAP}" + self.hint.stylize_before(MUTED)
-        return next((row for row in rows if row.cell_length <= width), rows[-1])
+        rows = (self._row(letters) for letters in range(longest, -1, -1))
+        room = width - (self.views.cell_length + 1 if self.views else 0)
+        row = next((row for row in rows if row.cell_length <= room), self._row(0))
+        if self.views:
+            gap = max(1, width - row.cell_length - self.views.cell_length)
+            return row + " " * gap + self.views
+        hint = self.hint
+        while hint and row.cell_length + len(hint) >= width:
+            hint = hint.rpartition(" · ")[0]  # the least wanted stands last
+        return row + Content.styled(" " * (width - row.cell_length - len(hint)) + hint, MUTED)
 
     def _row(self, letters: int) -> Content:
         """The tabs with so many letters of each name but the current one's."""

@@ -1,6 +1,6 @@
 """What is asked of the word vectors, pinned and chosen: one for all views of the laboratory."""
 
-from tui.panes.laboratory import View
+from tui.panes.laboratory import AskingView
 
 
 class Asked:
@@ -13,7 +13,7 @@ class Asked:
         """Whose tokens are compared with one another."""
 
 
-class WordView(View):
+class WordView(AskingView):
     """A view of the laboratory of words."""
 
     def __init__(self, asked: Asked) -> None:

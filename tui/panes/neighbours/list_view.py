@@ -9,13 +9,9 @@ from tui.keys import sentence
 from tui.panes.neighbours.asked import Asked, WordView
 from tui.run.session import Session
 from tui.sanitize import content, token
+from tui.units import UNITS
 from tui.widgets.text import MUTED, Block, fit
 
-_WAITING = (
-    "The closest words show here once the model is built.\n"
-    "{start_pause} starts training: watch them come together."
-)
-_ASK = "No word is asked for: {type_in} types one."
 _MOST = 60
 """Words asked for, so that the question doesn't change with the room for them."""
 _MEANING = "cosine: 1 same direction, 0 unrelated"
@@ -50,7 +46,8 @@ class ListView(WordView):
             nearest.show(content(self._refusal))
         elif self._answer is None:
             seen.show(Content(""))
-            nearest.show(Content.styled(sentence(_WAITING if self.asked.query else _ASK), MUTED))
+            told = _nothing_yet(session, asked=bool(self.asked.query))
+            nearest.show(Content.styled(told, MUTED))
         else:
             seen.show(_seen(self._answer, session))
             rows = self._answer.neighbours[: max(1, nearest.size.height)]
@@ -78,12 +75,24 @@ class ListView(WordView):
         self._answer, self._ranks, self._refusal = None, {}, ""
 
 
+def _nothing_yet(session: Session | None, *, asked: bool) -> str:
+    """Why there are no neighbours to see."""
+    unit = UNITS[session.status.config.corpus.tokenizer].one if session else "word"
+    if not asked:
+        return sentence(f"No {unit} is asked for: {{type_in}} types one.")
+    return sentence(
+        f"The closest {unit}s show here once the model is built.\n"
+        "{start_pause} starts training: watch them come together."
+    )
+
+
 def _seen(answer: NeighbourList, session: Session | None) -> Content:
     live = session is not None and session.running
+    times = "once" if answer.count == 1 else f"{answer.count:,} times"
     return Content.assemble(
         f"step {answer.step:,}",
         (" · live" if live else "", "$text-success"),
-        (f" · the text has it {answer.count:,} times", MUTED),
+        (f" · the text has it {times}", MUTED),
         content(f" · {answer.note}" if answer.note else "", "$text-warning"),
     )
 
