@@ -22,7 +22,7 @@ from engine.runs.private import place_of
 from engine.service.client import Engine, attach
 from tests.drive import Program
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LSTM_TUI = [sys.executable, "-m", "tui.cli"]
 CROWDED = ["--set", "training.batch_size=65536", "--set", "corpus.valid_fraction=0.5"]
 """More streams than there are tokens."""

@@ -1,4 +1,4 @@
-"""Generation and neighbours."""
+"""Generation: one token at a time, drawn by the model's own distribution."""
 
 import copy
 from collections import Counter
@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from engine.config import ModelConfig, RegularisationConfig
-from engine.embeddings.neighbours import nearest
 from engine.errors import UserError
 from engine.generation.decoder import _Called, stepper
 from engine.generation.sampling import generate, sample_token
@@ -223,34 +222,3 @@ def test_generation_equals_running_the_model_over_the_whole_text(model: LSTMLang
     column = torch.tensor(prompt + text)[:, None]
     logits, _ = model(column, model.initial_state(1))
     assert logits[1:-1, 0].argmax(-1).tolist() == text
-
-
-def test_neighbours_are_by_cosine_without_the_word_itself() -> None:
-    weight = torch.tensor([[1.0, 0], [10, 1], [0, 1], [-1, 0], [-1, 1]])
-    found = nearest(weight, token=0, top=10)
-    assert [token for token, _ in found] == [1, 2, 4, 3]
-    assert [cosine for _, cosine in found] == pytest.approx([10 / 101**0.5, 0, -(0.5**0.5), -1])
-
-
-def test_neighbours_among_more_than_a_block() -> None:
-    weight = torch.randn(3000, 200, generator=torch.Generator().manual_seed(1))
-    units = torch.nn.functional.normalize(weight, dim=1)
-    cosines = units @ units[2500]
-    cosines[2500] = -1
-    found = nearest(weight, token=2500, top=50)
-    assert [token for token, _ in found] == cosines.topk(50).indices.tolist()
-    assert [near for _, near in found] == pytest.approx(cosines.topk(50).values.tolist(), abs=1e-6)
-
-
-def test_a_vector_of_zeros_is_near_nothing() -> None:
-    weight = torch.tensor([[0.0, 0], [1, 2], [3, 4]])
-    assert nearest(weight, token=0, top=2) == [(1, 0), (2, 0)]
-    assert nearest(weight, token=1, top=2)[1] == (0, 0)
-
-
-def test_neighbours_follow_the_training() -> None:
-    weight = torch.nn.Parameter(torch.tensor([[1.0, 0], [1, 0.1], [0, 1]]))
-    assert nearest(weight, token=0, top=1)[0][0] == 1
-    with torch.no_grad():
-        weight.copy_(torch.tensor([[1.0, 0], [0, 1], [1, 0.1]]))
-    assert nearest(weight, token=0, top=1)[0][0] == 2
