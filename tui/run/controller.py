@@ -293,14 +293,18 @@ class RunController:
             return "cancel"
         return choice
 
-    async def leave_quietly(self, wish: Leaving) -> None:
-        """Leave without a question: a run that isn't training is saved, whatever is wished."""
+    async def leave_quietly(self, wish: Leaving) -> Leaving:
+        """Leave without a question: a run that isn't training is saved, whatever is wished, and one
+        that can't be saved in time is left as it is. Returns what has become of it."""
         session = self.shown
-        if session is not None and not session.ended:
-            choice: Leaving = wish if session.running else "save"
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_CALL):
-                    await self._take_leave(session, choice)
+        if session is None or session.ended:
+            return "save"
+        choice: Leaving = wish if session.running else "save"
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_CALL):
+                if await self._take_leave(session, choice):
+                    return choice
+        return "leave"
 
     async def _take_leave(self, session: Session, choice: Leaving) -> bool:
         """Tell the engine. False where it can't save: then the user stays with what there is."""

@@ -393,10 +393,13 @@ class Playground(Screen[None]):
             self.app.exit(_farewell(session, choice))
 
     @work(group="leaving")
-    async def quit_quietly(self, wish: Leaving) -> None:
-        """Leave the program without a question."""
-        await self.runs.leave_quietly(wish)
-        self.app.exit()
+    async def quit_quietly(self, wish: Leaving, signal: int) -> None:
+        """Leave the program without a question, as a signal asks, and with its exit code."""
+        session = self.session
+        choice = await self.runs.leave_quietly(wish)
+        # Where the terminal is gone there is nobody to be told.
+        told = _farewell(session, choice) if session and wish == "save" else None
+        self.app.exit(told, return_code=128 + signal)
 
     def action_help(self) -> None:
         from tui.screens.help import Help
