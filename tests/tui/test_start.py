@@ -22,9 +22,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """In turn: the engines started, and the screen or the training that was loaded."""
     told: list[Any] = []
 
-    def screen(
-        models: Path, folder: Path | None, note: str = "", **_: object
-    ) -> SimpleNamespace:
+    def screen(models: Path, folder: Path | None, note: str = "", **_: object) -> SimpleNamespace:
         told.append(("screen", folder, gc.isenabled(), *filter(None, [note])))
         return SimpleNamespace(run=lambda: None, return_code=0)
 

@@ -243,18 +243,23 @@ class RunController:
             self.host.run_worker(self._send(self.shown, command))
 
     async def _send(self, session: Session, command: AnyCommand) -> None:
+        await self.carry_out(session, command)
+
+    async def carry_out(self, session: Session, command: AnyCommand) -> bool:
+        """Have a run do something, as `send` does. Returns whether it is done."""
         try:
             answer = await session.engine.call(command)
         except UserError as error:
             session.forget_wishes()
             topic = command.knob if isinstance(command, SetKnob) else ""
             self._post(self.Said(str(error), advice=error.advice, warning=True, topic=topic))
+            return False
         except EngineEnded:
-            pass  # the reader of its events tells
-        else:
-            if isinstance(answer, Done) and answer.note:
-                saved = isinstance(command, Save)
-                self._post(self.Said(f"Saved as {answer.note}." if saved else answer.note))
+            return False  # the reader of its events tells
+        if isinstance(answer, Done) and answer.note:
+            saved = isinstance(command, Save)
+            self._post(self.Said(f"Saved as {answer.note}." if saved else answer.note))
+        return True
 
     def _post(self, message: Message) -> None:
         self.host.post_message(message)
