@@ -46,7 +46,7 @@ class CorpusPane(AskingPane):
 
     def compose(self) -> ComposeResult:
         yield Block(id="facts")
-        yield Block(id="frequent")
+        yield Block(id="frequent", explains=False)
         yield Labelled("sentence", PaneInput(EXAMPLE, id="sentence"))
         yield Block(id="comparison")
 

@@ -96,6 +96,16 @@ class NewRun(Dialog[Path | None]):
             if value == as_text(get(before, path)):
                 self._control(path).value = as_text(get(self._config, path))
 
+    @on(Choice.Changed)
+    @on(Input.Changed)
+    def _warn(self) -> None:
+        """Say what goes badly together; an error that was told is corrected."""
+        try:
+            warning = replace(self._config, self._values()).warning
+        except UserError:
+            return  # which is told where the run is to be made
+        self.query_one("#error", Static).update(Content.styled(warning, "$text-warning"))
+
     def action_section(self, change: int) -> None:
         """Go to the first field of the next section, or of the one before."""
         sections = list(self.query(".section"))
