@@ -11,8 +11,9 @@ import msgspec
 from engine.config import RunConfig
 from engine.sizes import parameter_count, training_need
 from tui.numbers import short
-from tui.pace import duration
+from tui.panes.corpus import size
 from tui.run.session import Session
+from tui.widgets.status_line import duration
 
 _FREE = ("learning_rate", "momentum", "weight_decay", "trigger")
 """Settings of the optimiser that take no time."""
@@ -34,7 +35,7 @@ class Price(NamedTuple):
         epoch = "not known yet" if self.epoch is None else f"about {duration(self.epoch)}"
         return (
             f"{most}{short(self.parameters, 3)} parameters · memory {most or 'about '}"
-            f"{_size(self.memory)} · an epoch: {epoch}"
+            f"{size(self.memory)} · an epoch: {epoch}"
         )
 
 
@@ -50,12 +51,13 @@ def price(config: RunConfig, session: Session | None) -> Price:
     device = session.status.device.partition(":")[0]
     need = training_need(config, corpus.vocabulary, tokens, device)
     last = session.history.last
-    known = last is not None and last.tokens_per_second > 0 and _work(config) == _work(session.config)
+    pace = last.tokens_per_second if last is not None else 0.0
+    known = pace > 0 and _work(config) == _work(session.config)
     return Price(
         parameters=parameter_count(config.model, corpus.vocabulary),
         memory=need.total,
         exact=True,
-        epoch=tokens / last.tokens_per_second if last is not None and known else None,
+        epoch=tokens / pace if known else None,
     )
 
 
@@ -69,11 +71,3 @@ def _work(config: RunConfig) -> tuple[object, ...]:
         (training.batch_size, training.bptt, training.candidates),
         (training.precision, training.threads),
     )
-
-
-def _size(count: int) -> str:
-    """A number of bytes for people."""
-    for unit, bytes_ in (("GB", 1e9), ("MB", 1e6)):
-        if count >= bytes_:
-            return f"{count / bytes_:.3g} {unit}"
-    return f"{count / 1e3:.3g} kB"
