@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from rich.console import RenderableType
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.screen import Screen
 
 from engine.service import client
 from tui import keys
+from tui.key_order import InOrder
 from tui.panes.registry import STYLES
 from tui.run.controller import Launcher, RunController
 from tui.run.session import Session
@@ -20,7 +21,7 @@ from tui.screens.playground import Playground
 from tui.settings import Layout, Settings, remember
 
 
-class PlaygroundApp(App[str]):
+class PlaygroundApp(InOrder[str]):
     """The playground. Its result, if any, is a line for the terminal it leaves behind."""
 
     TITLE = "lstm-tui"

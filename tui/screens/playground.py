@@ -365,7 +365,7 @@ class Playground(Screen[None]):
     async def action_new_run(self) -> None:
         from tui.screens.new_run import NewRun
 
-        await self._open_made(NewRun(self.runs.models))
+        await self._open_made(NewRun(self.runs.models, self.session))
 
     @work(exclusive=True, group="dialog")
     async def action_open_corpus(self) -> None:
