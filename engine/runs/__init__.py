@@ -23,6 +23,7 @@ from engine.runs.folders import (
     remove_unbegun,
     save_config,
 )
+from engine.runs.moving import TRASH, bring_back, rename_run, trash_run
 from engine.runs.origins import allow, check_own_text, check_own_vectors, is_allowed, is_made_here
 from engine.runs.private import STATE_VARIABLE
 from engine.runs.record import MAX_LINE, decode_event, open_past, read_metrics
@@ -32,11 +33,13 @@ __all__ = [
     "MAX_TRAINING",
     "MODELS_VARIABLE",
     "STATE_VARIABLE",
+    "TRASH",
     "Count",
     "EngineAddress",
     "RunInfo",
     "Standing",
     "allow",
+    "bring_back",
     "check_own_text",
     "check_own_vectors",
     "checkpoints_to_try",
@@ -58,6 +61,8 @@ __all__ = [
     "read_address",
     "read_metrics",
     "remove_unbegun",
+    "rename_run",
     "save_config",
     "saved_checkpoints",
+    "trash_run",
 ]

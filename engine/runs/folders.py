@@ -87,7 +87,7 @@ def create_run(models: Path, name: str | None, config: RunConfig) -> Path:
     is left behind.
     """
     if name is not None:
-        _check_name(name)
+        check_name(name)
     if config.model.vectors is not None:
         path = named_path(config.model.vectors, "The file of vectors")
         config = replace(config, {"model.vectors": str(path)})
@@ -132,7 +132,8 @@ def _unmake(made: list[Path]) -> None:
             folder.rmdir()
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raises UserError where a run can't have this name."""
     if not _NAME.fullmatch(name):
         raise UserError(
             f"{quoted(name)} can't be a run's name: use up to {_LONGEST_NAME} letters, digits, "

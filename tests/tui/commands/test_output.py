@@ -25,7 +25,7 @@ from tui.commands import new_run
 from tui.commands.new_run import spool
 from tui.output import json_text
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LSTM_TUI = [sys.executable, "-m", "tui.cli"]
 HOSTILE = "a\x1b[2J\n\r\t\x9b5m\u202e\u2066\u200b\x7fb"
 Ended = subprocess.CompletedProcess[str]

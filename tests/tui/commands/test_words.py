@@ -12,7 +12,7 @@ from gensim.models import KeyedVectors
 
 from engine.text.toy_world import CLASSES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class CommandLine:

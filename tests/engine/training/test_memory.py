@@ -54,7 +54,7 @@ WINDOW = ["100", "model.hidden_size=256", "training.batch_size=256", "training.b
 def test_the_estimate_is_near_the_measured_peak_and_not_above(arguments: list[str]) -> None:
     printed = subprocess.run(
         [sys.executable, "-c", MEASURED, *arguments],
-        env=ENVIRONMENT | os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        env=ENVIRONMENT | os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
         stdout=subprocess.PIPE,
         check=True,
     ).stdout

@@ -23,7 +23,7 @@ from engine.text.reading import CHUNK, TextFile, resolve
 from engine.text.splitting import divide
 from engine.text.tokenizer import Tokenizer
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
+DATA = Path(__file__).parents[3].parent / "shared" / "data"
 LINES = "".join(f"line {number} says w{number % 7} and w{number % 11}\n" for number in range(400))
 
 
@@ -607,7 +607,7 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
 
     def peak(path: Path) -> int:
         command = [sys.executable, "-c", MEASURE, str(path), "whitespace"]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
         return int(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
 
     # What the large one may add is its ids, which are mapped: two bytes for each token.

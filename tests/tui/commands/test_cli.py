@@ -22,7 +22,7 @@ from engine.runs.private import place_of
 from engine.service.client import Engine, attach
 from tests.drive import Program
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LSTM_TUI = [sys.executable, "-m", "tui.cli"]
 CROWDED = ["--set", "training.batch_size=65536", "--set", "corpus.valid_fraction=0.5"]
 """More streams than there are tokens."""
@@ -543,7 +543,18 @@ def test_settings_lists_every_field_and_preset(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["fly"], 2, "No such command 'fly'"),
+        (["fly"], 2, "There is no such file as 'fly', and no such sub-command. See"),
+        (["trian"], 2, "no such sub-command; is it train?"),
+        (["fly", "--models-dir", "."], 2, "There is no such file as 'fly'"),
+        (["-"], 1, "reads keys from standard input"),
+        (["toy-world", "twice"], 2, "unexpected extra argument (twice)"),
+        (["toy-world"], 1, "needs a terminal"),
+        ([f"{ROOT}/README.md"], 1, "needs a terminal"),
+        ([f"{ROOT}/pyproject.*x"], 1, "No file matches"),
+        (["/dev/null"], 1, "neither a file nor a folder"),
+        (["open"], 2, "Missing argument 'RUN'"),
+        (["open", "nowhere"], 1, "There is no run 'nowhere'"),
+        (["open", "trained"], 1, "needs a terminal"),
         (["train"], 2, "Missing argument 'CORPUS'"),
         (["train", "toy-world", "--steps", "many"], 2, "'many' is not a valid integer"),
         (["generate", "trained", "--top-p", "1.5"], 2, "--top-p"),
@@ -552,9 +563,9 @@ def test_settings_lists_every_field_and_preset(run: Run) -> None:
         (["evaluate", "nowhere", "toy-world"], 1, "There is no run 'nowhere'"),
         (["evaluate", "trained", "toy-world", "--split", "dev"], 2, "'dev' is not one of"),
         (["evaluate", "trained", "python-docs", "--split", "test"], 1, "no splits of its own"),
-        (["attach"], 1, "No run in"),
+        (["attach"], 1, "`lstm-tui open RUN` opens a saved one"),
         (["attach", "nowhere"], 1, "There is no run 'nowhere'"),
-        (["attach", "trained"], 1, "trained is not training now"),
+        (["attach", "trained"], 1, "needs a terminal"),
         ([], 1, "needs a terminal"),
         (["train", "toy-world", "--preset", "huge"], 1, "There is no preset 'huge'"),
         (["train", "toy-world", "--set", "model.size=3"], 1, "There is no setting 'model.size'"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine.errors import UserError
 from engine.text.lookup import UnknownWord, find_token
-from tests.unit.test_text_tokenizers import learn
+from tests.engine.text.test_tokenizers import learn
 
 TEXT = "The River sings by the café — naïve\tCafé ÉCOLE\n" * 5 + "می\u200cخواهم strasse İzmir\n"
 WORDS = learn(TEXT, lowercase=False)

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from engine.training.gradient_flow import gradient_by_time
 from engine.training.trainer import Trainer
-from tests.engine.test_rate_finder import everything
+from tests.engine.training.test_rate_finder import everything
 
 MakeTrainer = Callable[..., Trainer]
 

@@ -1,4 +1,4 @@
-"""Generation and neighbours."""
+"""Generation: one token at a time, drawn by the model's own distribution."""
 
 import copy
 from collections import Counter

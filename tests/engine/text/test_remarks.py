@@ -20,7 +20,7 @@ from engine.text.look import Look, look_at
 from engine.text.remarks import remarks_on_writing
 from engine.text.vocabulary import MAX_TOKEN
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
+DATA = Path(__file__).parents[3].parent / "shared" / "data"
 WORDS = ("word", "whitespace")
 SPELLING = ["corpus.tokenizer=character", "corpus.tokenizer=subword"]
 
