@@ -60,6 +60,8 @@ def test_every_kind_of_query_is_answered(run: CommandLine) -> None:
     assert "doesn't belong" in run.well("neighbours", "toy", "odd: red green dog").splitlines()[-1]
     assert "red is number" in run.well("neighbours", "toy", "red ~ green")
     assert "nearer to red than green" in run.well("neighbours", "toy", "closer: red green")
+    past = json.loads(run.well("neighbours", "toy", "red green", "--at", "20", "--json"))
+    assert 0 < past["step"] <= 20 and len(past["neighbours"]) == 10
     view = ["--transform", "all-but-the-top", "--min-count", "50", "--words-only"]
     assert run.well("neighbours", "toy", "red green", *view)
 
