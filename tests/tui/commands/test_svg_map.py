@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.messages import MapPoint, WordMap
-from tui.svg_map import labels, places, svg
+from tui.commands.svg_map import labels, places, svg
 
 NUMBERS = st.floats(-5, 5, width=32)
 POINTS = st.lists(
