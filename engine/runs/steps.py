@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from engine.events import Stepped
 from engine.files import open_plain, replace_file
+from engine.measures import clip_fraction
 
 Rows = NDArray[np.void]
 """Rows of steps.bin or of older.bin."""
@@ -163,7 +164,7 @@ class Layout:
                 tokens_per_second=speed,
                 clip_mode=clip_mode(flags),
                 clipped=bool(flags & CLIPPED),
-                clip_fraction=clipped_steps / max(1, values[0] - non_finite_steps),
+                clip_fraction=clip_fraction(clipped_steps, values[0], non_finite_steps),
                 skipped=bool(flags & SKIPPED),
                 sampled=bool(flags & SAMPLED),
                 non_finite_steps=non_finite_steps,

@@ -25,7 +25,7 @@ from engine.errors import UserError
 from engine.evaluation.held_out import total_loss
 from engine.events import AnyEvent, Averaging, Evaluated, NonFinite, Progress, Sampled, Stepped
 from engine.generation.sampling import generate, start_token
-from engine.measures import perplexity
+from engine.measures import clip_fraction, perplexity
 from engine.model.lstm import LSTMLanguageModel, detached
 from engine.text.batches import BatchCursor
 from engine.text.corpus import Corpus
@@ -360,7 +360,7 @@ class Trainer:
             clip_mode=self.clip_mode,
             clip_threshold=threshold,
             clipped=clipped.changed,
-            clip_fraction=self.clipped_steps / max(1, self.norms.total),
+            clip_fraction=clip_fraction(self.clipped_steps, self.step, self.non_finite_steps),
             skipped=skipped,
             sampled=self.candidates is not None,
             non_finite_steps=self.non_finite_steps,

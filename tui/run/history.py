@@ -31,7 +31,6 @@ from engine.events import (
 )
 from engine.runs.steps import CLIP_MODES, CLIPPED
 from tui.pace import Pace
-from tui.validations import Validations
 
 if TYPE_CHECKING:
     from engine.runs.past import Piece
@@ -343,7 +342,8 @@ class History:
         """Since when the weights are averaged, if they are."""
         self.last: Stepped | None = None
         """The last step; None where the run went back and has not gone on yet."""
-        self.validations = Validations()
+        self.stale: int | None = None
+        """Steering validations since the best one, as the engine last told; None before one."""
         self.pace = Pace()
         self.non_finite_since: int | None = None
         """The first of the steps, none of them finite, that the run now ends with."""
@@ -368,13 +368,18 @@ class History:
     def clip_fraction(self) -> float:
         """The share of the last CLIP_WINDOW steps that clipping changed; 0 before the first."""
         recent = self._clipped.values(-CLIP_WINDOW)
-        return int((recent == 1).sum()) / len(recent) if len(recent) else 0.0
+        known = recent[np.isfinite(recent)]
+        return int((known == 1).sum()) / len(known) if len(known) else 0.0
+
+    @property
+    def validation(self) -> Evaluated | None:
+        """The newest one, whether or not it steered."""
+        return next((each for each in reversed(self.evaluations) if each.split == "valid"), None)
 
     def recall(self, piece: "Piece") -> None:
         """Take in a piece of the run's past, which may be damaged: no step number in it may fill
         the memory. As every step leaves a row, none can be far beyond their number; one that is is
         passed over and counted in `strays`."""
-        self.validations.recall(piece)
         self.pace.recall(piece)
         counts, steps = piece.counts, piece.rows["step"].astype(np.int64)
         furthest = self._recalled + np.cumsum(counts) + SLACK
@@ -400,7 +405,6 @@ class History:
         """Take in what happened, in order. Events that are not kept here are passed over."""
         run: list[Stepped] = []
         for event in events:
-            self.validations.apply(event)
             if not isinstance(event, Stepped):
                 if isinstance(event, RolledBack):
                     self._add(run)
@@ -421,6 +425,7 @@ class History:
         match event:
             case Evaluated():
                 _list(self.evaluations, event)
+                self.stale = self.stale if event.stale is None else event.stale
             case Sampled():
                 _list(self.samples, event)
             case Intervened():
@@ -431,6 +436,7 @@ class History:
                 self.averaging = event
             case RolledBack():
                 self._go_to(event.step)
+                self.stale = event.stale
                 _list(self.roll_backs, event)
 
     def _add(self, run: Sequence[Stepped]) -> None:

@@ -13,6 +13,7 @@ from textual.widgets import DataTable, Static
 
 from engine import runs
 from tui.keys import sentence
+from tui.numbers import duration
 from tui.sanitize import content, visible
 from tui.screens.dialog import Dialog
 from tui.units import known_perplexity
@@ -81,8 +82,5 @@ def _row(info: runs.RunInfo) -> list[Text]:
 
 
 def ago(seconds: float) -> str:
-    """How long ago, in the largest unit that fits."""
-    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit} ago"
-    return "just now"
+    """How long ago."""
+    return f"{duration(seconds)} ago" if seconds >= 60 else "just now"

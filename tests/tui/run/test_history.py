@@ -214,9 +214,28 @@ def test_a_resumed_run_forgets_what_came_after_its_checkpoint():
     assert len(history.smoothed_loss) == len(history.norm_after) == 52
 
 
+def test_how_near_early_stopping_is_is_what_the_engine_last_said():
+    def told(*stale: int | None) -> list[Evaluated]:
+        return [
+            msgspec.structs.replace(evaluated(step), stale=each) for step, each in enumerate(stale)
+        ]
+
+    history = History()
+    assert history.stale is None
+    history.apply(told(0, 1, 2))
+    assert history.stale == 2
+    history.apply(told(None))
+    assert history.stale == 2, "one that steers nothing says nothing"
+    history.apply([RolledBack(step=1, from_step=3, learning_rate=0.1, stale=0)])
+    assert history.stale == 0
+    history.apply([*told(0, 1), RolledBack(step=1, from_step=3, learning_rate=0.1)])
+    assert history.stale is None, "an older record doesn't say"
+
+
 def test_missing_steps_are_gaps():
     history = History()
-    history.apply([stepped(1, 3.0), stepped(4, 2.0)])
+    history.apply([stepped(1, 3.0, clipped=True), stepped(4, 2.0)])
+    assert history.clip_fraction == 0.5, "of the steps that are known"
     np.testing.assert_array_equal(history.loss.values(), [3, math.nan, math.nan, 2])
     assert history.step == 4
 
@@ -533,7 +552,7 @@ def test_a_past_recalled_is_what_was_told(tmp_path_factory, kinds: list[str]):
         assert getattr(recalled, name) == getattr(told, name), name
     assert recalled.last == (told.last and as_recorded(told.last))
     assert recalled.strays == 0
-    assert recalled.validations.stale == told.validations.stale
+    assert recalled.stale == told.stale
     limits = TrainingConfig(steps=10_000)
     assert recalled.pace.seconds_left(limits) == pytest.approx(told.pace.seconds_left(limits))
 
