@@ -16,3 +16,8 @@ def clip_fraction(clipped: int, steps: int, non_finite: int) -> float:
 def bits_per_character(total_loss: float, characters: int) -> float:
     """A summed loss in nats, as bits for each of the characters it was summed over."""
     return total_loss / math.log(2) / max(1, characters)
+
+
+def finite(value: float) -> float | None:
+    """The number, None where it is not finite: as events hold it."""
+    return value if math.isfinite(value) else None

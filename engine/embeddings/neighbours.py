@@ -32,7 +32,8 @@ def rank(
 ) -> tuple[int, float]:
     """The place of `other` among all that `nearest` may answer, 1 for the nearest, and its cosine.
 
-    As `rank` of gensim's KeyedVectors: one more than there are tokens with a larger cosine.
+    `weight` is (vocabulary, size), `among` (vocabulary,). As `rank` of
+    gensim's KeyedVectors: one more than there are tokens with a larger cosine.
     """
     cosines = _cosines(weight.detach(), token)
     answered = torch.from_numpy(_others(len(cosines), token, among)).to(cosines.device)

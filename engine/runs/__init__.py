@@ -25,7 +25,8 @@ from engine.runs.folders import (
 )
 from engine.runs.origins import allow, check_own_text, is_allowed, is_made_here
 from engine.runs.private import STATE_VARIABLE
-from engine.runs.record import MAX_LINE, decode_event, open_past, read_metrics
+from engine.runs.reading import open_past, read_metrics
+from engine.runs.record import MAX_LINE, decode_event
 
 __all__ = [
     "MAX_LINE",

@@ -25,7 +25,7 @@ from engine.paths import named_path
 from engine.runs.checkpoints import latest_checkpoint, load_standing
 from engine.runs.engines import is_live
 from engine.runs.origins import is_made_here, note_made
-from engine.runs.record import read_metrics
+from engine.runs.reading import read_metrics
 from engine.visible import is_unicode, quoted, shortened, visible
 
 MODELS_VARIABLE = "LSTM_TUI_MODELS"

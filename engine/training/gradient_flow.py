@@ -19,7 +19,7 @@ def gradient_by_time(trainer: Trainer) -> GradientByTime:
     """
     model, cursor = trainer.model, trainer.cursor
     carried = model.initial_state(cursor.batch_size) if cursor.at_start else trainer.carried
-    tokens, targets = trainer.next_window()
+    tokens, targets = cursor.peek()
     model.eval()
     with torch.enable_grad():
         vectors = model.embed(tokens.to(trainer.device)).detach().requires_grad_()

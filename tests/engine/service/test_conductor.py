@@ -368,7 +368,7 @@ def test_let_it_happen_goes_on_to_weights_that_are_never_saved(
     second = conducted(conductor.run.folder)
     assert second.run.step == 2
     assert second.run.trainer is not None
-    assert not second.run.trainer.broken_weight
+    assert not second.run.fault()
 
 
 # --- saves that fail ------------------------------------------------------------------------------

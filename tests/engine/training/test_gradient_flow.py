@@ -30,7 +30,7 @@ def reference(trainer: Trainer) -> list[float]:
         for index, layer in enumerate((first, second)):
             for name, weight in layer.named_parameters():
                 getattr(lstm, name.replace("l0", f"l{index}")).copy_(weight)
-    tokens, targets = trainer.next_window()
+    tokens, targets = trainer.cursor.peek()
     vectors = model.embedding.weight.detach().double()[tokens].requires_grad_()
     state = tuple(torch.cat(part).double() for part in zip(*trainer.carried, strict=True))
     hidden, _ = lstm(vectors, state)
