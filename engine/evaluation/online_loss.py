@@ -60,7 +60,8 @@ def online_loss(
 
     `tokens` are ids (tokens,). Every token but the first is predicted once, before anything is
     learnt from its segment. `evaluator` are the weights of `model`; they learn from the model's own
-    loss, whether or not a cache has a share in what is measured. Without either it is the loss of the model alone.
+    loss, whether or not a cache has a share in what is measured. Without either it is the loss of
+    the model alone.
     """
     total, count = 0.0, 0
     for own, features, targets in segments(model, tokens, evaluator):
