@@ -85,6 +85,13 @@ def _nothing_under_way(session: Session | None) -> str:
     return ""
 
 
+def _not_running(session: Session | None) -> str:
+    if reason := _not_built(session):
+        return reason
+    running = session is not None and session.running
+    return "" if running else f"Training doesn't run: {shown('start_pause')} starts it."
+
+
 def _no_threshold(session: Session | None) -> str:
     if reason := _not_built(session):
         return reason
@@ -273,6 +280,16 @@ ACTIONS: tuple[Action, ...] = (
         _nothing_under_way,
     ),
     Action(
+        "explode",
+        "exclamation_mark",
+        "explode",
+        "Explode on purpose",
+        "Training",
+        "Save, then turn clipping off and the learning rate up a thousand times: see what it "
+        "holds back.",
+        _not_running,
+    ),
+    Action(
         "zoom",
         "z",
         "zoom",
@@ -348,6 +365,15 @@ ACTIONS: tuple[Action, ...] = (
         "Temperature up by 0.1: bolder words; 1 is the model's own distribution.",
         _never,
         pane="generation",
+    ),
+    Action(
+        "terms",
+        "t",
+        "terms",
+        "Explain the terms…",
+        "Program",
+        "What the terms in the current pane mean, such as perplexity or clip fraction.",
+        _never,
     ),
     Action(
         "help",

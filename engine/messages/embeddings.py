@@ -78,7 +78,8 @@ class TokenView(Struct, frozen=True, kw_only=True):
     known: bool
     """False: it is <unk> to the model; `id` is that of <unk>."""
     embedding: list[float]
-    """The first 8 numbers of its vector; empty until the model is built."""
+    """Its vector, or the first 1,024 numbers of it; empty until the model is built, and for the
+    tokens behind the first 64."""
 
 
 class Representation(Message, frozen=True, kw_only=True):

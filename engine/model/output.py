@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-CHUNK = 1 << 23
-"""Logits held at a time; always those of one token at least."""
+from engine.sizes import CHUNK
+
 _UNDERFLOW = 1e-30
 """Of a probability below this the logarithm is taken from the logits."""
 

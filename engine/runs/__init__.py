@@ -23,6 +23,7 @@ from engine.runs.folders import (
     remove_unbegun,
     save_config,
 )
+from engine.runs.moving import TRASH, bring_back, rename_run, trash_run
 from engine.runs.origins import allow, check_own_text, is_allowed, is_made_here
 from engine.runs.private import STATE_VARIABLE
 from engine.runs.reading import open_past, read_metrics
@@ -33,11 +34,13 @@ __all__ = [
     "MAX_TRAINING",
     "MODELS_VARIABLE",
     "STATE_VARIABLE",
+    "TRASH",
     "Count",
     "EngineAddress",
     "RunInfo",
     "Standing",
     "allow",
+    "bring_back",
     "check_own_text",
     "checkpoints_to_try",
     "create_run",
@@ -58,6 +61,8 @@ __all__ = [
     "read_address",
     "read_metrics",
     "remove_unbegun",
+    "rename_run",
     "save_config",
     "saved_checkpoints",
+    "trash_run",
 ]

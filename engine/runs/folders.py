@@ -86,7 +86,7 @@ def create_run(models: Path, name: str | None, config: RunConfig) -> Path:
     is left behind.
     """
     if name is not None:
-        _check_name(name)
+        check_name(name)
     data = _encoded(config)
     made: list[Path] = []
     try:
@@ -128,7 +128,8 @@ def _unmake(made: list[Path]) -> None:
             folder.rmdir()
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raises UserError where a run can't have this name."""
     if not _NAME.fullmatch(name):
         raise UserError(
             f"{quoted(name)} can't be a run's name: use up to {_LONGEST_NAME} letters, digits, "

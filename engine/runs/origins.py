@@ -46,6 +46,13 @@ def allow(run: Path, source: str) -> None:
     _write(run, _Origin(_name(run), source, made=is_made_here(run)))
 
 
+def move_origin(run: Path, target: Path) -> None:
+    """What is known of the run is true of `target`, where it is about to be moved. Raises
+    UserError."""
+    if (origin := _read(place_of(run))) is not None:
+        _write(target, _Origin(_name(target), origin.source, origin.made))
+
+
 def is_allowed(run: Path, source: str) -> bool:
     """Whether the run may read this text."""
     origin = _read(place_of(run))

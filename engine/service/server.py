@@ -40,6 +40,8 @@ _UNTIL_IT_STAYS = 0.005
 """Seconds after which a client that came is asked in: many that come leave again at once."""
 _UNTIL_IT_READS = 0.1
 """Seconds between two looks whether a client reads again."""
+_AFTER_A_REFUSAL = 0.02
+"""Seconds for which a client with too many questions is not heard: each refusal costs training."""
 ALIVE_EVERY = 1.0
 """Seconds between two signs of life."""
 
@@ -242,7 +244,7 @@ class Server:
             if _has_left(writer) and isinstance(call.body, p.AnyQuestion):
                 continue  # nobody would hear the answer
             await self._take_turn(1)
-            self._take(client, call)
+            await self._take(client, call)
 
     async def _take_turn(self, calls: int) -> None:
         """Wait until something that counts as so many calls may be done."""
@@ -252,7 +254,7 @@ class Server:
         if begins > now:
             await asyncio.sleep(begins - now)
 
-    def _take(self, client: Client, call: p.Call) -> None:
+    async def _take(self, client: Client, call: p.Call) -> None:
         if not isinstance(call.body, p.AnyQuestion):
             self.inbox.put(Received(client, call))
         elif len(client.questions) < MAX_QUESTIONS:
@@ -260,6 +262,7 @@ class Server:
         else:
             reason = f"{MAX_QUESTIONS} questions wait to be answered already: ask later."
             client.send(p.Answer(id=call.id, body=p.Refusal(reason=reason)))
+            await asyncio.sleep(_AFTER_A_REFUSAL)
 
 
 def _has_left(writer: asyncio.StreamWriter) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -49,6 +50,7 @@ CORPUS = CorpusSummary(
         ("teacher", 480),
     ],
 )
+EMBEDDING = 32
 GROUPS = ["embedding", "lstm.0", "output"]
 NEAREST = ("physicist", "chemist", "teacher", "store", "soup", "ran", "problem", "open", "to")
 WORDS = ("the", "mathematician", "ran", "to", "the", "store", "and", "solved", "the", "problem")
@@ -297,17 +299,15 @@ class FakeEngine:
                     text=text,
                     id=place,
                     known=text in known,
-                    embedding=[
-                        round(0.013 * (place + 1) * (-1) ** k / (k + 1), 4) for k in range(8)
-                    ],
+                    embedding=[math.sin(1 + 0.37 * k * (1 + place % 7)) for k in range(EMBEDDING)],
                 )
             )
         return p.Representation(
             tokens=tokens,
             vocabulary=64,
-            embedding_size=32,
+            embedding_size=EMBEDDING,
             one_hot_bytes=len(tokens) * 64 * 4,
-            embedding_bytes=len(tokens) * 32 * 4,
+            embedding_bytes=len(tokens) * EMBEDDING * 4,
         )
 
 

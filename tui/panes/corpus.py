@@ -1,6 +1,7 @@
 """The corpus: what the text is, its most frequent words, and a sentence represented two ways."""
 
-from itertools import islice
+from collections.abc import Iterator
+from itertools import groupby, islice
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
@@ -10,11 +11,22 @@ from textual.widgets import Input
 from engine.events import CorpusSummary
 from engine.messages import AnyAnswer, AnyQuery, Represent, Representation, TokenView
 from tui.keys import sentence, shown
-from tui.numbers import signed
 from tui.panes.pane import AskingPane
 from tui.remarks import on_screen, unknown
 from tui.run.session import Session
 from tui.sanitize import content, token
+from tui.vector_rows import (
+    LEVELS,
+    NO_NUMBER,
+    averaged,
+    glyph,
+    length_told,
+    levels,
+    one_hot,
+    one_hot_width,
+    scale_of,
+    to_a_cell,
+)
 from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
 
 EXAMPLE = "I am going to office."
@@ -22,8 +34,21 @@ _WORD = 14
 """Cells for a frequent word."""
 _LEAST_ROWS = 7
 """For all that stands below the facts."""
-_STRIP_SHARE = 3
-"""A one-hot row takes one part in this many of the width."""
+_LEAST_FREQUENT = 2
+"""For the frequent words."""
+_LEAST_FOR_ALL = 12
+"""Rows of the pane from which on there is room for more than a name above the sentence."""
+_LEAST_FOR_COSTS = 7
+"""Rows of a sentence from which on it is told what it costs."""
+_WAITING = "A sentence's tokens show here once the model is built."
+_ASK = "No sentence to show: {type_in} types one."
+_LEAST_WORD = 8
+"""Columns for a sentence's tokens, at most, where there is little room."""
+_LEAST_STRIP = 10
+"""Columns of a one-hot row that are always there."""
+_FEW_CELLS = 14
+"""Cells of an embedding row from which on a one-hot row may take the rest."""
+_ABOVE, _BELOW = "#E69F00", "#56B4E9"
 
 
 class CorpusPane(AskingPane):
@@ -46,44 +71,50 @@ class CorpusPane(AskingPane):
 
     def compose(self) -> ComposeResult:
         yield Block(id="facts")
-        yield Block(id="frequent")
+        yield Block(id="frequent", explains=False)
         yield Labelled("sentence", PaneInput(EXAMPLE, id="sentence"))
         yield Block(id="comparison")
 
     def draw(self, session: Session | None) -> None:
         summary = session.status.corpus if session else None
-        width = self.content_size.width
-        frequent = self.query_one("#frequent", Block)
-        if summary is None:
-            self.query_one("#facts", Block).show(_nothing_yet(session))
-            frequent.show(Content(""))
-        else:
-            self._show_facts(summary)
-            frequent.show(_frequent(summary, width, frequent.size.height))
+        width, height = self.content_size
+        facts, frequent = self.query_one("#facts", Block), self.query_one("#frequent", Block)
+        told = _nothing_yet(session) if summary is None else self._facts(summary)
+        facts.show(told)
+        frequent.display = height >= _LEAST_FOR_ALL
+        frequent.show(
+            Content("") if summary is None else _frequent(summary, width, frequent.size.height)
+        )
         comparison = self.query_one("#comparison", Block)
+        above = _LEAST_FREQUENT * frequent.display + 1  # the sentence
+        share = height * 6 // 10 if frequent.display else height
+        most = max(2, min(share, height - facts.rows(told) - above))
+        comparison.styles.max_height = most
         if self._refusal:
             comparison.show(content(self._refusal, "$text-warning"))
         elif self._answer is not None:
-            comparison.show(_comparison(self._answer, width))
+            comparison.show(_comparison(self._answer, width, most))
         else:
-            comparison.show(
-                Content.styled("A sentence's tokens show here once the model is built.", MUTED)
-            )
+            text = _WAITING if self._typed else sentence(_ASK)
+            comparison.show(Content.styled(text, MUTED))
 
-    def _show_facts(self, summary: CorpusSummary) -> None:
-        """All of them, and where they'd take too much room how many remarks there are; what the
-        sentence is compared in gets the rest."""
-        block, height = self.query_one("#facts", Block), self.content_size.height
+    def _facts(self, summary: CorpusSummary) -> Content:
+        """All of them, and where they'd take too much room how many remarks there are, or but what
+        it is called; what the sentence is compared in gets the rest."""
+        if self.content_size.height < _LEAST_FOR_ALL:
+            return content(summary.source, "bold")
         facts = _facts(summary, in_full=True)
-        if block.rows(facts) > height - _LEAST_ROWS and summary.remarks:
-            facts = _facts(summary, in_full=False)
-        block.show(facts)
-        most = min(height * 6 // 10, height - block.rows(facts) - 3)
-        self.query_one("#comparison", Block).styles.max_height = max(2, most)
+        rows = self.query_one("#facts", Block).rows(facts)
+        if summary.remarks and rows > self.content_size.height - _LEAST_ROWS:
+            return _facts(summary, in_full=False)
+        return facts
+
+    @property
+    def _typed(self) -> str:
+        return self.query_one("#sentence", Input).value
 
     def question(self) -> AnyQuery | None:
-        text = self.query_one("#sentence", Input).value
-        return Represent(text=text) if text else None
+        return Represent(text=self._typed) if self._typed else None
 
     def answered(self, answer: AnyAnswer) -> None:
         assert isinstance(answer, Representation)
@@ -154,29 +185,28 @@ def _frequent(summary: CorpusSummary, width: int, height: int) -> Content:
     return Content("\n").join(rows)
 
 
-def _comparison(answer: Representation, width: int) -> Content:
+def _comparison(answer: Representation, width: int, height: int) -> Content:
     """What the sentence costs both ways, then a row a token: its id, its one-hot row with the
-    single 1, and the first numbers of its embedding."""
+    single 1, and its embedding as cells; as many as there are rows for."""
     count = len(answer.tokens)
     one_hot, embedding = f"{count} × {answer.vocabulary:,}", f"{count} × {answer.embedding_size:,}"
     factors = max(len(one_hot), len(embedding))
-    word = min(12, max((cell_len(token(view.text)) for view in answer.tokens), default=1) + 2)
-    digits = len(str(answer.vocabulary))
-    strip = max(8, (width - word - digits) // _STRIP_SHARE)
-    numbers = max(0, (width - word - digits - strip - 4) // 6)
     rows = [
         _cost("one-hot", f"{one_hot:>{factors}}", answer.one_hot_bytes),
-        _cost("embedding", f"{embedding:>{factors}}", answer.embedding_bytes),
-        Content.styled(
-            f"{'':{word}}{'id':>{digits}}  {'one-hot row':<{strip}}  embedding row", MUTED
-        ),
+        _with_legend(_cost("embedding", f"{embedding:>{factors}}", answer.embedding_bytes), width),
     ]
-    rows += [
-        _token(view, answer.vocabulary, word, digits, strip, numbers) for view in answer.tokens
-    ]
+    if height < _LEAST_FOR_COSTS:
+        rows = []
+    notes = []
     if not all(view.known for view in answer.tokens):
-        rows.append(Content.styled("* not in the vocabulary: <unk> to the model", "$text-warning"))
-    return Content("\n").join(rows)
+        notes.append(Content.styled("* not in the vocabulary: <unk> to the model", "$text-warning"))
+    room = height - len(rows) - 1 - len(notes)
+    shown = answer.tokens if count <= room else answer.tokens[: max(0, room - 1)]
+    if shown:
+        rows += _table(answer, shown, width)
+    if len(shown) < count:
+        rows.append(Content.styled(f"… {count - len(shown):,} more", MUTED))
+    return Content("\n").join(rows + notes)
 
 
 def _cost(name: str, factors: str, count: int) -> Content:
@@ -185,20 +215,69 @@ def _cost(name: str, factors: str, count: int) -> Content:
     )
 
 
-def _token(
-    view: TokenView, vocabulary: int, word: int, digits: int, strip: int, numbers: int
-) -> Content:
-    place = min(strip - 1, view.id * strip // max(1, vocabulary))
-    shown = " ".join(map(signed, view.embedding[:numbers]))
-    text = fit(token(view.text), word - 2).rstrip() + ("" if view.known else "*")
-    return Content.assemble(
-        (f"{text}{' ' * (word - cell_len(text))}", "" if view.known else "$text-warning"),
-        (f"{view.id:>{digits}}  ", MUTED),
-        ("0" * place, "dim"),
-        ("1", "bold $accent"),
-        ("0" * (strip - place - 1), "dim"),
-        f"  {shown}",
+def _with_legend(cost: Content, width: int) -> Content:
+    """What the cells of embeddings mean, behind what they cost, where there is room."""
+    above, below = LEVELS - 1, 1 - LEVELS
+    legend = Content.assemble(
+        "  ",
+        (glyph(above) * 2, _colour(above)),
+        (" above zero ", MUTED),
+        (glyph(below) * 2, _colour(below)),
+        (" below", MUTED),
     )
+    fits = cost.cell_length + legend.cell_length <= width
+    return cost + legend if fits else cost
+
+
+def _table(answer: Representation, views: list[TokenView], width: int) -> list[Content]:
+    """Rows of tokens below a row of headings."""
+    vocabulary = answer.vocabulary
+    longest = max(cell_len(token(view.text)) for view in views)
+    word = min(max(_LEAST_WORD, width // 6), longest + 2)
+    digits = len(str(vocabulary - 1))
+    room = width - word - digits - 4
+    wished = min(_FEW_CELLS, answer.embedding_size)
+    strip = one_hot_width(vocabulary, max(_LEAST_STRIP, room - wished))
+    cells = max(0, room - strip)
+    sent = max(len(view.embedding) for view in views)
+    count = to_a_cell(sent, cells)
+    vectors = [averaged(view.embedding, count) if cells else [] for view in views]
+    scale = scale_of(vectors)
+    told = length_told(answer.embedding_size, sent, count, cells) if sent else ""
+    heading = fit("one-hot row", strip)
+    rows = [Content.styled(f"{'':{word}}{'id':>{digits}}  {heading}  {told}", MUTED)]
+    for view, vector in zip(views, vectors, strict=True):
+        name = fit(token(view.text), word - 2).rstrip() + ("" if view.known else "*")
+        before, mark, after = one_hot(view.id, vocabulary, strip)
+        gap = " " * (strip - len(before + mark + after))
+        rows.append(
+            Content.assemble(
+                (f"{name}{' ' * (word - cell_len(name))}", "" if view.known else "$text-warning"),
+                (f"{view.id:>{digits}}  ", MUTED),
+                (before, "dim"),
+                (mark, "bold $accent"),
+                (f"{after}{gap}  ", "dim"),
+                *_cells(levels(vector, scale)),
+            )
+        )
+    return rows
+
+
+def _cells(row: list[int]) -> Iterator[tuple[str, str]]:
+    """The cells of a vector: neighbours of one level in one piece."""
+    for level, same in groupby(row):
+        yield glyph(level) * len(list(same)), _colour(level)
+
+
+def _colour(level: int) -> str:
+    """One hue below zero and one above, the stronger the farther; they are told apart with any kind
+    of colour vision."""
+    if level == NO_NUMBER:
+        return "$text-error"
+    if level == 0:
+        return "$foreground 40%"
+    hue = _ABOVE if level > 0 else _BELOW
+    return f"{hue} on {hue} {20 + 20 * abs(level)}%"
 
 
 def short(count: int) -> str:

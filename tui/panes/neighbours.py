@@ -50,7 +50,7 @@ class NeighboursPane(AskingPane):
     def compose(self) -> ComposeResult:
         yield Labelled("word", PaneInput(_FIRST_WORD, id="word"))
         yield Block(id="seen")
-        yield Block(id="nearest")
+        yield Block(id="nearest", explains=False)
         yield Block(id="meaning")
 
     def on_mount(self) -> None:

@@ -12,6 +12,7 @@ from textual.widgets import Input
 from engine.errors import UserError
 from engine.messages import AnyAnswer, AnyQuery
 from engine.service.client import EngineEnded
+from tui.chart.widget import Chart
 from tui.keys import shown
 from tui.run.session import Session
 from tui.widgets.text import Block
@@ -63,6 +64,12 @@ class Pane(Vertical):
     def hint(self) -> str:
         """What can be done in it, shown in the lower edge of its frame."""
         return ""
+
+    @property
+    def words(self) -> str:
+        """What it says of its own: not the text of a corpus or a model."""
+        said = [block.words for block in self.query(Block) if block.explains]
+        return "\n".join([*said, *(chart.words for chart in self.query(Chart))])
 
     def on_mount(self) -> None:
         self.border_title = f"{self.key()} {self.ID}"

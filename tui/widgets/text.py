@@ -16,6 +16,7 @@ from textual.widgets import Input, Static
 
 from engine.visible import without_surrogates
 from tui.sanitize import drawn, visible
+from tui.terms import explained
 
 if TYPE_CHECKING:
     from textual.css.styles import RulesMap
@@ -29,14 +30,32 @@ MOST_TYPED = 100_000
 
 
 class Block(Static):
-    """Text that is repainted only when it differs from what is there."""
+    """Text that is repainted only when it differs from what is there. A tooltip explains the terms
+    of the line under the mouse."""
 
     class Resized(Message):
         """There is another room for text."""
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002
+        classes: str | None = None,
+        explains: bool = True,
+    ) -> None:
+        """`explains` says whether its words are the program's own, and terms among them meant."""
         super().__init__(Content(""), id=id, classes=classes, markup=False)
+        self.explains = explains
         self._shown = Content("")
+
+    @property
+    def words(self) -> str:
+        """The text."""
+        return self._shown.plain
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        if self.explains:
+            self.tooltip = explained(self.render_line(event.y).text)
 
     def show(self, content: Content) -> None:
         """Replace the text; the layout is redone only where the height may change."""

@@ -20,8 +20,10 @@ from engine.service.run import Run
 from engine.text.lookup import find_token, unit
 from engine.text.tokenizer import Tokenizer
 
-EMBEDDING_SHOWN = 8
-"""Numbers of a word's vector that a Representation holds."""
+NUMBERS_SHOWN = 1_024
+"""Numbers of a token's vector that a Representation holds at most."""
+TOKENS_SHOWN = 64
+"""Tokens whose vectors it holds at most: with all of them it takes 600 kB."""
 MAX_SENTENCE = 2_000
 """Characters of a sentence or a word."""
 MAX_NEIGHBOURS = 1_000
@@ -35,7 +37,10 @@ def represent(query: Represent, run: Run) -> Representation:
     texts = tokenizer.tokens(query.text)
     vocabulary, size = len(tokenizer.vocabulary), run.config.model.embedding_size
     return Representation(
-        tokens=[_view(text, tokenizer, run.model) for text in texts],
+        tokens=[
+            _view(text, tokenizer, run.model if place < TOKENS_SHOWN else None)
+            for place, text in enumerate(texts)
+        ],
         vocabulary=vocabulary,
         embedding_size=size,
         one_hot_bytes=len(texts) * vocabulary * 4,
@@ -48,7 +53,7 @@ def _view(text: str, tokenizer: Tokenizer, model: LSTMLanguageModel | None) -> T
     token = tokenizer.vocabulary.unknown if found is None else found
     vector: list[float] = []
     if model is not None:
-        vector = model.embedding.weight[token, :EMBEDDING_SHOWN].tolist()
+        vector = model.embedding.weight[token, :NUMBERS_SHOWN].tolist()
     return TokenView(text=text, id=token, known=found is not None, embedding=vector)
 
 

@@ -1,0 +1,99 @@
+"""Giving a run another name, putting it into the trash, and bringing it back.
+
+A run's folder is moved in one stroke, with its lock held, so never while an engine holds it; what
+the user's private folder keeps for it, known by its path, comes along.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from engine.errors import UserError
+from engine.files import sync
+from engine.runs.engines import hold, is_live, log_path
+from engine.runs.folders import check_name
+from engine.runs.origins import move_origin
+from engine.runs.private import make_place, place_of
+
+TRASH = ".trash"
+"""A folder of a folder of models: what is in it is not listed among the runs."""
+
+
+def rename_run(folder: Path, name: str) -> Path:
+    """Give a run another name; returns its new folder.
+
+    Raises UserError where the name is taken or unusable, or an engine holds the run.
+    """
+    check_name(name)
+    target = folder.with_name(name)
+    _move(folder, target)
+    return target
+
+
+def trash_run(folder: Path) -> Path:
+    """Put a run into the trash of its folder of models; returns where it is now.
+
+    Raises UserError where an engine holds it, or it can't be moved.
+    """
+    trash = folder.parent / TRASH
+    with _explained(folder):
+        if trash.is_symlink():
+            raise UserError(f"{trash} is a link: remove it, and deleted runs go into a folder.")
+        trash.mkdir(exist_ok=True)
+    for target in _free_names(trash, folder.name):
+        _move(folder, target)
+        return target
+    raise AssertionError("there is always a free name")
+
+
+def bring_back(trashed: Path, folder: Path) -> None:
+    """Take a run out of the trash again. Raises UserError where there is another by now."""
+    _move(trashed, folder)
+
+
+def _free_names(trash: Path, name: str) -> Iterator[Path]:
+    number = 1
+    while os.path.lexists(target := trash / (name if number == 1 else f"{name}-{number}")):
+        number += 1
+    yield target
+
+
+def _move(folder: Path, target: Path) -> None:
+    """Move a run's folder and what is kept for it. Raises UserError: then it is where it was."""
+    if folder.is_symlink() or not folder.is_dir():
+        raise UserError(f"{folder} can't be moved: it is no folder of a run, or a link to one.")
+    if is_live(folder) or is_live(target):
+        raise UserError(f"{folder.name} is held by an engine: end it first.")
+    before = place_of(folder)
+    with ExitStack() as held:
+        for each in (folder, target):
+            held.enter_context(hold(each))
+        with _explained(folder):
+            try:
+                target.mkdir()  # the name is taken before anything is moved there
+            except FileExistsError:
+                raise UserError(
+                    f"There is a run {target.name!r} already: choose another name."
+                ) from None
+            try:
+                move_origin(folder, target)
+                folder.rename(target)
+            except (OSError, UserError):
+                target.rmdir()
+                raise
+            sync(target.parent)
+            sync(folder.parent)
+        with suppress(OSError):
+            (before / log_path(target).name).replace(make_place(target) / log_path(target).name)
+        shutil.rmtree(before, ignore_errors=True)
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """What the system refuses, in a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"Can't move {folder}: {error.strerror}.") from None
