@@ -12,7 +12,7 @@ from tui.chart.data import PALETTE, STYLES, ChartData, Curve, Line, Mark, Points
 from tui.chart.plot import GUTTER, Picture, draw
 from tui.chart.widget import Chart
 from tui.numbers import short
-from tui.run.history import Series
+from tui.run.series import Series
 
 SIZES = [(10, 3), (1, 1), (0, 0), (5, 2), (30, 5), (78, 9), (150, 40), (20, 4), (21, 3), (200, 60)]
 

@@ -23,7 +23,8 @@ from engine.events import (
 from engine.runs import open_past
 from engine.runs.recorder import Recorder
 from tests.recorded import as_recorded, write_old
-from tui.run.history import CLIP_WINDOW, HALF_LIFE, KEPT, LISTED, SLACK, History, Series, _Average
+from tui.run.history import CLIP_WINDOW, HALF_LIFE, LISTED, SLACK, History, _Average
+from tui.run.series import KEPT, Series
 
 
 def stepped(step: int, loss: float | None = 2.0, *, clipped: bool = False) -> Stepped:
@@ -368,7 +369,7 @@ def test_steps_missing_from_a_record_are_a_gap_and_so_are_any_before_a_live_one(
 @pytest.fixture(params=[64, 1024])
 def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """So few blocks are kept of each level."""
-    monkeypatch.setattr("tui.run.history.KEPT", request.param)
+    monkeypatch.setattr("tui.run.series.KEPT", request.param)
     return request.param
 
 
