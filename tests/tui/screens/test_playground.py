@@ -679,6 +679,26 @@ async def test_the_form_keeps_what_was_typed_when_it_is_refused(tmp_path: Path) 
         assert get(config, "optimiser.learning_rate") == 30 and config.preset == "ptb-small"
 
 
+async def test_the_form_warns_of_what_goes_badly_together_and_makes_the_run(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await open_form(room, "r", NewRun)
+        form = room.app.screen
+        told = form.query_one("#error", Static)
+        form.query_one("#preset", Choice).value = "large-vocabulary"
+        await room.until(lambda: form.query_one("#training-candidates", Input).value == "1024")
+        await room.pilot.pause()
+        assert str(told.render()) == ""
+        form.query_one("#optimiser-name", Choice).value = "adamw"
+        await room.until(lambda: "adamw diverges" in str(told.render()))
+        form.query_one("#training-candidates", Input).value = ""
+        await room.until(lambda: str(told.render()) == "")
+        form.query_one("#training-candidates", Input).value = "64"
+        form.query_one("#name", Input).value = "mine"
+        await room.press("ctrl+s")
+        await room.until(lambda: (tmp_path / "mine").exists())
+        assert load_config(tmp_path / "mine").training.candidates == 64
+
+
 async def test_the_form_goes_from_section_to_section(tmp_path: Path) -> None:
     async with playground(tmp_path, size=(80, 24)) as room:
         await open_form(room, "r", NewRun)
