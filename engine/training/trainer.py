@@ -70,6 +70,17 @@ PLAIN = (
 """Attributes of the trainer that are its state as they are."""
 
 
+def _seeds(seed: int) -> list[int]:
+    """Of the model's first weights, of the data, of the dropouts and of the samples."""
+    seeds: list[int] = np.random.SeedSequence(seed).generate_state(4, np.uint32).tolist()
+    return seeds
+
+
+def model_seed(seed: int) -> int:
+    """What torch is seeded with before the model of a run with this seed is built."""
+    return _seeds(seed)[0]
+
+
 class Trainer:
     """Trains one model on one corpus.
 
@@ -78,7 +89,7 @@ class Trainer:
 
     def __init__(self, config: RunConfig, corpus: Corpus, device: torch.device) -> None:
         training = config.training
-        seeds = np.random.SeedSequence(training.seed).generate_state(4, np.uint32).tolist()
+        seeds = _seeds(training.seed)
         self.config = config
         self.corpus = corpus
         self.device = device

@@ -12,8 +12,8 @@ from engine.config import ClipMode, TokenizerName
 from engine.events import AnyEvent, Averaging, NonFinite, RolledBack
 from engine.messages import Representation, TokenView
 from tests.tui.fake_engine import CORPUS, step
+from tests.tui.panes.test_training_pane import evaluated, session, steps
 from tests.tui.screen_help import Room, playground
-from tests.tui.test_training_pane import evaluated, session, steps
 from tui.panes import corpus, generation, neighbours, training
 from tui.screens.help import Help
 from tui.screens.terms import Terms

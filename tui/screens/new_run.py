@@ -185,10 +185,16 @@ class NewRun(Dialog[Path | None]):
         return ""
 
     def _tell_price(self) -> None:
+        """Say what the settings cost, and what goes badly together."""
         try:
-            told = str(price(self._config(), self._session))
+            config = self._config()
         except UserError:
             told = "parameters, memory and time are told once every setting is in its range"
+        else:
+            told = str(price(config, self._session))
+            if not self._complaint:
+                warning = Content.styled(config.warning, "$text-warning")
+                self.query_one("#error", Static).update(warning)
         self.query_one("#price", Block).show(Content.styled(told, MUTED))
 
     # --- finding one ----------------------------------------------------------------------------
@@ -215,16 +221,6 @@ class NewRun(Dialog[Path | None]):
             if control.focusable and all(each.display for each in control.ancestors_with_self):
                 control.focus()
                 return
-
-    @on(Choice.Changed)
-    @on(Input.Changed)
-    def _warn(self) -> None:
-        """Say what goes badly together; an error that was told is corrected."""
-        try:
-            warning = replace(self._config, self._values()).warning
-        except UserError:
-            return  # which is told where the run is to be made
-        self.query_one("#error", Static).update(Content.styled(warning, "$text-warning"))
 
     def action_section(self, change: int) -> None:
         """Go to the first field of the next section, or of the one before."""

@@ -260,8 +260,8 @@ class Playground(Screen[None]):
         self.zoomed = not self.zoomed
 
     def action_type_in(self) -> None:
-        for field in self.query_one(f"#{self.current}").query(Input):
-            self.set_focus(field)
+        if fields := self.query_one(f"#{self.current}").query(Input):
+            self.set_focus(fields.first())
 
     def action_leave_input(self) -> None:
         self.set_focus(None)

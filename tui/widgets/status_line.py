@@ -7,7 +7,7 @@ from textual.content import Content
 
 from engine.events import Progress, State
 from engine.messages import Status
-from tui.numbers import duration
+from tui.numbers import duration, grouped
 from tui.pace import TaskPace
 from tui.run.session import Session
 from tui.sanitize import content, visible
@@ -57,7 +57,7 @@ class StatusLine(Block):
             parts.append(Content(f"step {status.step:,}"))
         going = session.running and not session.silence and status.progress is None
         if going and session.history.last is not None:
-            parts.append(Content(f"{session.history.last.tokens_per_second:,.0f} tokens/s"))
+            parts.append(Content(f"{grouped(session.history.last.tokens_per_second, 0)} tokens/s"))
         if session.unsaved and not session.running:
             parts.append(Content.styled("not saved", "$text-warning"))
         if width >= _ALL and status.parameters:

@@ -281,6 +281,16 @@ def test_marks_are_columns_with_labels_that_never_overlap():
     assert len(marked) == 4, "three of them share a column"
 
 
+def test_many_marks_thin_out_to_those_with_a_label_and_ticks():
+    marks = tuple(Mark(step, f"lr {step}") for step in range(10, 1000, 20))
+    lines = plot_of(chart(np.linspace(9, 1, 1000), marks=marks), 108, 12)
+    columns = {x for x, character in enumerate(lines[0]) if character == "┊"}
+    assert len(columns) == len(re.findall(r"lr \d+", lines[0])) < 15
+    for line in lines[:-1]:
+        assert {x for x, character in enumerate(line) if character == "┊"} <= columns
+    assert lines[-1].count("┊") > 35, "every one has its tick"
+
+
 def marked(*marks: Mark, width: int = 80) -> str:
     """The first row of the plot, where the labels stand."""
     return str(draw(chart([5.0] * 1000, marks=marks), width, 12)).split("\n")[1]
