@@ -2,8 +2,8 @@
 has come."""
 
 import math
-import time
 from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.config import TrainingConfig
@@ -111,7 +111,7 @@ class TaskPace:
 
     def seconds_left(self, progress: Progress) -> float | None:
         """Until its end; None where that can't be known, and in its first second."""
-        now = time.monotonic()
+        now = monotonic()
         if progress.task != self._task or progress.done < self._before:
             self._task, self._began, self._before = progress.task, now, progress.done
         passed, gained = now - self._began, progress.done - self._before

@@ -14,6 +14,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The monotonic time in seconds, to be set by the test."""
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("tui.pace.monotonic", lambda: now[0])
     return now
 
 

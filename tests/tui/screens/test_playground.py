@@ -245,7 +245,7 @@ async def test_what_is_under_way_is_in_the_status_line_with_the_time_it_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr("tui.widgets.status_line.monotonic", lambda: clock[0])
+    monkeypatch.setattr("tui.pace.monotonic", lambda: clock[0])
     async with playground(tmp_path) as room:
         await room.happens(*RUNNING)
         assert "▶ running  step 2  48,210 tokens/s" in room.text("#status")
