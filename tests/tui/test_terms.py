@@ -95,7 +95,8 @@ def test_a_term_is_a_sentence_and_its_own() -> None:
     for term in TERMS:
         assert re.fullmatch(r"[A-Z0-9].{20,190}\.", term.meaning), term.name
         assert term in terms_in(f"x {term.name} 3")
-        assert term not in terms_in(f"x{term.name}y")
+        if term.name.isalpha():
+            assert term not in terms_in(f"x{term.name}y"), "only words of their own are terms"
 
 
 def test_what_a_learner_asks_for_is_there() -> None:
