@@ -42,10 +42,9 @@ def trash_run(folder: Path) -> Path:
         if trash.is_symlink():
             raise UserError(f"{trash} is a link: remove it, and deleted runs go into a folder.")
         trash.mkdir(exist_ok=True)
-    for target in _free_names(trash, folder.name):
-        _move(folder, target)
-        return target
-    raise AssertionError("there is always a free name")
+    target = _free_name(trash, folder.name)
+    _move(folder, target)
+    return target
 
 
 def bring_back(trashed: Path, folder: Path) -> None:
@@ -53,17 +52,21 @@ def bring_back(trashed: Path, folder: Path) -> None:
     _move(trashed, folder)
 
 
-def _free_names(trash: Path, name: str) -> Iterator[Path]:
-    number = 1
-    while os.path.lexists(target := trash / (name if number == 1 else f"{name}-{number}")):
+def _free_name(trash: Path, name: str) -> Path:
+    number, target = 1, trash / name
+    while os.path.lexists(target):
         number += 1
-    yield target
+        target = trash / f"{name}-{number}"
+    return target
 
 
 def _move(folder: Path, target: Path) -> None:
     """Move a run's folder and what is kept for it. Raises UserError: then it is where it was."""
     if folder.is_symlink() or not folder.is_dir():
         raise UserError(f"{folder} can't be moved: it is no folder of a run, or a link to one.")
+    taken = UserError(f"There is a run {target.name!r} already: choose another name.")
+    if os.path.lexists(target):
+        raise taken
     if is_live(folder) or is_live(target):
         raise UserError(f"{folder.name} is held by an engine: end it first.")
     before = place_of(folder)
@@ -74,9 +77,7 @@ def _move(folder: Path, target: Path) -> None:
             try:
                 target.mkdir()  # the name is taken before anything is moved there
             except FileExistsError:
-                raise UserError(
-                    f"There is a run {target.name!r} already: choose another name."
-                ) from None
+                raise taken from None
             try:
                 move_origin(folder, target)
                 folder.rename(target)

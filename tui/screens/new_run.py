@@ -45,7 +45,7 @@ _FIELDS = {field.path: field for field in fields(RunConfig)}
 class NewRun(Dialog[Path | None]):
     """Dismissed with the folder of the run it made, or None.
 
-    It begins with the settings of the run that is shown; those that are not the preset's are marked.
+    It begins with the settings of the run that is shown; those that aren't the preset's are marked.
     """
 
     AUTO_FOCUS = "#preset"
@@ -72,9 +72,7 @@ class NewRun(Dialog[Path | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box", classes="-tall") as box:
             box.border_title = "New run"
-            box.border_subtitle = (
-                "tab field · / find · pgup pgdn section · ctrl+s create · esc close"
-            )
+            box.border_subtitle = "/ finds · pgup pgdn section · ctrl+s creates · esc closes"
             yield Filter(placeholder="/ finds a setting", id="filter")
             with VerticalScroll(id="form", can_focus=False):
                 chosen = self._preset.preset

@@ -172,3 +172,18 @@ def fit(text: str, width: int) -> str:
     if cell_len(text) > width:
         return set_cell_size(text, width - 1) + "…" if width > 0 else ""
     return set_cell_size(text, width)
+
+
+def fit_middle(text: str, width: int) -> str:
+    """Untrusted text made visible, in at most this many cells: the middle is left out."""
+    text = visible(text)
+    if cell_len(text) <= width:
+        return text
+    if width <= 0:
+        return ""
+    end = ""
+    for character in reversed(text):
+        if cell_len(end) + get_character_cell_size(character) > (width - 1) // 2:
+            break
+        end = character + end
+    return set_cell_size(text, width - 1 - cell_len(end)).rstrip() + "…" + end
