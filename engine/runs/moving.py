@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from engine.config import replace
 from engine.errors import UserError
 from engine.files import sync
 from engine.runs.engines import hold, is_live, log_path
-from engine.runs.folders import check_name
+from engine.runs.folders import check_name, load_config, save_config
 from engine.runs.origins import move_origin
 from engine.runs.private import make_place, place_of
 
@@ -79,16 +80,33 @@ def _move(folder: Path, target: Path) -> None:
             except FileExistsError:
                 raise taken from None
             try:
-                move_origin(folder, target)
+                move_origin(folder, target, lambda source: _moved_source(source, folder, target))
                 folder.rename(target)
             except (OSError, UserError):
                 target.rmdir()
                 raise
             sync(target.parent)
             sync(folder.parent)
+            _point_at_own_text(folder, target)
         with suppress(OSError):
             (before / log_path(target).name).replace(make_place(target) / log_path(target).name)
         shutil.rmtree(before, ignore_errors=True)
+
+
+def _moved_source(source: str, folder: Path, target: Path) -> str:
+    """The text of a run that is moved: one in its own folder comes along."""
+    if Path(source).is_relative_to(folder):
+        return str(target / Path(source).relative_to(folder))
+    return source
+
+
+def _point_at_own_text(folder: Path, target: Path) -> None:
+    """Let the configuration of a run that has been moved name its own text where it is now."""
+    with suppress(UserError):  # a damaged run is moved as it is
+        config = load_config(target)
+        source = _moved_source(config.corpus.source, folder, target)
+        if source != config.corpus.source:
+            save_config(target, replace(config, {"corpus.source": source}))
 
 
 @contextmanager

@@ -48,6 +48,7 @@ _PAUSE = 0.2
 class OpenCorpus(Dialog[Path | None]):
     """Dismissed with the folder of the run it made, or None."""
 
+    AUTO_FOCUS = "#path"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "start", "Open"),
         Binding("down", "recent", "To the recent texts"),
@@ -79,7 +80,6 @@ class OpenCorpus(Dialog[Path | None]):
                 yield Static(id="error", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one("#path").focus()
         self._list_recent()
 
     def on_resize(self) -> None:

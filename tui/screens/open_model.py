@@ -131,7 +131,9 @@ class OpenModel(Dialog[Path | None]):
             if width:
                 table.add_column(name, width=width)
         for key, texts in rows.items():
-            fitted = [(fit_middle(text, width), width) for text, width in zip(texts, widths)]
+            fitted = [
+                (fit_middle(text, width), width) for text, width in zip(texts, widths, strict=True)
+            ]
             table.add_row(*[Text(text) for text, width in fitted if width], key=key)
         if chosen is not None and str(chosen.folder) in rows:
             place = list(rows).index(str(chosen.folder))
