@@ -97,7 +97,7 @@ class InOrder(App[Result], Generic[Result]):
             )
         )
 
-    async def push_screen_wait(  # type: ignore[override] - a screen by its name isn't ours
+    async def push_screen_wait(  # type: ignore[override]  # none of ours is known by a name
         self, screen: Screen[Answer], *, mode: str | None = None
     ) -> Answer:
         """Show a dialog and wait for its answer: keys don't wait for the worker meanwhile."""
@@ -115,5 +115,5 @@ def _is_busy(node: DOMNode) -> bool:
     """Whether it handles a message, or has any left."""
     if node._closing or not node.is_running:
         return False
-    queue = node._message_queue
-    return not queue.empty() or not queue.ready_event._waiters  # type: ignore[attr-defined]
+    queue: Any = node._message_queue
+    return not queue.empty() or not queue.ready_event._waiters

@@ -45,9 +45,11 @@ def trash_run(folder: Path) -> Path:
     return target
 
 
-def bring_back(trashed: Path, folder: Path) -> None:
-    """Take a run out of the trash again. Raises UserError where there is another by now."""
+def bring_back(trashed: Path, folder: Path) -> Path:
+    """Take a run out of the trash again; returns its folder. Raises UserError where there is
+    another by now."""
     _move(trashed, folder)
+    return folder
 
 
 def _free_name(trash: Path, name: str) -> Path:
