@@ -269,6 +269,20 @@ def open_steps(folder: Path) -> StepFile | None:
     return _open(folder / STEPS, "lstm-tui steps 1")
 
 
+def last_step(folder: Path) -> int:
+    """The newest step that a run has recorded, 0 before the first or where it can't be read."""
+    try:
+        steps = open_steps(folder)
+        if steps is None:
+            return 0
+        try:
+            return max((int(rows["step"][-1]) for rows in steps.blocks(steps.rows - 1)), default=0)
+        finally:
+            steps.close()
+    except OSError:
+        return 0
+
+
 def open_older(folder: Path) -> StepFile | None:
     """older.bin, or None where there is none. Raises OSError."""
     return _open(folder / OLDER, "lstm-tui older steps 1")

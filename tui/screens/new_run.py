@@ -72,9 +72,7 @@ class NewRun(Dialog[Path | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box", classes="-tall") as box:
             box.border_title = "New run"
-            box.border_subtitle = (
-                "tab field · / find · pgup pgdn section · ctrl+s create · esc close"
-            )
+            box.border_subtitle = "/ finds · pgup pgdn section · ctrl+s creates · esc closes"
             yield Filter(placeholder="/ finds a setting", id="filter")
             with VerticalScroll(id="form", can_focus=False):
                 chosen = self._preset.preset
@@ -276,7 +274,7 @@ class NewRun(Dialog[Path | None]):
 class _Setting(LineInput):
     """A field in whose values there is no slash, which finds another."""
 
-    def _on_key(self, event: events.Key) -> None:  # type: ignore[override] - it needn't wait
+    async def _on_key(self, event: events.Key) -> None:
         if event.key == "slash":
             event.prevent_default()
             event.stop()

@@ -377,7 +377,7 @@ class Playground(Screen[None]):
     async def action_open_model(self) -> None:
         from tui.screens.open_model import OpenModel
 
-        folder = await self.app.push_screen_wait(OpenModel(self.runs.models))
+        folder = await self.app.push_screen_wait(OpenModel(self.runs.models, self.session))
         if folder is not None:
             await self.runs.switch(folder, self._asking("Open another run"))
 
