@@ -195,7 +195,7 @@ ACTIONS: tuple[Action, ...] = (
         "new",
         "New run…",
         "Runs",
-        "Begin a new run: choose a preset, then any setting.",
+        "Begin a new run: from the settings of this one or a preset, any of them changed.",
         _never,
     ),
     Action(
@@ -204,7 +204,7 @@ ACTIONS: tuple[Action, ...] = (
         "corpus",
         "Open a corpus…",
         "Runs",
-        "Open a text of your own, or a built-in one, and begin a run on it.",
+        "Open a text of your own, one opened before or a built-in one, and begin a run on it.",
         _never,
     ),
     Action(
@@ -213,7 +213,7 @@ ACTIONS: tuple[Action, ...] = (
         "models",
         "Open a model…",
         "Runs",
-        "Go on with a run that was saved, or come back to one that is training.",
+        "Go on with a saved run or come back to one that trains; find, rename or delete one.",
         _never,
     ),
     Action(

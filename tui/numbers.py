@@ -19,9 +19,15 @@ def grouped(value: float, decimals: int) -> str:
     return f"{value:,.{decimals}f}" if abs(value) < 1e9 else short(value)
 
 
-def signed(value: float) -> str:
-    """A small number with its sign and two decimals; a large one in as few characters."""
-    return f"{value:+.2f}" if abs(value) < 99.995 else f"{'+' * (value > 0)}{short(value, 2)}"
+def duration(seconds: float) -> str:
+    """Roughly how long, in its most fitting unit: 75 s, 12 min, 3.5 h, 4 days."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 36 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.0f} days"
 
 
 def exponent(text: str) -> str:

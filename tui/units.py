@@ -18,13 +18,15 @@ class Unit(NamedTuple):
     per: str
     short: str
     """Where there is little room."""
+    one: str
+    """What one of its tokens is called."""
 
 
 UNITS: dict[TokenizerName, Unit] = {
-    "word": Unit("token", "per word token", "word"),
-    "whitespace": Unit("token", "per word token", "word"),
-    "character": Unit("character", "per character", "char"),
-    "subword": Unit("token", "per sub-word piece", "piece"),
+    "word": Unit("token", "per word token", "word", "word"),
+    "whitespace": Unit("token", "per word token", "word", "word"),
+    "character": Unit("character", "per character", "char", "character"),
+    "subword": Unit("token", "per sub-word piece", "piece", "piece"),
 }
 
 
@@ -41,14 +43,22 @@ def measures(event: Evaluated, tokenizer: TokenizerName) -> list[str]:
     perplexity = "not finite" if event.perplexity is None else grouped(event.perplexity, 2)
     told = [f"perplexity {perplexity} {UNITS[tokenizer].per}"]
     if event.bits_per_character is not None:
-        bits = f"{event.bits_per_character:.3f} bits/character"
+        bits = f"{grouped(event.bits_per_character, 3)} bits/character"
         told.insert(0 if tokenizer == "character" else 1, bits)
     return told
+
+
+def early_stopping(stale: int | None, patience: int | None) -> str:
+    """How near it is, in words, from the steering validations since the best one; empty where it
+    is off or nothing was measured."""
+    if patience is None or stale is None:
+        return ""
+    return f"{stale} of {patience} validations without a better one"
 
 
 def in_short(event: Evaluated, tokenizer: TokenizerName) -> str:
     """The measure a model is known by, in few characters; empty where it is not finite."""
     short = UNITS[tokenizer].short
     if tokenizer == "character" and event.bits_per_character is not None:
-        return f"{event.bits_per_character:.3f} bits/{short}"
+        return f"{grouped(event.bits_per_character, 3)} bits/{short}"
     return "" if event.perplexity is None else f"ppl {grouped(event.perplexity, 1)}/{short}"

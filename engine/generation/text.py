@@ -10,6 +10,9 @@ from engine.text.tokenizer import Tokenizer
 
 STRETCH = 4096
 """Tokens of a prompt that are passed over at once."""
+_CLOSING = "\"'”’»)] "
+"""What may stand behind the mark that ends a sentence."""
+_ENDS = frozenset(".!?…。！？।")
 
 
 def write(
@@ -19,12 +22,14 @@ def write(
     tokens: int,
     *,
     seed: int,
+    overrun: int = 0,
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
 ) -> Iterator[str | None]:
     """So many tokens, each as it reads behind those before it; None between stretches of a long
     prompt. They go on from the prompt as it is written: a blank at its end is not written again.
+    Where the last one doesn't end a sentence, up to `overrun` more follow until one does.
 
     Raises UserError where the model has exploded.
     """
@@ -46,7 +51,8 @@ def write(
         banned=tokenizer.vocabulary.unknown,
     )
     blank = prompt[-1:].isspace() and not tokenizer.spells
-    while tokens:
+    piece = ""
+    while tokens > 0 or (tokens > -overrun and not ends_sentence(piece)):
         token = next(written)
         if token is None:
             yield None
@@ -55,3 +61,8 @@ def write(
         yield piece.removeprefix(" ") if blank else piece
         blank = False
         tokens -= 1
+
+
+def ends_sentence(piece: str) -> bool:
+    """Whether a piece of text is the end of a sentence: a line end, or a mark that ends one."""
+    return piece.endswith("\n") or piece.rstrip(_CLOSING)[-1:] in _ENDS

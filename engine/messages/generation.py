@@ -9,6 +9,8 @@ class Generate(Message, frozen=True, kw_only=True):
     prompt: str = ""
     """At most 100,000 characters. What is written goes on right after its last one."""
     tokens: int = 100
+    overrun: int = 0
+    """So many tokens more, at most, to come to the end of the sentence."""
     temperature: float = 1.0
     """0 takes the most probable token always."""
     top_k: int = 0

@@ -91,8 +91,19 @@ class GradientByTime(Message, frozen=True, kw_only=True):
 
     step: int
     norms: list[float]
+    """Over the texts of the batch."""
     ratio: float
-    """Mean norm of the first tenth of the window over that of the last tenth."""
+    """Mean norm of the first tenth of the window over that of the last tenth, or of the first token
+    over that of the last where there are fewer than ten; NaN where that is zero."""
+    tokens: list[str]
+    """Of the first text of the batch; all the window has."""
+    token_norms: list[float]
+    """Of that text by itself."""
+    untrained: list[float]
+    """As `norms`, of the model as the run's seed began it, from an empty state; empty where it is
+    too large to be built beside the other."""
+    untrained_ratio: float
+    """As `ratio`."""
 
 
 class Replay(Message, frozen=True, kw_only=True):

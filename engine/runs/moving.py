@@ -10,15 +10,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from engine.config import replace
 from engine.errors import UserError
 from engine.files import sync
 from engine.runs.engines import hold, is_live, log_path
-from engine.runs.folders import check_name
+from engine.runs.folders import TRASH, check_name, load_config, save_config
 from engine.runs.origins import move_origin
 from engine.runs.private import make_place, place_of
-
-TRASH = ".trash"
-"""A folder of a folder of models: what is in it is not listed among the runs."""
 
 
 def rename_run(folder: Path, name: str) -> Path:
@@ -42,28 +40,33 @@ def trash_run(folder: Path) -> Path:
         if trash.is_symlink():
             raise UserError(f"{trash} is a link: remove it, and deleted runs go into a folder.")
         trash.mkdir(exist_ok=True)
-    for target in _free_names(trash, folder.name):
-        _move(folder, target)
-        return target
-    raise AssertionError("there is always a free name")
+    target = _free_name(trash, folder.name)
+    _move(folder, target)
+    return target
 
 
-def bring_back(trashed: Path, folder: Path) -> None:
-    """Take a run out of the trash again. Raises UserError where there is another by now."""
+def bring_back(trashed: Path, folder: Path) -> Path:
+    """Take a run out of the trash again; returns its folder. Raises UserError where there is
+    another by now."""
     _move(trashed, folder)
+    return folder
 
 
-def _free_names(trash: Path, name: str) -> Iterator[Path]:
-    number = 1
-    while os.path.lexists(target := trash / (name if number == 1 else f"{name}-{number}")):
+def _free_name(trash: Path, name: str) -> Path:
+    number, target = 1, trash / name
+    while os.path.lexists(target):
         number += 1
-    yield target
+        target = trash / f"{name}-{number}"
+    return target
 
 
 def _move(folder: Path, target: Path) -> None:
     """Move a run's folder and what is kept for it. Raises UserError: then it is where it was."""
     if folder.is_symlink() or not folder.is_dir():
         raise UserError(f"{folder} can't be moved: it is no folder of a run, or a link to one.")
+    taken = UserError(f"There is a run {target.name!r} already: choose another name.")
+    if os.path.lexists(target):
+        raise taken
     if is_live(folder) or is_live(target):
         raise UserError(f"{folder.name} is held by an engine: end it first.")
     before = place_of(folder)
@@ -74,20 +77,35 @@ def _move(folder: Path, target: Path) -> None:
             try:
                 target.mkdir()  # the name is taken before anything is moved there
             except FileExistsError:
-                raise UserError(
-                    f"There is a run {target.name!r} already: choose another name."
-                ) from None
+                raise taken from None
             try:
-                move_origin(folder, target)
+                move_origin(folder, target, lambda source: _moved_source(source, folder, target))
                 folder.rename(target)
             except (OSError, UserError):
                 target.rmdir()
                 raise
             sync(target.parent)
             sync(folder.parent)
+            _point_at_own_text(folder, target)
         with suppress(OSError):
             (before / log_path(target).name).replace(make_place(target) / log_path(target).name)
         shutil.rmtree(before, ignore_errors=True)
+
+
+def _moved_source(source: str, folder: Path, target: Path) -> str:
+    """The text of a run that is moved: one in its own folder comes along."""
+    if Path(source).is_relative_to(folder):
+        return str(target / Path(source).relative_to(folder))
+    return source
+
+
+def _point_at_own_text(folder: Path, target: Path) -> None:
+    """Let the configuration of a run that has been moved name its own text where it is now."""
+    with suppress(UserError):  # a damaged run is moved as it is
+        config = load_config(target)
+        source = _moved_source(config.corpus.source, folder, target)
+        if source != config.corpus.source:
+            save_config(target, replace(config, {"corpus.source": source}))
 
 
 @contextmanager

@@ -236,7 +236,13 @@ class FakeEngine:
                 return self._represent(body)
             case p.GradientFlow():
                 return p.GradientByTime(
-                    step=self.status.step, norms=self.gradients, ratio=self.gradient_ratio
+                    step=self.status.step,
+                    norms=self.gradients,
+                    ratio=self.gradient_ratio,
+                    tokens=(list(WORDS) * 2)[: len(self.gradients)],
+                    token_norms=self.gradients,
+                    untrained=[norm / 4 for norm in self.gradients],
+                    untrained_ratio=self.gradient_ratio / 4,
                 )
             case p.Shutdown():
                 self.die("shut down", orderly=True)

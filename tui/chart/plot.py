@@ -52,6 +52,8 @@ _BETWEEN_GLYPHS = 14
 """Columns from one to the next."""
 _LEAST_FOR_ROBUST = 20
 """Columns of dots from which on a few can be told from the rest."""
+_LEAST_FOR_LABELS = 4
+"""Rows from which on one can be spared for the labels of the marks."""
 _MOST = 0.98
 """The share of the later columns that a robust range holds whole at least."""
 _LATER_SHARE = 1 / 3
@@ -351,17 +353,26 @@ def _mark_columns(canvas: Picture, data: ChartData, x: Scale) -> dict[int, list[
 
 
 def _draw_marks(canvas: Picture, data: ChartData, x: Scale) -> None:
+    """A line for each mark that has its label, and for the others a tick: many are no fence."""
+    labelled = {column for column, _, _ in _mark_labels(canvas, data, x)}
     for column in _mark_columns(canvas, data, x):
-        canvas.put(slice(None), column, "┊", "mark")
+        whole = column in labelled or canvas.height < _LEAST_FOR_LABELS
+        canvas.put(slice(None) if whole else slice(-1, None), column, "┊", "mark")
 
 
 def _draw_mark_labels(canvas: Picture, data: ChartData, x: Scale) -> None:
-    """Label the marks along the top, the newest first, each where no other label stands: all of
-    a column if there is room, else its newest ones.
+    for _, start, text in _mark_labels(canvas, data, x):
+        canvas.write(start, 0, text, "mark")
+
+
+def _mark_labels(canvas: Picture, data: ChartData, x: Scale) -> Iterator[tuple[int, int, str]]:
+    """Labels along the top: the column of the mark, that where the label begins, and its text. The
+    newest first, each where no other label stands: all of a column if there is room, else its
+    newest ones.
 
     A low chart has no row to spare for them.
     """
-    if canvas.height < 4:
+    if canvas.height < _LEAST_FOR_LABELS:
         return
     free = np.ones(canvas.width, bool)
     for column, labels in _mark_columns(canvas, data, x).items():
@@ -370,7 +381,7 @@ def _draw_mark_labels(canvas: Picture, data: ChartData, x: Scale) -> None:
         for text, start in places:
             stop = start + len(text)
             if start >= 0 and stop <= canvas.width and free[max(start - 1, 0) : stop + 1].all():
-                canvas.write(start, 0, text, "mark")
+                yield column, start, text
                 free[start:stop] = False
                 break
 

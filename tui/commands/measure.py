@@ -18,6 +18,7 @@ from tui.commands.shared import (
     wait_for,
     with_corpus,
 )
+from tui.numbers import grouped
 
 if TYPE_CHECKING:
     from engine.messages import CorpusScore, Replayed
@@ -110,14 +111,15 @@ def _print_score(run: str, score: "CorpusScore") -> None:
     echo(f"{run} after {score.step:,} steps, on {score.source}{part}")
     token = _TOKENS.get(score.tokenizer, "token")
     measures = [
-        f"perplexity {score.perplexity:,.2f} per {token}",
-        f"loss {score.loss:.4f} nats",
+        f"perplexity {grouped(score.perplexity, 2)} per {token}",
+        f"loss {grouped(score.loss, 4)} nats",
     ]
     if score.perplexity_per_word is not None:
-        measures.insert(1, f"{score.perplexity_per_word:,.2f} per word")
+        measures.insert(1, f"{grouped(score.perplexity_per_word, 2)} per word")
     if (bits := score.bits_per_character) is not None:
         measures.insert(
-            0 if score.tokenizer == "character" else len(measures), f"{bits:.3f} bits/character"
+            0 if score.tokenizer == "character" else len(measures),
+            f"{grouped(bits, 3)} bits/character",
         )
     counts = f"{score.tokens:,} tokens, {score.unknown:,} unknown"
     echo("  ".join([*measures, counts]))

@@ -19,6 +19,7 @@ from tui.vector_rows import (
     LEVELS,
     NO_NUMBER,
     averaged,
+    first_fitting,
     glyph,
     length_told,
     levels,
@@ -46,7 +47,7 @@ _LEAST_WORD = 8
 """Columns for a sentence's tokens, at most, where there is little room."""
 _LEAST_STRIP = 10
 """Columns of a one-hot row that are always there."""
-_FEW_CELLS = 14
+_FEW_CELLS = 12
 """Cells of an embedding row from which on a one-hot row may take the rest."""
 _ABOVE, _BELOW = "#E69F00", "#56B4E9"
 
@@ -244,7 +245,7 @@ def _table(answer: Representation, views: list[TokenView], width: int) -> list[C
     vectors = [averaged(view.embedding, count) if cells else [] for view in views]
     scale = scale_of(vectors)
     told = length_told(answer.embedding_size, sent, count, cells) if sent else ""
-    heading = fit("one-hot row", strip)
+    heading = fit(first_fitting(("one-hot row", "one-hot"), strip), strip)
     rows = [Content.styled(f"{'':{word}}{'id':>{digits}}  {heading}  {told}", MUTED)]
     for view, vector in zip(views, vectors, strict=True):
         name = fit(token(view.text), word - 2).rstrip() + ("" if view.known else "*")

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Input
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 PER_SECOND = 20.0
 """Tokens a second: as fast as people read along."""
 _TOKENS = 100
+_OVERRUN = 100
+"""Tokens more, at most, for the end of a sentence."""
 _KEPT = 20
 """Earlier passages kept."""
 _HOTTEST = 2.0
@@ -46,6 +48,8 @@ class Passage:
 
     step: int
     text: str
+    temperature: float | None = None
+    """None where the run wrote it by itself."""
     prompt: str = ""
     note: str = ""
     """What there is to say of the prompt."""
@@ -57,10 +61,23 @@ _LEAST_WIDTH = 19
 """Columns for what the model does and its temperature, so that the prompt seldom moves."""
 _LEAST_FOR_SEED = 60
 """Columns of the pane from which on there is room for the seed."""
+_NO_SEED = "by chance"
+
+
+class SeedInput(PaneInput):
+    """A whole number, or nothing; then it shows the one that chance drew."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002
+        super().__init__(placeholder=_NO_SEED, id=id)
+        self.restrict = r"[0-9]{0,18}"
+
+    def restricted(self) -> None:
+        """Something else was typed."""
+        self.notify("A seed is a whole number of at most 18 digits.", severity="warning")
 
 
 class GenerationPane(Pane):
-    """Prompt, temperature, and what the model writes."""
+    """Prompt, seed, temperature, and what the model writes."""
 
     ID = "generation"
     KEY = "4"
@@ -78,7 +95,10 @@ class GenerationPane(Pane):
         self._earlier_shown: list[Content] = []
         self._earlier_changed = False
         self._pieces: list[str] = []
+        self._whole = False
+        """Whether they have come to their end."""
         self._step = 0
+        self._written_at = self.temperature
         self._seed: int | None = None
         self._prompt = ""
         self._note = ""
@@ -88,18 +108,22 @@ class GenerationPane(Pane):
 
     @property
     def hint(self) -> str:
-        return sentence("{type_in} prompt · {cooler} {warmer} temp")
+        return sentence("{type_in} prompt · {cooler} {warmer} temp · tab seed")
 
     def compose(self) -> ComposeResult:
         prompt = PaneInput(placeholder="empty: a new sentence", id="prompt")
-        yield Labelled("prompt", prompt, Block(id="temperature"))
+        seed = Labelled("seed", SeedInput(id="seed"))
+        yield Labelled("prompt", prompt, seed, Block(id="temperature"))
         yield Flow(id="passages")
 
     def draw(self, session: Session | None) -> None:
         self._spelt = session is not None and session.status.config.corpus.tokenizer in SPELLING
         self._take_samples(session)
-        seed = self._seed if self.content_size.width >= _LEAST_FOR_SEED else None
-        settings = _settings(self.temperature, seed, self.writing)
+        seed = self.query_one("#seed", SeedInput)
+        seed.placeholder = _NO_SEED if self._seed is None else str(self._seed)
+        if isinstance(seed.parent, Labelled):
+            seed.parent.display = self.content_size.width >= _LEAST_FOR_SEED
+        settings = _settings(self.temperature, self.writing)
         block = self.query_one("#temperature", Block)
         block.styles.width = max(_LEAST_WIDTH, settings.cell_length)
         block.show(settings)
@@ -127,17 +151,20 @@ class GenerationPane(Pane):
     def _passage(self) -> Passage:
         """The one being written."""
         text = "".join(self._pieces)
-        return Passage(self._step, text, self._prompt, self._note, self._spelt)
+        return Passage(self._step, text, self._written_at, self._prompt, self._note, self._spelt)
 
     def request(self) -> Generate:
         """The next passage to ask for; what comes now belongs to it."""
         self.end_passage()
-        self._refusal = ""
-        self._prompt = self.query_one("#prompt", Input).value
+        self._refusal, self._whole = "", False
+        self._prompt, self._written_at = self.query_one("#prompt", Input).value, self.temperature
+        seed = self.query_one("#seed", Input).value
         return Generate(
             prompt=self._prompt,
             tokens=_TOKENS,
+            overrun=_OVERRUN,
             temperature=self.temperature,
+            seed=int(seed) if seed else None,
             per_second=PER_SECOND,
         )
 
@@ -172,7 +199,7 @@ class GenerationPane(Pane):
         self._earlier_changed = True
         self._pieces.clear()
         self._seed = self._sampled = None
-        self._refusal = ""
+        self._prompt = self._note = self._refusal = ""
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -183,6 +210,19 @@ class GenerationPane(Pane):
 
     def on_input_submitted(self) -> None:
         self._write_now()
+
+    @on(Input.Changed, "#prompt")
+    def _prompt_changed(self, event: Input.Changed) -> None:
+        """Where the prompt is erased, what is being written after it goes, and what was said of
+        it."""
+        if event.value or not self._prompt:
+            return
+        self._prompt = self._note = self._refusal = ""
+        if self.writing:
+            self._stop_writing()  # while training runs the next draw begins anew
+        if not self._whole:
+            self._pieces.clear()
+        self.redraw()
 
     def action_generate(self) -> None:
         """Let the model write, or let it stop."""
@@ -209,6 +249,8 @@ class GenerationPane(Pane):
             self._start_writing(session)
 
     def _start_writing(self, session: Session) -> None:
+        if self.writing and not self._whole:
+            self._pieces.clear()  # what is broken off is no passage
         self._stop_writing()
         self._writer = self._write(session)
 
@@ -228,6 +270,7 @@ class GenerationPane(Pane):
                     async for piece in pieces:
                         if isinstance(piece, TextPiece):
                             self.add(piece)
+                self._whole = True
                 if not (session.running and self._write_along and self.display):
                     break
                 await asyncio.sleep(_BETWEEN_PASSAGES)
@@ -258,17 +301,17 @@ def _shown(passage: Passage, style: str) -> Content:
     if not passage.spelt:
         prompt, text = prompt.lstrip(), text.rstrip() if prompt.strip() else text.strip()
     written = content(prompt + text, style, keep_newlines=True)
+    warmth = "" if passage.temperature is None else f" · temp {passage.temperature:.1f}"
     return Content.assemble(
-        (f"step {passage.step:,}  ", f"italic {MUTED}"),
+        (f"step {passage.step:,}{warmth}  ", f"italic {MUTED}"),
         content(f"{passage.note}\n" if passage.note else "", "$text-warning", keep_newlines=True),
         written.stylize("bold", 0, len(visible(prompt, keep_newlines=True))),
     )
 
 
-def _settings(temperature: float, seed: int | None, writing: bool) -> Content:
+def _settings(temperature: float, writing: bool) -> Content:
     return Content.assemble(
         ("▶ writing  " if writing else "", "$text-success"),
-        (f"seed {seed}  " if seed is not None else "", MUTED),
         ("temp ", MUTED),
         (f"{temperature:.1f}", "bold"),
     )

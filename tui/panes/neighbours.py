@@ -13,14 +13,10 @@ from tui.keys import sentence
 from tui.panes.pane import AskingPane
 from tui.run.session import Session
 from tui.sanitize import content, token
+from tui.units import UNITS
 from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
 
 _FIRST_WORD = "mathematician"
-_WAITING = (
-    "The closest words show here once the model is built.\n"
-    "{start_pause} starts training: watch them come together."
-)
-_ASK = "No word is asked for: {type_in} types one."
 _WITHIN_WORDS = frozenset("'’-‐‑\u200c\u200d")
 _MOST = 60
 """Words asked for, so that the question doesn't change with the room for them."""
@@ -74,7 +70,7 @@ class NeighboursPane(AskingPane):
             nearest.show(content(self._refusal))
         elif self._answer is None:
             seen.show(Content(""))
-            nearest.show(Content.styled(sentence(_WAITING if self._word() else _ASK), MUTED))
+            nearest.show(Content.styled(_nothing_yet(session, asked=bool(self._word())), MUTED))
         else:
             seen.show(_seen(self._answer, session))
             rows = self._answer.neighbours[: max(1, nearest.size.height)]
@@ -116,6 +112,17 @@ def suggested(tokens: list[str]) -> str:
     return next(iter(telling or words or numbers), "")
 
 
+def _nothing_yet(session: Session | None, *, asked: bool) -> str:
+    """Why there are no neighbours to see."""
+    unit = UNITS[session.status.config.corpus.tokenizer].one if session else "word"
+    if not asked:
+        return sentence(f"No {unit} is asked for: {{type_in}} types one.")
+    return sentence(
+        f"The closest {unit}s show here once the model is built.\n"
+        "{start_pause} starts training: watch them come together."
+    )
+
+
 def _is_word(token: str) -> bool:
     """Whether it is spelt in letters, of any script: with vowel signs, points and joiners."""
     kinds = [unicodedata.category(character)[0] for character in token]
@@ -127,10 +134,11 @@ def _is_word(token: str) -> bool:
 
 def _seen(answer: NeighbourList, session: Session | None) -> Content:
     live = session is not None and session.running
+    times = "once" if answer.count == 1 else f"{answer.count:,} times"
     return Content.assemble(
         f"step {answer.step:,}",
         (" · live" if live else "", "$text-success"),
-        (f" · the text has it {answer.count:,} times", MUTED),
+        (f" · the text has it {times}", MUTED),
         content(f" · {answer.note}" if answer.note else "", "$text-warning"),
     )
 

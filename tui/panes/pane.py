@@ -137,6 +137,9 @@ class AskingPane(Pane):
         self._edited.set()
 
     def on_input_changed(self) -> None:
+        if self.question() is None:
+            self.clear()  # what was asked for is erased, so the answer goes
+            self.redraw()
         self._edited.set()
 
     def on_input_submitted(self) -> None:
@@ -158,10 +161,8 @@ class AskingPane(Pane):
             if not self.query(Input):
                 return  # the screen is being closed
             session, question = self.session, self.question()
-            if question is None and asked is not None:
+            if question is None:
                 asked = None
-                self.clear()  # what was asked for is erased, so the answer goes
-                self.stale = True
             if question is None or session is None or not session.answering or not self.display:
                 continue
             asking = (session, session.status.step, question)
@@ -171,10 +172,15 @@ class AskingPane(Pane):
             try:
                 answer = await session.engine.call(question)
             except UserError as error:
-                self.refused(str(error))
+                if self._still_asks(session):
+                    self.refused(str(error))
             except EngineEnded:
                 continue
             else:
-                if session is self.session:
+                if self._still_asks(session):
                     self.answered(answer)
             self.stale = True
+
+    def _still_asks(self, session: Session) -> bool:
+        """Whether an answer is still wished for: the run is shown, and nothing was erased."""
+        return session is self.session and self.question() is not None

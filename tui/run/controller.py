@@ -300,15 +300,17 @@ class RunController:
 
     async def leave_quietly(self, wish: Leaving) -> Leaving:
         """Leave without a question: a run that isn't training is saved, whatever is wished, and one
-        that can't be saved in time is left as it is. Returns what has become of it."""
+        that can't be saved is left to its engine, which holds it. Returns what became of it."""
         session = self.shown
         if session is None or session.ended:
             return "save"
         choice: Leaving = wish if session.running else "save"
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_CALL):
-                if await self._take_leave(session, choice):
-                    return choice
+                if not await self._take_leave(session, choice):
+                    choice = "leave"
+                    await self._take_leave(session, choice)
+                return choice
         return "leave"
 
     async def _take_leave(self, session: Session, choice: Leaving) -> bool:

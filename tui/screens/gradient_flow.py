@@ -2,7 +2,9 @@
 
 import asyncio
 import math
+from collections.abc import Sequence
 
+from rich.cells import cell_len
 from textual import work
 from textual.content import Content
 
@@ -12,12 +14,17 @@ from engine.service.client import EngineEnded
 from tui.chart.data import ChartData, Line, XAxis, YAxis
 from tui.chart.widget import Chart
 from tui.numbers import short
-from tui.sanitize import content
+from tui.sanitize import content, token
 from tui.screens.dialog import CurveDialog
-from tui.widgets.text import MUTED, Block
+from tui.widgets.text import MUTED, Block, fit
 
 _PAUSE = 1.0
 """Seconds between two questions."""
+_TENTHS = 10
+"""Tokens of a window from which on it has tenths."""
+_LONGEST = 14
+"""Columns of a token, at most."""
+_BARS = "▁▂▃▄▅▆▇█"
 
 
 class GradientFlow(CurveDialog[None]):
@@ -30,8 +37,18 @@ class GradientFlow(CurveDialog[None]):
         "long ago can teach the model nothing. The forget gates let it through: model.forget_bias."
     )
 
+    _flow: p.GradientByTime | None = None
+    """What is drawn."""
+
     def on_mount(self) -> None:
         self._keep_asking()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw_again)
+
+    def _draw_again(self) -> None:
+        if self._flow is not None:
+            self._draw(self._flow)
 
     @work
     async def _keep_asking(self) -> None:
@@ -48,6 +65,7 @@ class GradientFlow(CurveDialog[None]):
                     break
                 else:
                     assert isinstance(flow, p.GradientByTime)
+                    self._flow = flow
                     self._draw(flow)
             await asyncio.sleep(_PAUSE)
         self._say(content("The engine has ended.", "$text-warning"))
@@ -56,28 +74,87 @@ class GradientFlow(CurveDialog[None]):
         tokens = len(flow.norms)
         places = range(1, tokens + 1)
         ends = ((1.0, f"{tokens - 1} before the last"), (float(tokens), "the last"))
-        self.query_one("#curve", Chart).show(
+        curves = [Line(places, flow.norms, f"after step {flow.step:,}", "primary")]
+        if flow.untrained and flow.step:
+            curves.append(Line(places, flow.untrained, "untrained", "secondary", "stippled"))
+        chart = self.query_one("#curve", Chart)
+        chart.show(
             ChartData(
                 title="gradient norm by token",
                 x=XAxis(1, tokens, "token", ticks=ends),
-                curves=(Line(places, flow.norms, f"after step {flow.step:,}", "primary"),),
+                curves=tuple(curves),
                 y=YAxis(log=True),
                 empty="No gradient that is a number above zero reaches any token.",
             )
         )
-        self._say(_outcome(flow))
+        gap = "" if self._session.status.config.corpus.tokenizer == "character" else " "
+        bars = token_bars(flow, chart.size.width, gap)
+        self._say(Content("\n").join([*bars, _outcome(flow)]))
 
     def _say(self, outcome: Content) -> None:
         self.query_one("#outcome", Block).show(outcome)
 
 
+def token_bars(flow: p.GradientByTime, width: int, gap: str) -> list[Content]:
+    """The last tokens of a text that there is room for, below a bar each: the gradient that reaches
+    it, by powers of ten. How many stand before them is said. Nothing where there are no numbers."""
+    if not any(map(_positive, flow.token_norms)):
+        return []
+    names = [fit(token(text), min(_LONGEST, cell_len(token(text)))) for text in flow.tokens]
+    left_out = _left_out(names, width, gap)
+    if left_out:
+        left_out = _left_out(names, width - len(_before(left_out)), gap)
+    before = _before(left_out) if left_out else ""
+    heights = _heights(flow.token_norms)
+    bars = gap.join(
+        bar * cell_len(name) for bar, name in list(zip(heights, names, strict=True))[left_out:]
+    )
+    return [
+        Content.styled(" " * len(before) + bars, "$text-primary"),
+        Content.assemble((before, MUTED), gap.join(names[left_out:])),
+    ]
+
+
+def _before(count: int) -> str:
+    return f"… {count:,} more "
+
+
+def _left_out(names: list[str], width: int, gap: str) -> int:
+    """How many of the first names there is no room for."""
+    room = width + len(gap)
+    for count, name in enumerate(reversed(names)):
+        room -= cell_len(name) + len(gap)
+        if room < 0:
+            return len(names) - count
+    return 0
+
+
+def _heights(norms: Sequence[float]) -> list[str]:
+    """A bar for each, on a logarithmic scale from the least to the greatest; a blank for none."""
+    logs = [math.log10(norm) for norm in norms if _positive(norm)]
+    low, span = min(logs), (max(logs) - min(logs)) or 1.0
+    return [
+        _BARS[round((math.log10(norm) - low) / span * (len(_BARS) - 1))] if _positive(norm) else " "
+        for norm in norms
+    ]
+
+
+def _positive(norm: float) -> bool:
+    return math.isfinite(norm) and norm > 0
+
+
 def _outcome(flow: p.GradientByTime) -> Content:
     if not math.isfinite(flow.ratio):
         return Content.styled("The gradient is zero or not finite: there is no ratio.", MUTED)
+    part = "tenth" if len(flow.norms) >= _TENTHS else "token"
+    untrained = ""
+    if math.isfinite(flow.untrained_ratio) and flow.step:
+        untrained = f"  untrained {short(flow.untrained_ratio, 3)}"
     return Content.assemble(
-        "first tenth / last tenth  ",
+        f"first {part} / last {part}  ",
         (short(flow.ratio, 3), "bold $text-primary"),
-        (f"\nThe window's first tenth gets {_compared(flow.ratio)} its last tenth.", MUTED),
+        (untrained, "$text-warning"),
+        (f"\nThe window's first {part} gets {_compared(flow.ratio)} its last {part}.", MUTED),
     )
 
 

@@ -45,7 +45,7 @@ _FIELDS = {field.path: field for field in fields(RunConfig)}
 class NewRun(Dialog[Path | None]):
     """Dismissed with the folder of the run it made, or None.
 
-    It begins with the settings of the run that is shown; those that are not the preset's are marked.
+    It begins with the settings of the run that is shown; those that aren't the preset's are marked.
     """
 
     AUTO_FOCUS = "#preset"
@@ -72,9 +72,7 @@ class NewRun(Dialog[Path | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box", classes="-tall") as box:
             box.border_title = "New run"
-            box.border_subtitle = (
-                "tab field · / find · pgup pgdn section · ctrl+s create · esc close"
-            )
+            box.border_subtitle = "/ finds · pgup pgdn section · ctrl+s creates · esc closes"
             yield Filter(placeholder="/ finds a setting", id="filter")
             with VerticalScroll(id="form", can_focus=False):
                 chosen = self._preset.preset
@@ -185,10 +183,16 @@ class NewRun(Dialog[Path | None]):
         return ""
 
     def _tell_price(self) -> None:
+        """Say what the settings cost, and what goes badly together."""
         try:
-            told = str(price(self._config(), self._session))
+            config = self._config()
         except UserError:
             told = "parameters, memory and time are told once every setting is in its range"
+        else:
+            told = str(price(config, self._session))
+            if not self._complaint:
+                warning = Content.styled(config.warning, "$text-warning")
+                self.query_one("#error", Static).update(warning)
         self.query_one("#price", Block).show(Content.styled(told, MUTED))
 
     # --- finding one ----------------------------------------------------------------------------
@@ -215,16 +219,6 @@ class NewRun(Dialog[Path | None]):
             if control.focusable and all(each.display for each in control.ancestors_with_self):
                 control.focus()
                 return
-
-    @on(Choice.Changed)
-    @on(Input.Changed)
-    def _warn(self) -> None:
-        """Say what goes badly together; an error that was told is corrected."""
-        try:
-            warning = replace(self._config, self._values()).warning
-        except UserError:
-            return  # which is told where the run is to be made
-        self.query_one("#error", Static).update(Content.styled(warning, "$text-warning"))
 
     def action_section(self, change: int) -> None:
         """Go to the first field of the next section, or of the one before."""
@@ -280,7 +274,7 @@ class NewRun(Dialog[Path | None]):
 class _Setting(LineInput):
     """A field in whose values there is no slash, which finds another."""
 
-    def _on_key(self, event: events.Key) -> None:  # type: ignore[override] - it needn't wait
+    async def _on_key(self, event: events.Key) -> None:
         if event.key == "slash":
             event.prevent_default()
             event.stop()

@@ -260,8 +260,8 @@ class Playground(Screen[None]):
         self.zoomed = not self.zoomed
 
     def action_type_in(self) -> None:
-        for field in self.query_one(f"#{self.current}").query(Input):
-            self.set_focus(field)
+        if fields := self.query_one(f"#{self.current}").query(Input):
+            self.set_focus(fields.first())
 
     def action_leave_input(self) -> None:
         self.set_focus(None)
@@ -377,7 +377,7 @@ class Playground(Screen[None]):
     async def action_open_model(self) -> None:
         from tui.screens.open_model import OpenModel
 
-        folder = await self.app.push_screen_wait(OpenModel(self.runs.models))
+        folder = await self.app.push_screen_wait(OpenModel(self.runs.models, self.session))
         if folder is not None:
             await self.runs.switch(folder, self._asking("Open another run"))
 

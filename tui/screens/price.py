@@ -10,10 +10,9 @@ import msgspec
 
 from engine.config import RunConfig
 from engine.sizes import parameter_count, training_need
-from tui.numbers import short
+from tui.numbers import duration, short
 from tui.panes.corpus import size
 from tui.run.session import Session
-from tui.widgets.status_line import duration
 
 _FREE = ("learning_rate", "momentum", "weight_decay", "trigger")
 """Settings of the optimiser that take no time."""

@@ -32,8 +32,10 @@ class TabStrip(Widget):
         longest = max(len(pane) for pane, _ in self._tabs)
         rows = (self._row(letters) for letters in range(longest, -1, -1))
         row = next((row for row in rows if row.cell_length <= width), self._row(0))
-        room = width - row.cell_length - len(self.hint)
-        return row + Content.styled(" " * room + self.hint, MUTED) if room > 0 else row
+        hint = self.hint
+        while hint and row.cell_length + len(hint) >= width:
+            hint = hint.rpartition(" · ")[0]  # the least wanted stands last
+        return row + Content.styled(" " * (width - row.cell_length - len(hint)) + hint, MUTED)
 
     def _row(self, letters: int) -> Content:
         """The tabs with so many letters of each name but the current one's."""

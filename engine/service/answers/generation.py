@@ -31,6 +31,7 @@ def generate(query: Generate, run: Run) -> Iterator[TextPiece | None]:
         tokenizer,
         model,
         query.tokens,
+        overrun=query.overrun,
         seed=seed,
         temperature=query.temperature,
         top_k=query.top_k,

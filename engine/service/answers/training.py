@@ -1,6 +1,6 @@
 """Questions to the training itself."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from engine.events import Progress
 from engine.messages.training import (
@@ -15,13 +15,13 @@ from engine.messages.training import (
 from engine.service.answers import answers
 from engine.service.run import Run
 from engine.training import rate_finder, replay
-from engine.training.gradient_flow import gradient_by_time
+from engine.training.gradient_flow import gradient_in_turns
 
 
 @answers(GradientFlow)
-def gradient_flow(_: GradientFlow, run: Run) -> GradientByTime:
+def gradient_flow(_: GradientFlow, run: Run) -> Generator[None, None, GradientByTime]:
     """Of the window that the next step will take."""
-    return gradient_by_time(run.require_trainer())
+    return gradient_in_turns(run.require_trainer())
 
 
 @answers(FindRate)

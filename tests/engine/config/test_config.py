@@ -3,6 +3,7 @@
 import datetime
 import math
 import os
+import re
 from pathlib import Path
 
 import msgspec
@@ -173,6 +174,19 @@ def test_settings_that_do_not_go_together_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=word):
         replace(preset("toy"), changes)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+@pytest.mark.parametrize("candidates", [None, 1024])
+def test_adamw_with_sampled_words_is_warned_of_and_taken(
+    name: str, optimiser: str, candidates: int | None
+) -> None:
+    assert preset(name).warning == ""
+    changes = {"optimiser.name": optimiser, "training.candidates": candidates}
+    warning = replace(preset(name), changes).warning
+    assert bool(warning) == (optimiser == "adamw" and candidates is not None)
+    assert not warning or re.fullmatch("adamw .*optimiser.name.*training.candidates.*[.]", warning)
 
 
 def test_toml_names_a_preset_and_changes_settings(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from engine.errors import UserError
 from engine.events import (
     AnyEvent,
     Evaluated,
+    Intervened,
     NonFinite,
     Recorded,
     RolledBack,
@@ -134,6 +135,25 @@ def test_a_run_gone_back_to_a_checkpoint_forgets_what_came_after(
     assert second.run.step == 5
     assert second.run.status().learning_rate == 0.005
     assert [e.state for e in again if isinstance(e, StateChanged)] == ["paused"]
+
+
+def test_knobs_turned_together_are_turned_at_one_step_or_not_at_all(
+    conductor: Conductor, told: list[AnyEvent]
+) -> None:
+    conductor.command(p.Start())
+    advance(conductor, lambda: conductor.run.step == 5)
+    with pytest.raises(UserError, match=r"optimiser\.learning_rate can't be"):
+        conductor.command(p.SetKnobs(values={"clip_mode": "off", "learning_rate": 5000.0}))
+    conductor.command(p.SetKnobs(values={"clip_mode": "off", "learning_rate": 5.0}))
+    conductor.command(p.SetKnobs(values={}))
+    advance(conductor, lambda: conductor.run.step == 6)
+    turned = [event for event in told if isinstance(event, Intervened) and event.old is not None]
+    assert [(e.step, e.action, e.old, e.new) for e in turned] == [
+        (5, "clip_mode", "norm", "off"),
+        (5, "learning_rate", 0.005, 5.0),
+    ]
+    last = [event for event in told if isinstance(event, Stepped)][-1]
+    assert (last.step, last.clip_mode, last.learning_rate) == (6, "off", 5.0)
 
 
 # --- what is done about a loss or gradient that is not finite ------------------------------------
@@ -368,7 +388,7 @@ def test_let_it_happen_goes_on_to_weights_that_are_never_saved(
     second = conducted(conductor.run.folder)
     assert second.run.step == 2
     assert second.run.trainer is not None
-    assert not second.run.trainer.broken_weight
+    assert not second.run.fault()
 
 
 # --- saves that fail ------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from engine.events import Progress
 from engine.generation import decoder as stepping
 from engine.generation import text as written
 from engine.generation.decoder import SHORTEST, stretches
+from engine.generation.text import ends_sentence
 from engine.model.lstm import LSTMLanguageModel
 from engine.service import background
 from engine.service.answers import evaluation
@@ -277,6 +278,39 @@ def test_a_text_goes_on_from_its_prompt_as_it_is_written(corpus: Corpus) -> None
         if not tokenizer.spells:
             assert "  the" not in written and not written.removeprefix(prompt).startswith("  ")
             assert len(tokenizer.tokens(written)) == len(tokenizer.tokens(prompt)) + 12
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_text_ends_with_a_sentence_where_it_can(corpus: Corpus, seed: int) -> None:
+    model, tokenizer = made(corpus, SHAPES[0]), corpus.tokenizer
+    query = p.Generate(prompt="the owl", tokens=6, overrun=40, seed=seed)
+    pieces = [piece for piece in texts(query, tokenizer, model) if piece is not None]
+    assert 6 <= len(pieces) <= 46
+    assert len(pieces) == 46 or ends_sentence(pieces[-1])
+    assert not any(map(ends_sentence, pieces[5:-1])), "at the first that comes"
+    exact = p.Generate(prompt="the owl", tokens=6, seed=seed)
+    assert [piece for piece in texts(exact, tokenizer, model) if piece is not None] == pieces[:6]
+
+
+@pytest.mark.parametrize(
+    ("piece", "ends"),
+    [
+        ("\n", True),
+        (".", True),
+        (" end.", True),
+        ("?”", True),
+        (".) ", True),
+        ("。", True),
+        ("", False),
+        (" ", False),
+        (" and", False),
+        (",", False),
+        (".5", False),
+        ("”", False),
+    ],
+)
+def test_what_ends_a_sentence(piece: str, ends: bool) -> None:
+    assert ends_sentence(piece) == ends
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,23 @@
 """What the playground promises to show on the toy world, through the real engine process."""
 
 import asyncio
+import math
+import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from engine import messages as p
 from engine import runs
-from engine.config import preset
+from engine.config import preset, replace
+from engine.embeddings.space import Space
 from engine.events import StateChanged
 from engine.service.client import Engine, launch
+from engine.text.corpus import open_corpus
 from engine.text.toy_world import CLASSES, HELD_OUT
+from engine.training.trainer import Trainer
 
 STEPS = 3000
 SHUFFLED = (
@@ -63,3 +69,54 @@ async def reach(engine: Engine, state: str) -> None:
     async for batch in engine.events():
         if any(isinstance(e, StateChanged) and e.state == state for e in batch):
             return
+
+
+# --- the presets ------------------------------------------------------------------------------
+
+
+def toy(name: str, **changes: Any) -> Trainer:
+    torch.set_num_threads(1)
+    paths = {path.replace("__", "."): value for path, value in changes.items()}
+    config = replace(preset(name), paths)
+    return Trainer(config, open_corpus(config.corpus), torch.device("cpu"))
+
+
+def trained(trainer: Trainer, steps: int) -> float:
+    """The mean loss of the last 100 of so many steps; infinite where one of them was no number."""
+    losses = [trainer.take_step()[0].loss for _ in range(steps)][-100:]
+    return math.inf if None in losses else statistics.fmean(filter(None, losses))
+
+
+SCHOLARS = ("mathematician", "physicist")
+
+
+@pytest.mark.parametrize("name", ["toy", "toy-clipping"])
+def test_training_is_what_brings_the_scholars_together(name: str) -> None:
+    trainer = toy(name)
+    vocabulary = trainer.corpus.tokenizer.vocabulary
+    first, second = (vocabulary.id(word) for word in SCHOLARS)
+
+    def places() -> tuple[int, int]:
+        weight = trainer.model.embedding.weight.detach().numpy()
+        space = Space(vocabulary.tokens, weight, vocabulary.readable)
+        return space.ranks(space.meant(first), space.meant(second))
+
+    assert min(places()) > 10
+    trained(trainer, 2000)
+    assert max(places()) <= 3
+
+
+def test_in_toy_clipping_it_is_clipping_that_decides() -> None:
+    with_, without = toy("toy-clipping"), toy("toy-clipping", clipping__mode="off")
+    knowing_nothing = math.log(len(with_.corpus.tokenizer.vocabulary))
+    assert trained(with_, 1000) < 1.5
+    assert trained(without, 1000) > 10 * knowing_nothing
+
+
+@pytest.mark.parametrize("name", ["toy", "toy-clipping"])
+def test_a_rate_a_thousand_times_too_high_explodes_without_clipping(name: str) -> None:
+    trainer = toy(name)
+    before = trained(trainer, 500)
+    trainer.clip_mode = "off"
+    trainer.learning_rate = min(1000.0, 1000 * trainer.learning_rate)
+    assert trained(trainer, 100) > 5 * before

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from engine.training import device
+from engine.training import device, rehearsal
 from engine.training.device import pick_threads
 from engine.training.trainer import Trainer
 
@@ -30,7 +30,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
         nonlocal now
         now += seconds[torch.get_num_threads()]
 
-    monkeypatch.setattr(Trainer, "rehearse", rehearse)
+    monkeypatch.setattr(device, "rehearse", rehearse)
     monkeypatch.setattr(device.time, "perf_counter", lambda: now)
     return seconds
 
@@ -69,7 +69,7 @@ def test_a_rehearsal_changes_nothing(make_trainer: Make) -> None:
     recipe = {"training__random_bptt": True, "training__candidates": 16}
     regularisation = {"regularisation__output_dropout": 0.3}
     first, second = (make_trainer(**recipe, **regularisation) for _ in range(2))
-    first.rehearse()
+    rehearsal.rehearse(first)
     for _ in range(3):
         (one, *_), (two, *_) = list(first.take_step()), list(second.take_step())
         assert one.loss == two.loss  # type: ignore[union-attr]

@@ -101,7 +101,7 @@ def disturb(trainer: Trainer) -> None:
     """Everything a curious user does between two steps."""
     list(islice(generate(trainer.eval_model, [1]), 3))
     list(trainer.evaluate("test"))
-    trainer.next_window()
+    trainer.cursor.peek()
     torch.rand(3)
 
 

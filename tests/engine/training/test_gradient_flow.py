@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from engine.training.gradient_flow import gradient_by_time
+from engine.training.gradient_flow import gradient_by_time, untrained_model
 from engine.training.trainer import Trainer
 from tests.engine.training.test_rate_finder import everything
 
@@ -30,7 +30,7 @@ def reference(trainer: Trainer) -> list[float]:
         for index, layer in enumerate((first, second)):
             for name, weight in layer.named_parameters():
                 getattr(lstm, name.replace("l0", f"l{index}")).copy_(weight)
-    tokens, targets = trainer.next_window()
+    tokens, targets = trainer.cursor.peek()
     vectors = model.embedding.weight.detach().double()[tokens].requires_grad_()
     state = tuple(torch.cat(part).double() for part in zip(*trainer.carried, strict=True))
     hidden, _ = lstm(vectors, state)
@@ -111,3 +111,36 @@ def test_a_model_whose_gradient_is_zero_has_no_ratio(make_trainer: MakeTrainer) 
     flow = gradient_by_time(trainer)
     assert set(flow.norms) == {0.0}
     assert math.isnan(flow.ratio)
+
+
+def test_the_untrained_model_is_the_one_that_the_run_began_with(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer()
+    first = {name: weight.clone() for name, weight in trainer.model.state_dict().items()}
+    begun = gradient_by_time(trainer)
+    assert begun.untrained == begun.norms and begun.untrained_ratio == begun.ratio
+    steps(trainer, 5)
+    random = torch.get_rng_state()
+    untrained = untrained_model(trainer)
+    assert torch.equal(torch.get_rng_state(), random)
+    for name, weight in untrained.state_dict().items():
+        assert torch.equal(weight, first[name])
+    flow = gradient_by_time(trainer)
+    assert len(flow.untrained) == len(flow.norms) and flow.untrained != flow.norms
+
+
+def test_the_tokens_of_the_first_text_have_its_own_norms(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(training__batch_size=1, training__bptt=12)
+    steps(trainer, 2)
+    flow = gradient_by_time(trainer)
+    assert flow.token_norms == pytest.approx(flow.norms)
+    tokens, _ = trainer.next_window()
+    vocabulary = trainer.corpus.tokenizer.vocabulary.tokens
+    assert flow.tokens == [vocabulary[token] for token in tokens[:, 0].tolist()]
+
+
+def test_a_model_too_large_to_be_built_beside_has_no_untrained_one(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.training.gradient_flow.MOST_BUILT", 10)
+    flow = gradient_by_time(make_trainer())
+    assert flow.norms and not flow.untrained and math.isnan(flow.untrained_ratio)

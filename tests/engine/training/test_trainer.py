@@ -300,7 +300,7 @@ def unclipped(trainer: Trainer) -> dict[str, torch.Tensor]:
     carried = trainer.carried
     if trainer.cursor.at_start:
         carried = model.initial_state(trainer.cursor.batch_size)
-    model.loss(*trainer.next_window(), carried).cross_entropy.backward()
+    model.loss(*trainer.cursor.peek(), carried).cross_entropy.backward()
     return {name: p.grad.double() for name, p in model.named_parameters()}
 
 
@@ -476,7 +476,7 @@ def test_the_state_is_carried_from_window_to_window_and_detached(make_trainer: M
     steps(trainer, 1)
     carried = trainer.carried
     assert all(part.any() and not part.requires_grad for layer in carried for part in layer)
-    expected = trainer.model.loss(*trainer.next_window(), carried).cross_entropy
+    expected = trainer.model.loss(*trainer.cursor.peek(), carried).cross_entropy
     (event,) = steps(trainer, 1)
     assert event.loss == pytest.approx(expected.item(), rel=1e-5)
 

@@ -12,7 +12,7 @@ from tui.chart.data import PALETTE, STYLES, ChartData, Curve, Line, Mark, Points
 from tui.chart.plot import GUTTER, Picture, draw
 from tui.chart.widget import Chart
 from tui.numbers import short
-from tui.run.history import Series
+from tui.run.series import Series
 
 SIZES = [(10, 3), (1, 1), (0, 0), (5, 2), (30, 5), (78, 9), (150, 40), (20, 4), (21, 3), (200, 60)]
 
@@ -279,6 +279,16 @@ def test_marks_are_columns_with_labels_that_never_overlap():
     assert set(labels) <= {mark.label for mark in marks}, "no label is cut"
     marked = {x for line in lines for x, character in enumerate(line) if character == "┊"}
     assert len(marked) == 4, "three of them share a column"
+
+
+def test_many_marks_thin_out_to_those_with_a_label_and_ticks():
+    marks = tuple(Mark(step, f"lr {step}") for step in range(10, 1000, 20))
+    lines = plot_of(chart(np.linspace(9, 1, 1000), marks=marks), 108, 12)
+    columns = {x for x, character in enumerate(lines[0]) if character == "┊"}
+    assert len(columns) == len(re.findall(r"lr \d+", lines[0])) < 15
+    for line in lines[:-1]:
+        assert {x for x, character in enumerate(line) if character == "┊"} <= columns
+    assert lines[-1].count("┊") > 35, "every one has its tick"
 
 
 def marked(*marks: Mark, width: int = 80) -> str:

@@ -152,6 +152,14 @@ def test_train_prints_evaluations_and_a_summary_as_json(
     assert load_config(models / name).preset == "toy"
 
 
+def test_train_warns_of_adamw_with_sampled_words_and_trains(run: Run) -> None:
+    settings = ["--set", "training.candidates=64", "--steps", "3", "--name"]
+    told = run.well("train", "toy-world", *settings, "sampled")
+    assert told.count("Note: adamw diverges") == 1 and "step 3" in told
+    told = run.well("train", "toy-world", "--preset", "toy-clipping", *settings, "plain")
+    assert "Note" not in told
+
+
 def test_seeds_are_trained_one_after_the_other_and_compared(run: Run, models: Path) -> None:
     settings = ["--set", "training.seed=7", "--steps", "12", "--seeds", "3", "--name", "spread"]
     lines = run.well("train", "toy-world", *settings, "--json").splitlines()

@@ -23,7 +23,8 @@ from engine.events import (
 from engine.runs import open_past
 from engine.runs.recorder import Recorder
 from tests.recorded import as_recorded, write_old
-from tui.run.history import CLIP_WINDOW, HALF_LIFE, KEPT, LISTED, SLACK, History, Series, _Average
+from tui.run.history import CLIP_WINDOW, HALF_LIFE, LISTED, SLACK, History, _Average
+from tui.run.series import KEPT, Series
 
 
 def stepped(step: int, loss: float | None = 2.0, *, clipped: bool = False) -> Stepped:
@@ -214,9 +215,28 @@ def test_a_resumed_run_forgets_what_came_after_its_checkpoint():
     assert len(history.smoothed_loss) == len(history.norm_after) == 52
 
 
+def test_how_near_early_stopping_is_is_what_the_engine_last_said():
+    def told(*stale: int | None) -> list[Evaluated]:
+        return [
+            msgspec.structs.replace(evaluated(step), stale=each) for step, each in enumerate(stale)
+        ]
+
+    history = History()
+    assert history.stale is None
+    history.apply(told(0, 1, 2))
+    assert history.stale == 2
+    history.apply(told(None))
+    assert history.stale == 2, "one that steers nothing says nothing"
+    history.apply([RolledBack(step=1, from_step=3, learning_rate=0.1, stale=0)])
+    assert history.stale == 0
+    history.apply([*told(0, 1), RolledBack(step=1, from_step=3, learning_rate=0.1)])
+    assert history.stale is None, "an older record doesn't say"
+
+
 def test_missing_steps_are_gaps():
     history = History()
-    history.apply([stepped(1, 3.0), stepped(4, 2.0)])
+    history.apply([stepped(1, 3.0, clipped=True), stepped(4, 2.0)])
+    assert history.clip_fraction == 0.5, "of the steps that are known"
     np.testing.assert_array_equal(history.loss.values(), [3, math.nan, math.nan, 2])
     assert history.step == 4
 
@@ -349,7 +369,7 @@ def test_steps_missing_from_a_record_are_a_gap_and_so_are_any_before_a_live_one(
 @pytest.fixture(params=[64, 1024])
 def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """So few blocks are kept of each level."""
-    monkeypatch.setattr("tui.run.history.KEPT", request.param)
+    monkeypatch.setattr("tui.run.series.KEPT", request.param)
     return request.param
 
 
@@ -533,7 +553,7 @@ def test_a_past_recalled_is_what_was_told(tmp_path_factory, kinds: list[str]):
         assert getattr(recalled, name) == getattr(told, name), name
     assert recalled.last == (told.last and as_recorded(told.last))
     assert recalled.strays == 0
-    assert recalled.validations.stale == told.validations.stale
+    assert recalled.stale == told.stale
     limits = TrainingConfig(steps=10_000)
     assert recalled.pace.seconds_left(limits) == pytest.approx(told.pace.seconds_left(limits))
 

@@ -1,7 +1,9 @@
 """Leaving a run: at once, whatever its engine does; without ending it for others; explained."""
 
 import asyncio
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,41 @@ async def test_a_paused_run_can_be_left_as_it_is(tmp_path: Path) -> None:
         await room.until(lambda: room.app._exit)
         assert room.engine.asked(p.Detach) and not room.engine.asked(p.Shutdown)
         assert re.search("stays as it is.*lstm-tui attach", room.app.return_value or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "running", "told"),
+    [
+        ("SIGTERM", True, [p.Shutdown]),
+        ("SIGTERM", False, [p.Shutdown]),
+        ("SIGHUP", True, [p.Detach]),
+        ("SIGHUP", False, [p.Shutdown]),
+    ],
+)
+async def test_a_signal_leaves_without_a_question_and_with_its_exit_code(
+    tmp_path: Path, name: str, running: bool, told: list[type]
+) -> None:
+    number = getattr(signal, name)
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING, *([] if running else [StateChanged(state="paused")]))
+        os.kill(os.getpid(), number)
+        await room.until(lambda: room.app._exit)
+        assert [type(c) for c in room.engine.calls if isinstance(c, p.Detach | p.Shutdown)] == told
+        assert room.app.return_code == 128 + number
+        assert room.app.return_value is None
+
+
+async def test_what_can_not_be_saved_at_a_signal_stays_with_its_engine_and_that_is_told(
+    tmp_path: Path,
+) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING)
+        room.engine.refusals[p.Shutdown] = "There is no room left on the disk."
+        os.kill(os.getpid(), signal.SIGTERM)
+        await room.until(lambda: room.app._exit)
+        assert room.engine.asked(p.Detach)
+        assert room.app.return_code == 128 + signal.SIGTERM
+        assert "lstm-tui attach" in (room.app.return_value or "")
 
 
 def asked_only(folder: Path) -> p.Status:

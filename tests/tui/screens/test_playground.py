@@ -1,10 +1,14 @@
 """What the playground does when things happen: engines that die, refuse, or come back."""
 
+import asyncio
+import math
 import signal
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from textual import events
 from textual.geometry import Region
 from textual.widgets import Input, Static
@@ -31,10 +35,11 @@ from engine.service.client import EngineEnded
 from tests.tui.fake_engine import CORPUS, READY, FakeEngine, Launch, built, status, step
 from tests.tui.screen_help import Room, playground
 from tui import ladder
-from tui.numbers import grouped, signed
+from tui.numbers import grouped, short
 from tui.panes.generation import GenerationPane
 from tui.panes.neighbours import suggested
 from tui.panes.pane import Pane
+from tui.panes.training import _fixed as fixed_loss
 from tui.run.session import Session
 from tui.screens.new_run import NewRun, as_text
 from tui.screens.open_corpus import OpenCorpus, complete
@@ -240,7 +245,7 @@ async def test_what_is_under_way_is_in_the_status_line_with_the_time_it_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr("tui.widgets.status_line.monotonic", lambda: clock[0])
+    monkeypatch.setattr("tui.pace.monotonic", lambda: clock[0])
     async with playground(tmp_path) as room:
         await room.happens(*RUNNING)
         assert "▶ running  step 2  48,210 tokens/s" in room.text("#status")
@@ -427,7 +432,7 @@ async def test_a_sentence_is_compared_both_ways(tmp_path: Path) -> None:
         assert room.engine.asked(p.Represent)[-1].text == "I am going to office."
         assert "6 × 64 × 4 bytes = 1.54 kB" in shown and "6 × 32 × 4 bytes = 768 bytes" in shown
         rows = [line for line in shown.split("\n") if line.startswith(("going", "office"))]
-        assert rows[0].split()[1] == "33" and rows[0].split()[2].count("1") == 1
+        assert rows[0].split()[1] == "33" and "34 of 64" in rows[0]
         assert rows[1].startswith("office*") and "<unk>" in shown
         await room.press("1", "enter", "ctrl+u", *"the")
         await room.until(lambda: "1 × 64 × 4 bytes = 256 bytes" in room.text("#comparison"))
@@ -442,7 +447,7 @@ async def test_the_model_writes_passage_by_passage_while_it_trains(tmp_path: Pat
             return [call.prompt for call in room.engine.asked(p.Generate)]
 
         await room.until(lambda: prompts()[-2:] == ["the", "the"])
-        await room.until(lambda: "step 2  the the mathematician" in room.earlier)
+        await room.until(lambda: "step 2 · temp 1.0  the the mathematician" in room.earlier)
         await room.press("g")
         await room.until(lambda: not room.app.playground.query_one(GenerationPane).writing)
 
@@ -474,8 +479,8 @@ async def test_a_passage_is_shown_as_it_was_written(
         pane.show(room.app.playground.session)
         pane.add(p.TextPiece(text=text, step=5, seed=77))
         pane.show(room.app.playground.session)
-        assert room.current == f"step 5  {shown}"
-        assert "seed 77" in room.text("#temperature")
+        assert room.current == f"step 5 · temp 1.0  {shown}"
+        assert room.app.playground.query_one("#seed", Input).placeholder == "77"
 
 
 async def begin_writing(room: Room, pane: GenerationPane) -> None:
@@ -506,7 +511,7 @@ async def test_unknown_words_of_the_prompt_are_told_with_the_passage(tmp_path: P
         pane.request()
         pane.add(p.TextPiece(text="cat", step=5, note="1 of 1 words unknown: \x1b[1m"))
         pane.show(room.app.playground.session)
-        assert room.current == "step 5  1 of 1 words unknown: ␛[1m\ncat"
+        assert room.current == "step 5 · temp 1.0  1 of 1 words unknown: ␛[1m\ncat"
 
 
 async def test_a_passage_that_is_refused_is_not_asked_for_again(tmp_path: Path) -> None:
@@ -677,6 +682,26 @@ async def test_the_form_keeps_what_was_typed_when_it_is_refused(tmp_path: Path) 
         await room.until(lambda: len(room.launch.engines) == 2)
         config = load_config(tmp_path / "mine")
         assert get(config, "optimiser.learning_rate") == 30 and config.preset == "ptb-small"
+
+
+async def test_the_form_warns_of_what_goes_badly_together_and_makes_the_run(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await open_form(room, "r", NewRun)
+        form = room.app.screen
+        told = form.query_one("#error", Static)
+        form.query_one("#preset", Choice).value = "large-vocabulary"
+        await room.until(lambda: form.query_one("#training-candidates", Input).value == "1024")
+        await room.pilot.pause()
+        assert str(told.render()) == ""
+        form.query_one("#optimiser-name", Choice).value = "adamw"
+        await room.until(lambda: "adamw diverges" in str(told.render()))
+        form.query_one("#training-candidates", Input).value = ""
+        await room.until(lambda: str(told.render()) == "")
+        form.query_one("#training-candidates", Input).value = "64"
+        form.query_one("#name", Input).value = "mine"
+        await room.press("ctrl+s")
+        await room.until(lambda: (tmp_path / "mine").exists())
+        assert load_config(tmp_path / "mine").training.candidates == 64
 
 
 async def test_the_form_goes_from_section_to_section(tmp_path: Path) -> None:
@@ -946,6 +971,101 @@ async def test_an_answer_goes_when_its_word_is_erased(tmp_path: Path) -> None:
         assert "step" not in room.text("#seen")
 
 
+async def test_an_answer_that_comes_too_late_for_an_erased_word_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with playground(tmp_path) as room:
+        await room.until(lambda: "physicist" in room.text("#nearest"))
+        held = asyncio.Event()
+        answer = room.engine.call
+
+        async def slow(body):
+            await held.wait()
+            return await answer(body)
+
+        monkeypatch.setattr(room.engine, "call", slow)
+        fields = (
+            room.app.playground.query_one("#word", Input),
+            room.app.playground.query_one("#sentence", Input),
+        )
+        for field in fields:
+            field.value = "teacher"
+        await room.pilot.pause(0.5)
+        for field in fields:
+            field.value = ""
+        await room.until(lambda: "No word is asked for" in room.text("#nearest"))
+        await room.until(lambda: "No sentence to show" in room.text("#comparison"))
+        held.set()
+        await room.pilot.pause(0.5)
+        assert "No word is asked for" in room.text("#nearest")
+        assert "No sentence to show" in room.text("#comparison")
+
+
+@pytest.mark.parametrize(("tokenizer", "unit"), [("character", "character"), ("subword", "piece")])
+async def test_a_pane_names_the_unit_of_its_text(tmp_path: Path, tokenizer: str, unit: str) -> None:
+    config = replace(preset("toy"), {"corpus.tokenizer": tokenizer})
+    async with playground(tmp_path, Launch(lambda folder: built(folder, config=config))) as room:
+        room.app.playground.query_one("#word", Input).value = ""
+        await room.until(lambda: f"No {unit} is asked for" in room.text("#nearest"))
+
+
+async def test_turning_the_temperature_leaves_no_stubs(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        pane = room.app.playground.query_one(GenerationPane)
+        await begin_writing(room, pane)
+        pane.add(p.TextPiece(text="a stub", step=5, seed=1))
+        await room.press(".", ".", ",")
+        await room.until(lambda: room.engine.asked(p.Generate)[-1].temperature == 1.1)
+        assert "stub" not in room.earlier + room.current
+        pane.add(p.TextPiece(text="a whole one", step=5, seed=1))
+        pane._whole = True
+        await room.press(",")
+        await room.until(lambda: "step 5 · temp 1.1  a whole one" in room.earlier)
+
+
+async def test_the_seed_is_set_beside_the_prompt_and_else_drawn_and_told(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        seed = room.app.playground.query_one("#seed", Input)
+        await room.press("4", "enter", *"the", "tab", *"4x2", "enter")
+        await room.until(lambda: room.engine.asked(p.Generate))
+        asked = room.engine.asked(p.Generate)[-1]
+        assert (asked.prompt, asked.seed, seed.value) == ("the", 42, "42")
+        await room.press("enter", "tab", "ctrl+u", "enter")
+        await room.until(lambda: len(room.engine.asked(p.Generate)) == 2)
+        assert room.engine.asked(p.Generate)[-1].seed is None
+        pane = room.app.playground.query_one(GenerationPane)
+        pane.add(p.TextPiece(text="x", step=5, seed=77))
+        pane._seed = 77
+        pane.redraw()
+        assert seed.placeholder == "77"
+
+
+async def test_an_erased_prompt_takes_what_is_written_after_it_along(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        pane = room.app.playground.query_one(GenerationPane)
+        prompt = room.app.playground.query_one("#prompt", Input)
+        prompt.value = "zebra"
+        await begin_writing(room, pane)
+        pane.add(p.TextPiece(text=" runs", step=5, note="1 of 1 words unknown: zebra"))
+        pane.redraw()
+        assert "zebra" in room.current
+        prompt.value = ""
+        await room.until(lambda: "zebra" not in room.current + room.earlier)
+        await room.until(lambda: not pane.writing)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 160])
+async def test_the_hint_of_the_temperature_is_always_there_before_that_of_the_seed(
+    tmp_path: Path, width: int
+) -> None:
+    async with playground(tmp_path, size=(width, 24)) as room:
+        await room.press("4")
+        await room.pilot.pause()
+        tabs = room.app.playground.query_one("#tabs").render().plain
+        assert "seed" not in tabs or "temp" in tabs
+        assert width != 80 or "temp" in tabs
+
+
 async def test_a_knob_at_its_limit_says_so_once(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
         room.engine.refusals[p.SetKnob] = "The threshold can't be larger."
@@ -955,10 +1075,17 @@ async def test_a_knob_at_its_limit_says_so_once(tmp_path: Path) -> None:
         assert room.toasts == ["The threshold can't be larger."]
 
 
-async def test_numbers_beyond_all_bounds_stay_short(tmp_path: Path) -> None:
-    assert signed(-8.881907202012683e15) == "-9e15"
-    assert [signed(value) for value in (0.5, -0.25, 1234.5)] == ["+0.50", "-0.25", "+1.2k"]
-    assert len(grouped(1e300, 2)) < 8 and grouped(1234.5, 1) == "1,234.5"
+@given(st.floats(), st.integers(0, 4))
+def test_numbers_beyond_all_bounds_stay_short(value: float, decimals: int) -> None:
+    assert len(short(value)) <= 9
+    assert len(grouped(value, decimals)) <= 17
+    assert len(fixed_loss(value)) <= 9
+
+
+def test_a_number_reads_as_people_write_it() -> None:
+    assert short(-8.881907202012683e15) == grouped(-8.881907202012683e15, 2) == "-9e15"
+    assert grouped(1234.5, 1) == "1,234.5"
+    assert [short(each) for each in (math.nan, math.inf, -math.inf)] == ["nan", "inf", "-inf"]
 
 
 async def test_trouble_that_is_cut_says_how_much_is_missing(tmp_path: Path) -> None:

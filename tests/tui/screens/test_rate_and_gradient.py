@@ -4,6 +4,8 @@ import math
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine import messages as p
 from engine.events import StateChanged
@@ -195,3 +197,43 @@ async def test_a_refusal_and_a_gradient_that_is_no_number_are_told(
         await room.until(lambda: "No gradient that is a number" in shown(room))
         room.engine.die("killed")
         await room.until(lambda: "The engine has ended" in shown(room))
+
+
+def flow(count: int, **changes) -> p.GradientByTime:
+    norms = [2.0 ** (place - count) for place in range(count)]
+    values = {
+        "step": 5, "norms": norms, "ratio": 0.5, "tokens": ["word"] * count, "token_norms": norms,
+        "untrained": norms, "untrained_ratio": 0.25,
+    }  # fmt: skip
+    return p.GradientByTime(**(values | changes))
+
+
+@pytest.mark.parametrize(("count", "part"), [(1, "token"), (9, "token"), (10, "tenth")])
+def test_a_tenth_is_named_only_where_there_are_tenths(count: int, part: str) -> None:
+    told = gradient_flow._outcome(flow(count)).plain
+    assert f"first {part} / last {part}" in told and f"its last {part}" in told
+    assert "untrained 0.25" in told
+
+
+@given(st.integers(1, 60), st.integers(20, 160), st.sampled_from(["", " "]), st.data())
+def test_the_tokens_stand_under_their_bars(count: int, width: int, gap: str, data) -> None:
+    tokens = [
+        data.draw(st.sampled_from(["a", "to", "mathematician", "\x1b", "中文"]))
+        for _ in range(count)
+    ]
+    norms = data.draw(st.lists(st.floats(0) | st.just(math.nan), min_size=count, max_size=count))
+    rows = gradient_flow.token_bars(flow(count, tokens=tokens, token_norms=norms), width, gap)
+    assert bool(rows) == any(math.isfinite(norm) and norm > 0 for norm in norms)
+    for row in rows:
+        assert row.cell_length <= width
+    if rows:
+        assert rows[0].cell_length == rows[1].cell_length
+
+
+async def test_v_shows_the_tokens_and_the_untrained_model(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        room.engine.push(StateChanged(state="running"), step(1))
+        await room.until(lambda: room.app.session.status.step == 1)
+        await open_by(room, "v")
+        await room.until(lambda: "untrained" in shown(room))
+        assert "mathematician ran to the store" in shown(room) and "█" in shown(room)
