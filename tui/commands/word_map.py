@@ -136,7 +136,7 @@ def _tell(found: "WordMap", path: Path | None) -> None:
     if found.unknown:
         named = ", ".join(token(word) for word in found.unknown[:_NAMED])
         more = ", …" if len(found.unknown) > _NAMED else ""
-        echo(f"{len(found.unknown):,} words are not on it: {named}{more}", err=True)
+        echo(f"{len(found.unknown):,} not on the map: {named}{more}", err=True)
     shown = sum(found.explained)
     variance = f", which show {shown:.0%} of the variance" if found.method == "pca" else ""
     echo(f"{len(found.points):,} words in two dimensions{variance}:")

@@ -119,7 +119,7 @@ def test_a_map_is_a_drawing_or_a_table(run: CommandLine) -> None:
     (run.folder / "list.txt").write_text("red green blue\ndog cat monday nowhere\n")
     ended = run("map", "toy", "--words", "list.txt", "-o", "map.svg")
     assert ended.returncode == 0
-    assert ended.stderr == "1 words are not on it: nowhere\n"
+    assert ended.stderr == "1 not on the map: nowhere\n"
     drawing = ET.parse(run.folder / "map.svg").getroot()
     texts = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
     assert {"red", "dog", "monday", "colour", "animal"} <= set(texts)
