@@ -16,15 +16,16 @@ from textual import events
 from textual.app import App
 from textual.dom import DOMNode
 from textual.screen import Screen
+from textual.widgets import Input
 from textual.worker import Worker, get_current_worker
 
 GROUPS = frozenset({"dialog", "leaving"})
 """Groups of workers that keys wait for, until they ask the user something or are done."""
 _MOST = 1.0
 """Seconds a key waits at most, whatever is under way."""
-_AT_ONCE = 50
+_AT_ONCE = 100
 """Turns of the event loop within which most keys are done with."""
-_LATER = 0.005
+_LATER = 0.002
 """Seconds between two looks after that."""
 
 Result = TypeVar("Result")
@@ -57,13 +58,19 @@ class InOrder(App[Result], Generic[Result]):
         try:
             await self._done_with(taker)
             while self._typed and self._running:
-                taker = self._taker
-                await super().on_event(self._typed.popleft())
-                await self._done_with(taker)
+                taker, event = self._taker, self._typed.popleft()
+                await super().on_event(event)
+                if not (self._typed and self._is_text(event) and self._is_text(self._typed[0])):
+                    await self._done_with(taker)
         except Exception as error:  # as Textual does with one in a handler
             self._handle_exception(error)
         finally:
             self._handing_on = None
+
+    def _is_text(self, event: events.Key | events.Paste) -> bool:
+        """Whether it is typed into an input, which takes one character after the other itself."""
+        typing = isinstance(self.focused, Input)
+        return typing and isinstance(event, events.Key) and event.is_printable
 
     @property
     def _taker(self) -> DOMNode:
@@ -90,7 +97,7 @@ class InOrder(App[Result], Generic[Result]):
             )
         )
 
-    async def push_screen_wait(  # type: ignore[override] - a screen by its name isn't ours
+    async def push_screen_wait(  # type: ignore[override]  # none of ours is known by a name
         self, screen: Screen[Answer], *, mode: str | None = None
     ) -> Answer:
         """Show a dialog and wait for its answer: keys don't wait for the worker meanwhile."""
@@ -108,5 +115,5 @@ def _is_busy(node: DOMNode) -> bool:
     """Whether it handles a message, or has any left."""
     if node._closing or not node.is_running:
         return False
-    queue = node._message_queue
-    return not queue.empty() or not queue.ready_event._waiters  # type: ignore[attr-defined]
+    queue: Any = node._message_queue
+    return not queue.empty() or not queue.ready_event._waiters

@@ -14,6 +14,7 @@ from engine.runs.checkpoints import (
 from engine.runs.engines import EngineAddress, is_live, log_path, read_address
 from engine.runs.folders import (
     MODELS_VARIABLE,
+    TRASH,
     RunInfo,
     create_run,
     find_run,
@@ -23,7 +24,7 @@ from engine.runs.folders import (
     remove_unbegun,
     save_config,
 )
-from engine.runs.moving import TRASH, bring_back, rename_run, trash_run
+from engine.runs.moving import bring_back, rename_run, trash_run
 from engine.runs.origins import allow, check_own_text, is_allowed, is_made_here
 from engine.runs.private import STATE_VARIABLE
 from engine.runs.record import MAX_LINE, decode_event, open_past, read_metrics

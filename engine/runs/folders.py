@@ -31,6 +31,8 @@ from engine.visible import is_unicode, quoted, shortened, visible
 MODELS_VARIABLE = "LSTM_TUI_MODELS"
 _LONGEST_NAME = 80
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
+TRASH = ".trash"
+"""In a folder of models, the folder of the runs that were deleted: none of them is listed."""
 MAX_CONFIG = 1 << 20
 """Bytes of config.json, at most."""
 _OWN = {
@@ -233,7 +235,8 @@ def list_runs(models: Path) -> list[RunInfo]:
     """Every run in a models folder, the one changed last first."""
     if not models.is_dir():
         return []
-    runs = [_inspect(path.parent) for path in models.glob("*/config.json")]
+    folders = [path.parent for path in models.glob("*/config.json")]
+    runs = [_inspect(folder) for folder in folders if folder.name != TRASH]
     return sorted(runs, key=lambda info: info.modified, reverse=True)
 
 

@@ -14,12 +14,9 @@ from engine.config import replace
 from engine.errors import UserError
 from engine.files import sync
 from engine.runs.engines import hold, is_live, log_path
-from engine.runs.folders import check_name, load_config, save_config
+from engine.runs.folders import TRASH, check_name, load_config, save_config
 from engine.runs.origins import move_origin
 from engine.runs.private import make_place, place_of
-
-TRASH = ".trash"
-"""A folder of a folder of models: what is in it is not listed among the runs."""
 
 
 def rename_run(folder: Path, name: str) -> Path:
@@ -48,9 +45,11 @@ def trash_run(folder: Path) -> Path:
     return target
 
 
-def bring_back(trashed: Path, folder: Path) -> None:
-    """Take a run out of the trash again. Raises UserError where there is another by now."""
+def bring_back(trashed: Path, folder: Path) -> Path:
+    """Take a run out of the trash again; returns its folder. Raises UserError where there is
+    another by now."""
     _move(trashed, folder)
+    return folder
 
 
 def _free_name(trash: Path, name: str) -> Path:

@@ -268,7 +268,7 @@ class NewRun(Dialog[Path | None]):
 class _Setting(LineInput):
     """A field in whose values there is no slash, which finds another."""
 
-    def _on_key(self, event: events.Key) -> None:  # type: ignore[override] - it needn't wait
+    async def _on_key(self, event: events.Key) -> None:
         if event.key == "slash":
             event.prevent_default()
             event.stop()

@@ -213,7 +213,7 @@ class OpenModel(Dialog[Path | None]):
             )
             return
         folder, trashed = self._deleted[-1]
-        if self._moved(lambda: runs.bring_back(trashed, folder) or folder) is not None:
+        if self._moved(lambda: runs.bring_back(trashed, folder)) is not None:
             self._deleted.pop()
             self._say(f"{folder.name} is back.")
 

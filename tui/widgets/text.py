@@ -112,7 +112,7 @@ class LineInput(Input):
         if event.value == self.value:
             self._suggestion = drawn(without_surrogates(event.suggestion))
 
-    async def action_cursor_right(self, select: bool = False) -> None:
+    async def action_cursor_right(self, select: bool = False) -> None:  # type: ignore[override]
         if self.suggester and self.value and self.cursor_at_end and not select:
             # What was typed just before this key may not have been completed yet.
             found = await self.suggester.get_suggestion(self.value)
