@@ -118,7 +118,8 @@ def write_old(folder: Path, steps: int) -> float:
 def race_generate(place: Path, steps: int, rounds: int = 7) -> None:
     """Print how long `generate` takes on a run of 20 steps, and on one that tells of so many."""
     os.environ |= {"LSTM_TUI_CACHE": f"{place}/cache", "LSTM_TUI_STATE": f"{place}/state"}
-    program, models = [str(Path(sys.executable).with_name("lstm-tui"))], ["--models-dir", str(place / "models")]
+    program = [str(Path(sys.executable).with_name("lstm-tui"))]
+    models = ["--models-dir", str(place / "models")]
     train = ["train", "toy-world", "--steps", "20", "--name", "fresh"]
     subprocess.run([*program, *train, *models], check=True, capture_output=True)
     shutil.copytree(place / "models" / "fresh", place / "models" / "long")
