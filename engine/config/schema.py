@@ -333,7 +333,8 @@ class TrainingConfig(Section, frozen=True):
                 le=1_000_000,
                 description="Sampled softmax (Jean et al. 2015): words each step compares its "
                 "targets with, the frequent ones always, the rare by turns; none takes the whole "
-                "vocabulary. Validation and generation always do.",
+                "vocabulary. Validation and generation always do. Made for sgd: adamw diverges "
+                "with it.",
             ),
         ]
         | None
@@ -444,10 +445,22 @@ class RunConfig(Settings, frozen=True):
                 "corpus.valid_fraction and corpus.test_fraction leave too little to train."
             )
         if self.model.vectors_frozen and self.model.vectors is None:
-            raise UserError("model.vectors_frozen needs vectors to keep: set model.vectors.")
+            raise UserError(
+                "model.vectors_frozen can't be yes without vectors to keep: set model.vectors."
+            )
         limits = (training.steps, training.epochs, training.minutes)
         if self.schedule.name in _ENDING and limits == (None, None, None):
             raise UserError(
                 f"A {self.schedule.name} schedule needs an end: set training.steps, "
                 "training.epochs or training.minutes."
             )
+
+    @property
+    def warning(self) -> str:
+        """A sentence where two settings can go together, but go badly; empty where none do."""
+        if self.training.candidates is not None and self.optimiser.name == "adamw":
+            return (
+                "adamw diverges with sampled words: set optimiser.name to sgd, or leave "
+                "training.candidates open."
+            )
+        return ""

@@ -83,7 +83,7 @@ class DriftView(WordView):
 
     def compose(self) -> ComposeResult:
         yield Block(id="past")
-        yield Block(id="pinned")
+        yield Block(id="pinned", explains=False)
         yield Chart(id="growth")
 
     # --- what is asked ------------------------------------------------------------------------

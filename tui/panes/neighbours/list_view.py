@@ -62,7 +62,7 @@ class ListView(WordView):
     def compose(self) -> ComposeResult:
         yield Block(id="seen")
         yield Block(id="how")
-        yield Block(id="nearest")
+        yield Block(id="nearest", explains=False)
         yield Block(id="meaning")
 
     @property

@@ -97,7 +97,7 @@ class MapView(WordView):
     def compose(self) -> ComposeResult:
         yield Block(id="subject")
         yield WordPlot(id="plot")
-        yield Block(id="chosen")
+        yield Block(id="chosen", explains=False)
 
     # --- what is asked ------------------------------------------------------------------------
 

@@ -1,0 +1,147 @@
+"""Word vectors on the command line: asked, measured, drawn, written, and started from."""
+
+import csv
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from gensim.models import KeyedVectors
+
+from engine.text.toy_world import CLASSES
+
+ROOT = Path(__file__).parents[3]
+
+
+class CommandLine:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        from os import environ
+
+        places = {
+            "PYTHONPATH": str(ROOT),
+            "LSTM_TUI_MODELS": str(self.folder / "models"),
+            "LSTM_TUI_CACHE": str(self.folder / "cache"),
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "tui.cli", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            cwd=self.folder,
+            env=environ | places,
+        )
+
+    def well(self, *arguments: str) -> str:
+        ended = self(*arguments)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+    """Where a model of the toy world is saved, after 60 steps."""
+    run = CommandLine(tmp_path_factory.mktemp("words"))
+    run.well("train", "toy-world", "--name", "toy", "--steps", "60", "--json")
+    return run
+
+
+def test_every_kind_of_query_is_answered(run: CommandLine) -> None:
+    assert len(run.well("neighbours", "toy", "teacher", "--top", "3").splitlines()) == 3
+    analogy = json.loads(run.well("neighbours", "toy", "teacher - doctor + baker", "--json"))
+    assert (analogy["kind"], len(analogy["neighbours"])) == ("analogy", 10)
+    multiplied = run.well("neighbours", "toy", "teacher - doctor + baker", "--multiply", "--json")
+    assert json.loads(multiplied)["score"] == "3CosMul"
+    assert "doesn't belong" in run.well("neighbours", "toy", "odd: red green dog").splitlines()[-1]
+    assert "red is number" in run.well("neighbours", "toy", "red ~ green")
+    assert "nearer to red than green" in run.well("neighbours", "toy", "closer: red green")
+    past = json.loads(run.well("neighbours", "toy", "red green", "--at", "20", "--json"))
+    assert 0 < past["step"] <= 20 and len(past["neighbours"]) == 10
+    view = ["--transform", "all-but-the-top", "--min-count", "50", "--words-only"]
+    assert run.well("neighbours", "toy", "red green", *view)
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("teacher -", "after it a word is missing"),
+        ("techer", "did you mean teacher?"),
+        ("odd: red green", "at least three words"),
+    ],
+)
+def test_what_can_not_be_asked_is_one_line(run: CommandLine, query: str, why: str) -> None:
+    ended = run("neighbours", "toy", query)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert why in ended.stderr
+
+
+def test_what_is_exported_can_be_asked_by_gensim_and_here(run: CommandLine) -> None:
+    told = run.well("export", "toy", "toy.txt", "--format", "word2vec")
+    assert str(run.folder / "toy.txt") in told
+    theirs = KeyedVectors.load_word2vec_format(str(run.folder / "toy.txt"))
+    asked = json.loads(run.well("neighbours", "toy", "teacher", "--json"))
+    of_file = json.loads(run.well("words", "toy.txt", "teacher", "--json"))
+    expected = dict(theirs.most_similar("teacher", topn=len(theirs)))
+    assert of_file["table"] == "file"
+    for answer in (asked, of_file):
+        for near in answer["neighbours"]:
+            assert near["cosine"] == pytest.approx(expected[near["word"]], abs=1e-6)
+
+
+def test_vectors_are_measured_as_gensim_does(run: CommandLine) -> None:
+    words = [word for words in CLASSES.values() for word in words[:3]]
+    pairs = [f"{one}\t{other}\t{index % 7}" for index, (one, other) in
+             enumerate(zip(words, words[5:], strict=False))]  # fmt: skip
+    (run.folder / "pairs.tsv").write_text("\n".join([*pairs, "nowhere\tred\t1"]) + "\n")
+    (run.folder / "questions.txt").write_text(
+        ": days\nred green monday tuesday\nred blue dog cat\nred x y z\n"
+    )
+    run.well("export", "toy", "measured.bin", "--format", "word2vec-binary")
+    theirs = KeyedVectors.load_word2vec_format(str(run.folder / "measured.bin"), binary=True)
+    score = json.loads(run.well("similarity", "toy", "--pairs", "pairs.tsv", "--json"))
+    pearson, spearman, _ = theirs.evaluate_word_pairs(str(run.folder / "pairs.tsv"))
+    assert score["spearman"] == pytest.approx(spearman[0], abs=1e-6)
+    assert score["pearson"] == pytest.approx(pearson[0], abs=1e-6)
+    assert (score["used"], score["unknown"]) == (len(pairs), 1)
+    assert "Spearman" in run.well("similarity", "toy", "--pairs", "pairs.tsv")
+    solved = json.loads(run.well("analogies", "toy", "questions.txt", "--json"))
+    accuracy, _ = theirs.evaluate_word_analogies(str(run.folder / "questions.txt"))
+    assert solved["correct"] / solved["asked"] == pytest.approx(accuracy)
+    assert solved["unknown"] == 1
+
+
+def test_a_map_is_a_drawing_or_a_table(run: CommandLine) -> None:
+    (run.folder / "list.txt").write_text("red green blue\ndog cat monday nowhere\n")
+    ended = run("map", "toy", "--words", "list.txt", "-o", "map.svg")
+    assert ended.returncode == 0
+    assert ended.stderr == "1 not on the map: nowhere\n"
+    drawing = ET.parse(run.folder / "map.svg").getroot()
+    texts = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"red", "dog", "monday", "colour", "animal"} <= set(texts)
+    run.well("map", "toy", "--around", "teacher", "--top", "20", "-o", "map.csv")
+    with (run.folder / "map.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert (len(rows), rows[0]["word"], rows[0]["group"]) == (20, "teacher", "profession")
+    ended = run("map", "toy", "-o", "map.png")
+    assert (ended.returncode, ".svg, or a table, .csv" in ended.stderr) == (1, True)
+    assert not (run.folder / "map.png").exists()
+
+
+def test_a_run_starts_from_a_file_of_vectors(run: CommandLine) -> None:
+    run.well("export", "toy", "start.gz.txt", "--format", "glove")
+    told = run.well("train", "toy-world", "--name", "started", "--steps", "5",
+                    "--set", "model.vectors=start.gz.txt",
+                    "--set", "model.vectors_frozen=yes")  # fmt: skip
+    assert "Starts from the vectors of" in told
+    before = json.loads(run.well("neighbours", "toy", "teacher", "--json"))
+    after = json.loads(run.well("neighbours", "started", "teacher", "--json"))
+    assert [near["word"] for near in after["neighbours"]] == [
+        near["word"] for near in before["neighbours"]
+    ]
+    ended = run("train", "toy-world", "--set", "model.vectors=nowhere.txt", "--steps", "1")
+    assert (ended.returncode, "Can't read the vectors" in ended.stderr) == (1, True)
