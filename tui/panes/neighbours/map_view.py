@@ -153,6 +153,12 @@ class MapView(WordView):
         self._chosen = event.word
         self.redraw()
 
+    def on_mouse_scroll_up(self) -> None:
+        self.action_map_in()
+
+    def on_mouse_scroll_down(self) -> None:
+        self.action_map_out()
+
     @property
     def _plot(self) -> "WordPlot":
         return self.query_one(WordPlot)

@@ -12,7 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from engine.messages import MapPoint
-from tui.chart.data import PALETTE
+from tui.chart.data import PALETTE, centred
 from tui.panes.neighbours.placing import (
     Cell,
     Piece,
@@ -155,12 +155,6 @@ class WordPlot(Widget):
             )
             self.post_message(self.Picked(self._points[near].word))
 
-    def on_mouse_scroll_up(self) -> None:
-        self.zoom(1)
-
-    def on_mouse_scroll_down(self) -> None:
-        self.zoom(-1)
-
     # --- from words to cells ------------------------------------------------------------------
 
     def _move(self) -> bool:
@@ -201,8 +195,9 @@ class WordPlot(Widget):
         rows: list[list[tuple[int, str, Look]]] = [[] for _ in range(height)]
         window = self._window
         if not self._points or window is None:
-            if height:
-                rows[height // 2].append((0, fit(self._told.center(width), width), "link"))
+            for x, y, text in centred(self._told, width, height):
+                if y < height:
+                    rows[y].append((max(0, x), text[:width], "link"))
             return rows
         words, every = self._words, range(len(self._words))
         self._cells = [window.cell(self._places[word], width, height) for word in words]
