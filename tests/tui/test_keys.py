@@ -366,7 +366,7 @@ async def the_map(room: Room) -> None:
     await room.press("j")
     await room.until(lambda: pane.asked.query != "mathematician")
     await room.press("/", "#")
-    await room.until(lambda: "frequent words · t-SNE" in room.text("#subject"))
+    await room.until(lambda: "frequent · t-SNE" in room.text("#subject"))
 
 
 @check("help")

@@ -141,8 +141,8 @@ class Asking(Drawn):
     change, as long as it can be seen.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
         self._edited = asyncio.Event()
 
     def question(self) -> AnyQuery | None:
@@ -229,5 +229,5 @@ class Asking(Drawn):
         return session is self.session and bool(self.questions())
 
 
-class AskingPane(Asking, Pane):
+class AskingPane(Pane, Asking):
     """A pane whose content is the engine's answer to what the user typed into it."""

@@ -187,14 +187,14 @@ class MapView(WordView):
 
     def _subject_told(self, answer: WordMap) -> Content:
         names = {
-            "around": "around the query" if self.asked.words else "the most frequent words",
-            "frequent": "the most frequent words",
-            "list": "the listed words",
+            "around": "around the query" if self.asked.words else "most frequent",
+            "frequent": "most frequent",
+            "list": "of the list",
         }
-        explained = f"PCA, {sum(answer.explained):.0%} of the variance"
+        explained = f"PCA, {sum(answer.explained):.0%} of variance"
         how = "t-SNE" if answer.method == "tsne" else explained
         unknown = f" · {len(answer.unknown):,} unknown" if answer.unknown else ""
-        told = f"{len(answer.points):,} words: {names[self._subject]} · {how}{unknown}"
+        told = f"{len(answer.points):,} {names[self._subject]} · {how}{unknown}"
         return Content.assemble((told, MUTED), *_legend(answer.points))
 
 
