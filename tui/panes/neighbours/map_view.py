@@ -195,13 +195,14 @@ class MapView(WordView):
         how = "t-SNE" if answer.method == "tsne" else explained
         unknown = f" · {len(answer.unknown):,} unknown" if answer.unknown else ""
         told = f"{len(answer.points):,} {names[self._subject]} · {how}{unknown}"
-        return Content.assemble((told, MUTED), *_legend(answer.points))
+        legend = _legend(answer.points)
+        return Content.assemble((told, MUTED), "\n" if legend else "", *legend)
 
 
 def _legend(points: Sequence[MapPoint]) -> list[Content]:
     """The marks of the classes, where words have one."""
     return [
-        Content.assemble("  ", (glyph, f"bold {COLOURS[look]}"), content(f" {group}"))
+        Content.assemble((glyph, f"bold {COLOURS[look]}"), content(f" {group}  "))
         for group, (glyph, look) in groups_of(points).items()
         if group
     ]
