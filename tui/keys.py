@@ -32,6 +32,15 @@ class Action:
     why_not: Why
     pane: str = ""
     """The id of the pane that does it; empty where the playground does."""
+    view: str = ""
+    """The id of the pane's view that does it, if one does."""
+    local: bool = False
+    """Whether its keys are its own only while its pane is current and zoomed."""
+
+
+def at_once(one: Action, other: Action) -> bool:
+    """Whether both can be on the keys at the same time, which then must differ."""
+    return not (one.local and other.local) or one.pane == other.pane
 
 
 def can(session: Session | None, action: Action) -> bool:

@@ -15,7 +15,7 @@ from textual.keys import _character_to_key as key_of_character
 from engine.errors import UserError
 from engine.runs.private import state_folder
 from engine.visible import quoted, shortened
-from tui.keys import Action
+from tui.keys import Action, at_once
 
 CONFIG_VARIABLE = "LSTM_TUI_CONFIG"
 _MODIFIERS = frozenset({"ctrl", "shift", "alt", "super", "hyper", "meta"})
@@ -77,7 +77,7 @@ def _keys(text: str, actions: dict[str, Action]) -> dict[str, str]:
         raise UserError(
             f"a section [keys] of lines such as zoom = 'f5' is all it holds ({error})"
         ) from None
-    owners: dict[str, str] = {}
+    owners: dict[str, list[Action]] = {}
     found: dict[str, str] = {}
     for action, keys in given.items():
         if action not in actions:
@@ -85,8 +85,12 @@ def _keys(text: str, actions: dict[str, Action]) -> dict[str, str]:
         found[action] = ",".join(_key(key.strip(), action) for key in _separated(keys))
     for each in actions.values():
         for key in found.get(each.id, each.keys).split(","):
-            if (other := owners.setdefault(key, each.id)) != each.id:
-                raise UserError(f"{quoted(key)} would be the key of both {other} and {each.id}")
+            for other in owners.setdefault(key, []):
+                if at_once(other, each):
+                    raise UserError(
+                        f"{quoted(key)} would be the key of both {other.id} and {each.id}"
+                    )
+            owners[key].append(each)
     return found
 
 

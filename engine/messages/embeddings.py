@@ -410,6 +410,37 @@ class Drift(Message, frozen=True, kw_only=True):
     past: WordPast
 
 
+# --- the laboratory: one-hot against embedding -------------------------------------------------
+
+
+class Similarities(Message, frozen=True, kw_only=True):
+    """How near the tokens of a sentence are to one another: SimilarityMatrix."""
+
+    text: str
+    """At most 2,000 characters."""
+
+
+class SimilarityMatrix(Message, frozen=True, kw_only=True):
+    """A sentence's tokens compared with one another, and what tokens cost as float32."""
+
+    tokens: list[str]
+    """At most the first 64, as they stand in the sentence."""
+    ids: list[int]
+    """In the vocabulary; of those it lacks that of <unk>. One-hot rows are as near as 1 where the
+    id is the same, else 0."""
+    cosines: list[list[float | None]]
+    """Of embeddings, a row a token; None where a vector has no direction."""
+    step: int
+    vocabulary_one_hot_bytes: int
+    """A row for each token of the vocabulary: vocabulary x vocabulary x 4."""
+    vocabulary_embedding_bytes: int
+    """The same: vocabulary x embedding_size x 4."""
+    text_tokens: int
+    """Of the training split; 0 where its text was not read."""
+    text_one_hot_bytes: int
+    """A row for each of them: text_tokens x vocabulary x 4."""
+
+
 EmbeddingQuestion = (
     Neighbours
     | Rank
@@ -422,6 +453,7 @@ EmbeddingQuestion = (
     | MapWords
     | PinWords
     | WordDrift
+    | Similarities
 )
 EmbeddingReply = (
     NeighbourList
@@ -435,4 +467,5 @@ EmbeddingReply = (
     | WordMap
     | WordPast
     | Drift
+    | SimilarityMatrix
 )

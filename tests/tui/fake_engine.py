@@ -23,6 +23,7 @@ from engine.events import (
     Stepped,
 )
 from engine.service.client import EngineEnded
+from engine.text.queries import parse_query
 
 CORPUS = CorpusSummary(
     source="toy-world",
@@ -234,6 +235,13 @@ class FakeEngine:
                 return self._neighbours(body)
             case p.Represent():
                 return self._represent(body)
+            case p.WordQuery():
+                return self._word_query(body)
+            case p.CompleteWord():
+                words = [word for word, _ in CORPUS.frequent if word.startswith(body.beginning)]
+                return p.Completions(words=words[: body.top])
+            case p.Similarities():
+                return self._similarities(body)
             case p.GradientFlow():
                 return p.GradientByTime(
                     step=self.status.step,
@@ -295,6 +303,41 @@ class FakeEngine:
         ]
         return p.NeighbourList(word=query.word, step=120, count=900, neighbours=near[: query.top])
 
+    def _word_query(self, query: p.WordQuery) -> p.WordAnswer:
+        understood = parse_query(query.query)
+        words = [term.text for term in understood.terms]
+        unknown = [word for word in words if word not in dict(CORPUS.frequent)]
+        if unknown:
+            raise UserError(
+                f"{unknown[0]!r} isn't in the vocabulary: did you mean mathematician, teacher?"
+            )
+        near = [
+            p.Neighbour(word, 0.93 - 0.11 * rank)
+            for rank, word in enumerate(word for word in NEAREST if word not in words)
+        ]
+        if understood.kind == "odd":
+            near = [p.Neighbour(word, 0.9 - 0.3 * rank) for rank, word in enumerate(words)]
+        pair = understood.kind in ("pair", "closer")
+        return p.WordAnswer(
+            kind=understood.kind,
+            word=query.query,
+            words=[p.AskedWord(word=word, pieces=[], count=900) for word in words],
+            notes=[],
+            table="tied",
+            transformation=query.view.transformation,
+            components=2 if query.view.transformation == "all-but-the-top" else 0,
+            step=120 if query.at is None else query.at,
+            score="3CosMul" if query.multiply and understood.kind == "analogy" else "cosine",
+            count=900 if understood.kind == "neighbours" else 0,
+            neighbours=[] if understood.kind == "pair" else near[: query.top],
+            among=63,
+            cosine=0.42 if pair else None,
+            ranks=(3, 5) if understood.kind == "pair" else None,
+            overlaps=[p.Overlap(other="checkpoint", step=100, shared=7, of=10)]
+            if query.compare
+            else [],
+        )
+
     def _represent(self, query: p.Represent) -> p.Representation:
         known = {"i": 31, "am": 29, "going": 33, "to": 2, "the": 1}
         tokens = []
@@ -314,6 +357,20 @@ class FakeEngine:
             embedding_size=EMBEDDING,
             one_hot_bytes=len(tokens) * 64 * 4,
             embedding_bytes=len(tokens) * EMBEDDING * 4,
+        )
+
+    def _similarities(self, query: p.Similarities) -> p.SimilarityMatrix:
+        tokens = query.text.lower().replace(".", " .").split()
+        ids = [len(text) for text in tokens]
+        return p.SimilarityMatrix(
+            tokens=tokens,
+            ids=ids,
+            cosines=[[round(math.cos(one - other), 4) for other in ids] for one in ids],
+            step=self.status.step,
+            vocabulary_one_hot_bytes=64 * 64 * 4,
+            vocabulary_embedding_bytes=64 * 32 * 4,
+            text_tokens=72_000,
+            text_one_hot_bytes=72_000 * 64 * 4,
         )
 
 

@@ -1,12 +1,17 @@
-"""What the panes of the playground share: a frame, the run they show, and how they ask about it."""
+"""What the panes of the playground and their views share: the run they show, and how they ask about
+it."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import ClassVar, Literal
 
 from textual import on
 from textual.containers import Vertical
+from textual.content import Content
 from textual.message import Message
+from textual.reactive import var
+from textual.widget import Widget
 from textual.widgets import Input
 
 from engine.errors import UserError
@@ -22,12 +27,56 @@ _TYPING_PAUSE = 0.15
 """Seconds after a key in an input before its question is put."""
 
 
-class Pane(Vertical):
-    """A framed part of the playground, which calls `show` a few times a second.
+class Drawn(Vertical):
+    """A part of the playground, which calls `show` a few times a second.
 
     It is drawn anew as well whenever its size changes, or that of a block in it: what fits can be
-    told only then. Its stylesheet lies beside its file, under its id.
+    told only then.
     """
+
+    session: Session | None = None
+    stale = False
+    """Whether there is something new to draw that the session doesn't tell."""
+
+    @property
+    def seen(self) -> bool:
+        """Whether it can be seen."""
+        return all(node.display for node in self.ancestors_with_self if isinstance(node, Widget))
+
+    def show(self, session: Session | None) -> None:
+        """Show the session as it stands; None while there is none."""
+        if session is not self.session:
+            self.session = session
+            self.clear()
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw what there is, if it can be seen."""
+        self.stale = False
+        if self.seen:
+            self.draw(self.session)
+
+    def draw(self, session: Session | None) -> None:
+        """Put the session into the widgets, at the size they have. Must be quick."""
+        raise NotImplementedError
+
+    def clear(self) -> None:
+        """Another run is shown: what the last one told goes."""
+
+    def on_show(self) -> None:
+        self.redraw()
+
+    def on_resize(self) -> None:
+        self.redraw()
+
+    @on(Block.Resized)
+    def _block_resized(self, event: Block.Resized) -> None:
+        event.stop()
+        self.redraw()
+
+
+class Pane(Drawn):
+    """A framed part of the playground. Its stylesheet lies beside its file, under its id."""
 
     ID: ClassVar[str]
     """What it is called, on the screen too."""
@@ -40,9 +89,8 @@ class Pane(Vertical):
     SHARE: ClassVar[int]
     """How much of its column's height it takes, in proportion to the others there."""
 
-    session: Session | None = None
-    stale = False
-    """Whether there is something new to draw that the session doesn't tell."""
+    zoomed: var[bool] = var(False, init=False)
+    """Whether the whole screen is given to the current pane."""
 
     class Wanted(Message):
         """The pane has something to show and asks to be brought to the front."""
@@ -71,47 +119,26 @@ class Pane(Vertical):
         said = [block.words for block in self.query(Block) if block.explains]
         return "\n".join([*said, *(chart.words for chart in self.query(Chart))])
 
+    @property
+    def tabs(self) -> Content:
+        """Its views with their keys, where it shows some of several; they take the hint's place."""
+        return Content("")
+
+    @property
+    def field(self) -> Input | None:
+        """What typing goes into, if anything."""
+        return next(iter(self.query(Input)), None)
+
     def on_mount(self) -> None:
         self.border_title = f"{self.key()} {self.ID}"
         self.border_subtitle = self.hint
 
-    def show(self, session: Session | None) -> None:
-        """Show the session as it stands; None while there is none."""
-        if session is not self.session:
-            self.session = session
-            self.clear()
-        self.redraw()
 
-    def redraw(self) -> None:
-        """Draw what there is, if it can be seen."""
-        self.stale = False
-        if self.display:
-            self.draw(self.session)
-
-    def draw(self, session: Session | None) -> None:
-        """Put the session into the widgets, at the size they have. Must be quick."""
-        raise NotImplementedError
-
-    def clear(self) -> None:
-        """Another run is shown: what the last one told goes."""
-
-    def on_show(self) -> None:
-        self.redraw()
-
-    def on_resize(self) -> None:
-        self.redraw()
-
-    @on(Block.Resized)
-    def _block_resized(self, event: Block.Resized) -> None:
-        event.stop()
-        self.redraw()
-
-
-class AskingPane(Pane):
-    """A pane whose content is the engine's answer to what the user typed into it.
+class Asking(Drawn):
+    """A part whose content is the engine's answer to what the user asked there.
 
     It puts `question()` whenever something was typed, and about once a second while the weights
-    change.
+    change, as long as it can be seen.
     """
 
     def __init__(self) -> None:
@@ -122,9 +149,18 @@ class AskingPane(Pane):
         """What to ask now; None while there is nothing to ask."""
         raise NotImplementedError
 
+    def questions(self) -> Sequence[AnyQuery]:
+        """All there is to ask now, in this order."""
+        question = self.question()
+        return () if question is None else (question,)
+
     def answered(self, answer: AnyAnswer) -> None:
         """Keep the answer for the next draw."""
         raise NotImplementedError
+
+    def heard(self, _question: AnyQuery, answer: AnyAnswer) -> None:
+        """Keep the answer to one of several questions."""
+        self.answered(answer)
 
     def refused(self, reason: str) -> None:
         """Keep the engine's refusal, a sentence, for the next draw."""
@@ -133,17 +169,21 @@ class AskingPane(Pane):
     def on_mount(self) -> None:
         self.run_worker(self._keep_asking())
 
+    def ask(self) -> None:
+        """Put the question soon: it may be another one now, or none."""
+        if not self.questions():
+            self.clear()  # what was asked for is erased, so the answer goes
+        self.redraw()
+        self._edited.set()
+
     def on_show(self) -> None:
         self._edited.set()
 
     def on_input_changed(self) -> None:
-        if self.question() is None:
-            self.clear()  # what was asked for is erased, so the answer goes
-            self.redraw()
-        self._edited.set()
+        self.ask()
 
     def on_input_submitted(self) -> None:
-        self._edited.set()
+        self.ask()
 
     def show(self, session: Session | None) -> None:
         if session is not self.session:
@@ -158,29 +198,36 @@ class AskingPane(Pane):
                     await self._edited.wait()
                 await asyncio.sleep(_TYPING_PAUSE)
             self._edited.clear()
-            if not self.query(Input):
+            if not self.children:
                 return  # the screen is being closed
-            session, question = self.session, self.question()
-            if question is None:
+            session, questions = self.session, self.questions()
+            if not questions:
                 asked = None
-            if question is None or session is None or not session.answering or not self.display:
+            if not questions or session is None or not session.answering or not self.seen:
                 continue
-            asking = (session, session.status.step, question)
-            if asking == asked:
-                continue
-            asked = asking
+            asking = (session, session.status.step, questions)
+            if asking != asked:
+                asked = asking
+                with suppress(EngineEnded):
+                    await self._put(session, questions)
+
+    async def _put(self, session: Session, questions: Sequence[AnyQuery]) -> None:
+        """Put questions one by one. Raises EngineEnded."""
+        for question in questions:
             try:
                 answer = await session.engine.call(question)
             except UserError as error:
                 if self._still_asks(session):
                     self.refused(str(error))
-            except EngineEnded:
-                continue
             else:
                 if self._still_asks(session):
-                    self.answered(answer)
+                    self.heard(question, answer)
             self.stale = True
 
     def _still_asks(self, session: Session) -> bool:
         """Whether an answer is still wished for: the run is shown, and nothing was erased."""
-        return session is self.session and self.question() is not None
+        return session is self.session and bool(self.questions())
+
+
+class AskingPane(Asking, Pane):
+    """A pane whose content is the engine's answer to what the user typed into it."""

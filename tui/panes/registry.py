@@ -1,5 +1,7 @@
 """The panes. Tabs, keys, stylesheets, help and layout follow from this list."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from textual.binding import Binding, BindingType
@@ -8,6 +10,7 @@ from tui import keys
 from tui.keys import Action
 from tui.panes.corpus import CorpusPane
 from tui.panes.generation import GenerationPane
+from tui.panes.laboratory import Laboratory
 from tui.panes.neighbours import NeighboursPane
 from tui.panes.pane import Pane
 from tui.panes.training import TrainingPane
@@ -37,7 +40,19 @@ def _with_panes() -> tuple[Action, ...]:
     return (*keys.ACTIONS[:place], *map(_show, PANES), *keys.ACTIONS[place:])
 
 
-ACTIONS = _with_panes()
+def _of_laboratories() -> Iterator[Action]:
+    """Going to each view of a laboratory, and what is done there."""
+    for pane in PANES:
+        if issubclass(pane, Laboratory):
+            actions = [*map(pane.go, pane.VIEWS), *pane.ACTIONS]
+            for view in pane.VIEWS:
+                actions += [replace(action, view=view.ID) for action in view.ACTIONS]
+            for action in actions:
+                group = f"{pane.ID.capitalize()}, zoomed"
+                yield replace(action, group=group, pane=pane.ID, local=True)
+
+
+ACTIONS = (*_with_panes(), *_of_laboratories())
 """Every action there is."""
 BY_ID = {action.id: action for action in ACTIONS}
 SHOWN_BY = {f"show_{pane.ID}": pane.ID for pane in PANES}
@@ -58,4 +73,6 @@ def call(action: Action) -> str:
         return "app.quit"
     if action.id in SHOWN_BY:
         return f"show_pane('{SHOWN_BY[action.id]}')"
+    if action.local:
+        return f"in_laboratory('{action.pane}', '{action.id}')"
     return f"in_pane('{action.pane}', '{action.id}')" if action.pane else action.id

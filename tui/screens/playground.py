@@ -17,7 +17,6 @@ from textual.content import Content
 from textual.reactive import var
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Input
 
 from engine.config import ClipMode
 from engine.messages import (
@@ -38,7 +37,8 @@ from tui import ladder
 from tui.advice import on_screen
 from tui.keys import Action, can, keys_of, sentence
 from tui.palette import ActionCommands
-from tui.panes.pane import Pane
+from tui.panes.laboratory import Laboratory
+from tui.panes.pane import Drawn, Pane
 from tui.panes.registry import ACTIONS, BY_ID, FIRST, PANES, bindings
 from tui.run.controller import Ask, Leaving, RunController
 from tui.run.session import Session
@@ -162,7 +162,7 @@ class Playground(Screen[None]):
         """Draw now, if there is anything to draw."""
         if self.session is not None and self.session.silence:
             self.stale = True  # it grows
-        if self.is_current and (self.stale or any(pane.stale for pane in self.query(Pane))):
+        if self.is_current and (self.stale or any(part.stale for part in self.query(Drawn))):
             self.draw()
 
     def draw(self) -> None:
@@ -215,10 +215,11 @@ class Playground(Screen[None]):
             node.set_class(node in (new, entered), "-current", update=False)
         self.app.stylesheet.update_nodes(changed)
         self._show_tab(new)
+        self.refresh_bindings()
 
     def _show_tab(self, pane: Pane) -> None:
         tabs = self.query_one(TabStrip)
-        tabs.current, tabs.hint = self.current, pane.hint
+        tabs.current, tabs.hint, tabs.views = self.current, pane.hint, pane.tabs
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         self._come_to(event.widget)
@@ -239,11 +240,14 @@ class Playground(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey out what can't be done now."""
         known = self._action(action, parameters)
+        if known is not None and known.local and not self._is_here(known):
+            return False
         return True if known is None or can(self.session, known) else None
 
     @staticmethod
     def _action(name: str, parameters: tuple[object, ...]) -> Action | None:
-        return BY_ID.get(str(parameters[1]) if name == "in_pane" else name)
+        local = name in ("in_pane", "in_laboratory")
+        return BY_ID.get(str(parameters[1]) if local else name)
 
     # --- actions: panes -----------------------------------------------------------------------
 
@@ -259,9 +263,28 @@ class Playground(Screen[None]):
     def action_zoom(self) -> None:
         self.zoomed = not self.zoomed
 
+    def watch_zoomed(self) -> None:
+        for pane in self.query(Pane):
+            pane.zoomed = self.zoomed
+
+    def action_in_laboratory(self, pane: str, action: str) -> None:
+        """Do what the current pane does as a laboratory. Going to a view zooms it."""
+        self.query_one(f"#{pane}", Laboratory).perform(BY_ID[action])
+        self.zoomed = True
+
+    def _is_here(self, action: Action) -> bool:
+        """Whether what a laboratory does is to be done now: it must be the current one."""
+        laboratory = self.query_one(f"#{action.pane}", Laboratory)
+        return action.pane == self.current and laboratory.can(action)
+
+    @on(Laboratory.Rearranged)
+    def _rearranged(self) -> None:
+        self._show_tab(self.query_one(f"#{self.current}", Pane))
+        self.refresh_bindings()
+
     def action_type_in(self) -> None:
-        if fields := self.query_one(f"#{self.current}").query(Input):
-            self.set_focus(fields.first())
+        if (field := self.query_one(f"#{self.current}", Pane).field) is not None:
+            self.set_focus(field)
 
     def action_leave_input(self) -> None:
         self.set_focus(None)

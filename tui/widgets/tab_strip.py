@@ -17,6 +17,8 @@ class TabStrip(Widget):
     current = reactive("")
     hint = reactive("")
     """What can be done in the pane that is shown."""
+    views: reactive[Content] = reactive(Content(""))
+    """Of the pane's views those that are shown, and the keys of the others."""
 
     def __init__(self, tabs: Sequence[tuple[str, str]], *, id: str) -> None:  # noqa: A002
         """`tabs` are the panes, each with its key."""
@@ -31,7 +33,11 @@ class TabStrip(Widget):
         width = self.content_size.width
         longest = max(len(pane) for pane, _ in self._tabs)
         rows = (self._row(letters) for letters in range(longest, -1, -1))
-        row = next((row for row in rows if row.cell_length <= width), self._row(0))
+        room = width - (self.views.cell_length + 1 if self.views else 0)
+        row = next((row for row in rows if row.cell_length <= room), self._row(0))
+        if self.views:
+            gap = max(1, width - row.cell_length - self.views.cell_length)
+            return row + " " * gap + self.views
         hint = self.hint
         while hint and row.cell_length + len(hint) >= width:
             hint = hint.rpartition(" · ")[0]  # the least wanted stands last

@@ -37,7 +37,7 @@ from tests.tui.screen_help import Room, playground
 from tui import ladder
 from tui.numbers import grouped, short
 from tui.panes.generation import GenerationPane
-from tui.panes.neighbours import suggested
+from tui.panes.neighbours.suggestion import suggested
 from tui.panes.pane import Pane
 from tui.panes.training import _fixed as fixed_loss
 from tui.run.session import Session

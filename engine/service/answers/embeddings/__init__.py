@@ -1,5 +1,12 @@
 """What the word vectors hold, a module a capability."""
 
-from engine.service.answers.embeddings import drift, measuring, neighbours, projecting, queries
+from engine.service.answers.embeddings import (
+    drift,
+    measuring,
+    neighbours,
+    projecting,
+    queries,
+    similarities,
+)
 
-__all__ = ["drift", "measuring", "neighbours", "projecting", "queries"]
+__all__ = ["drift", "measuring", "neighbours", "projecting", "queries", "similarities"]

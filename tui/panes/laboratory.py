@@ -1,0 +1,222 @@
+"""A laboratory: a pane that, zoomed, shows several views of what it is about.
+
+A view is a file beside its pane's, and a line in the pane's `VIEWS`: its key, its name in the edge,
+help and the command palette follow from that.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.message import Message
+from textual.style import Style
+from textual.widget import Widget
+from textual.widgets import Input
+
+from tui.keys import Action, sentence, shown
+from tui.panes.pane import Asking, Drawn, Pane
+from tui.run.session import Session
+
+_LEAST = 54
+"""Columns of a view beside another one."""
+_FIRST_KEY = 5
+"""The views' keys follow those of the panes."""
+
+
+class View(Drawn):
+    """One way of looking at what a laboratory is about.
+
+    What was asked, pinned and chosen is no view's own, but the laboratory's.
+    """
+
+    ID: ClassVar[str]
+    """The name of its part of the screen and of the action that goes to it."""
+    NAME: ClassVar[str]
+    """What it is called on the screen."""
+    ABOUT: ClassVar[str]
+    """A sentence: what it shows."""
+    ACTIONS: ClassVar[tuple[Action, ...]] = ()
+    """What is done in it, each by its method `action_<id>`. Their keys are theirs while the view is
+    shown, so those of another laboratory may be the same."""
+
+    class Changed(Message):
+        """Something was chosen here that other views show too."""
+
+    zoomed = False
+    """Whether its pane is a laboratory now, rather than a part of the playground."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.id = self.ID
+
+    @property
+    def hint(self) -> str:
+        """Its keys, shown in its upper edge."""
+        return ""
+
+    @property
+    def field(self) -> Input | None:
+        """What typing goes into, if it has something of its own for that."""
+        return next(iter(self.query(Input)), None)
+
+    def ask(self) -> None:
+        """Something else is asked, pinned or chosen in the laboratory."""
+        self.redraw()
+
+    def show_title(self, *, active: bool) -> None:
+        """Write name and keys into its upper edge."""
+        name = Content.styled(self.NAME, "bold $text-primary" if active else "bold")
+        self.border_title = Content.assemble(name, f"  {self.hint}" if self.hint else "")
+
+
+class AskingView(Asking, View):
+    """A view of the engine's answer, for which it asks only while it can be seen."""
+
+
+class Laboratory(Pane):
+    """Its first view is all there is of it in its column. Zoomed, it shows the view that was chosen
+    last, and beside it the one before where there is room for two."""
+
+    VIEWS: ClassVar[tuple[type[View], ...]]
+    ACTIONS: ClassVar[tuple[Action, ...]] = ()
+    """What is done in it whichever views are shown, each by its method `action_<id>`."""
+
+    class Rearranged(Message):
+        """Other views are shown, or another one is active: other keys are to be had."""
+
+    def __init__(self, views: Iterable[View]) -> None:
+        """`views` is one of each of VIEWS."""
+        super().__init__()
+        self.views = {view.ID: view for view in views}
+        self._chosen = list(reversed(self.views))
+        """The ids of all views, the one that was chosen last at the end."""
+        self._alone = False
+        """Whether the chosen one has all the room."""
+
+    def compose(self) -> ComposeResult:
+        yield from self.head()
+        with Horizontal(classes="views"):
+            yield from self.views.values()
+
+    def head(self) -> Iterator[Widget]:
+        """What stands above all views."""
+        yield from ()
+
+    @classmethod
+    def go(cls, view: type[View]) -> Action:
+        """Going to one of its views."""
+        return Action(
+            _going(view),
+            str(_FIRST_KEY + cls.VIEWS.index(view)),
+            "views",
+            f"See the {cls.ID}: {view.NAME}",
+            "",
+            view.ABOUT,
+            lambda _session: "",
+            view=view.ID,
+        )
+
+    @property
+    def active(self) -> View:
+        """The view that was chosen last, of those that are shown."""
+        return self.views[self._chosen[-1]] if self.zoomed else next(iter(self.views.values()))
+
+    @property
+    def shown(self) -> list[View]:
+        """The views that are shown, from the left to the right."""
+        if not self.zoomed:
+            return [self.active]
+        two = not self._alone and self.content_size.width >= 2 * _LEAST
+        ids = self._chosen[-2:] if two else self._chosen[-1:]
+        return [view for id, view in self.views.items() if id in ids]  # noqa: A001
+
+    @property
+    def hint(self) -> str:
+        return sentence("{type_in} types · {zoom} laboratory")
+
+    @property
+    def tabs(self) -> Content:
+        return Content("  ").join(map(self._tab, self.VIEWS)) if self.zoomed else Content("")
+
+    def _tab(self, view: type[View]) -> Content:
+        now = self.views[view.ID]
+        style = "bold $text-primary" if now is self.active else "bold" if now in self.shown else ""
+        go = self.go(view)
+        label = Content.styled(f"{shown(go.id, go.keys)} {view.NAME}", style)
+        click = {"action": f"in_laboratory('{self.ID}', '{go.id}')"}
+        return label.stylize(Style.from_meta(click))
+
+    @property
+    def field(self) -> Input | None:
+        own = self.active.field
+        return own if own is not None else super().field
+
+    def show(self, session: Session | None) -> None:
+        super().show(session)
+        for view in self.views.values():
+            view.show(session)
+
+    def draw(self, session: Session | None) -> None:
+        """Its views draw themselves."""
+
+    def on_mount(self) -> None:
+        self._arrange()
+
+    def on_resize(self) -> None:
+        self._arrange()
+
+    @on(View.Changed)
+    def changed(self) -> None:
+        """Something else is asked, pinned or chosen: every view shows it."""
+        for view in self.views.values():
+            view.ask()
+
+    def watch_zoomed(self) -> None:
+        self.set_class(self.zoomed, "-laboratory")
+        self._arrange()
+        self.changed()
+
+    def can(self, action: Action) -> bool:
+        """Whether this is to be done now: going to a view always; else where all is zoomed, and
+        what a view does while it is shown."""
+        if action.id in map(_going, self.VIEWS):
+            return True
+        return self.zoomed and (not action.view or self.views[action.view] in self.shown)
+
+    def perform(self, action: Action) -> None:
+        """Do what stands behind one of its keys."""
+        if action.id in map(_going, self.VIEWS):
+            self.choose(action.view)
+        else:
+            doer = self.views[action.view] if action.view else self
+            getattr(doer, f"action_{action.id}")()
+
+    def choose(self, id: str) -> None:  # noqa: A002
+        """Show this view; where it is the active one already, alone, or with another one again."""
+        self._alone = id == self._chosen[-1] and not self._alone and self.zoomed
+        self._chosen.remove(id)
+        self._chosen.append(id)
+        self._arrange()
+
+    def on_click(self, event: events.Click) -> None:
+        for node in event.widget.ancestors_with_self if event.widget else ():
+            if isinstance(node, View) and node is not self.active:
+                self.choose(node.ID)
+
+    def _arrange(self) -> None:
+        """Let the views be seen that are to be, with the laboratory's keys in its edge."""
+        shown = self.shown
+        for view in self.views.values():
+            view.display, view.zoomed = view in shown, self.zoomed
+            view.set_class(view is not shown[0], "-beside")
+            view.show_title(active=view is self.active)
+        self.border_subtitle = self.tabs if self.zoomed else self.hint
+        self.post_message(self.Rearranged())
+
+
+def _going(view: type[View]) -> str:
+    """The id of the action that goes to it."""
+    return f"view_{view.ID}"
