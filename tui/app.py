@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from rich.console import RenderableType
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.screen import Screen
 
 from engine.service import client
 from tui import keys
+from tui.key_order import InOrder
 from tui.panes.registry import STYLES
 from tui.run.controller import Launcher, RunController
 from tui.run.session import Session
@@ -20,7 +21,7 @@ from tui.screens.playground import Playground
 from tui.settings import Layout, Settings, remember
 
 
-class PlaygroundApp(App[str]):
+class PlaygroundApp(InOrder[str]):
     """The playground. Its result, if any, is a line for the terminal it leaves behind."""
 
     TITLE = "lstm-tui"
@@ -35,12 +36,14 @@ class PlaygroundApp(App[str]):
         launch: Launcher = client.launch,
         settings: Settings | None = None,
         layout: Layout | None = None,
+        note: str = "",
     ) -> None:
-        """Without a `layout` none is remembered either."""
+        """Without a `layout` none is remembered either. `note` is a sentence to begin with."""
         super().__init__()
         self._folder = folder
         self._settings = settings or Settings()
         self._layout = layout
+        self._note = note
         keys.remap(self._settings.keys)
         self.runs = RunController(models, launch)
         self.playground = Playground(self.runs, layout or Layout())
@@ -65,15 +68,20 @@ class PlaygroundApp(App[str]):
         """Into the working folder: a machine behind SSH has no folder for downloads."""
         return super().deliver_screenshot(filename, path or ".", time_format)
 
+    def on_load(self) -> None:
+        """The terminal is still as it was: from now on no signal can leave it otherwise."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._terminate)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+
     def on_mount(self) -> None:
         self.set_keymap(self._settings.keys)
         if self._layout is not None and self._layout.theme in self.available_themes:
             self.theme = self._layout.theme
         if self._settings.problem:
             self.playground.say(self._settings.problem, warning=True)
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self.playground.quit_quietly, "save")
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        if self._note:
+            self.playground.say(self._note)
         # The engine's process is started once the first frame is on the screen.
         self.call_after_refresh(self._begin)
 
@@ -97,9 +105,14 @@ class PlaygroundApp(App[str]):
         """Leave the program, also from a dialog."""
         self.playground.quit()
 
+    def _terminate(self) -> None:
+        """The program is to end: what trains is saved and ends with it."""
+        self.playground.quit_quietly("save", signal.SIGTERM)
+
     def _hang_up(self) -> None:
         """The terminal is gone: what trains goes on training. Nothing is written to it any more:
         Textual's writer thread dies of the first attempt, and further ones would wait for it
         forever."""
-        setattr(self._driver, "write", lambda _: None)  # noqa: B010 - a method, to the type checker
-        self.playground.quit_quietly("leave")
+        if self._driver is not None:
+            setattr(self._driver, "write", lambda _: None)  # noqa: B010 - a method, to the type checker
+        self.playground.quit_quietly("leave", signal.SIGHUP)

@@ -121,8 +121,21 @@ def _tell_versions(context: click.Context) -> None:
     context.exit()
 
 
+class _Doors(click.Group):
+    """Sub-commands, and texts in their place: what is no sub-command's name is a text's."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is not None:
+            return super().resolve_command(ctx, args)
+        return "", runs.open_text, args
+
+
 @click.group(
+    cls=_Doors,
     invoke_without_command=True,
+    subcommand_metavar="[FILE | COMMAND [ARGS]...]",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
@@ -136,7 +149,11 @@ def _tell_versions(context: click.Context) -> None:
 @models_dir_option
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """A playground for LSTM language models. Without a command it opens in this terminal."""
+    """A playground for LSTM language models, in this terminal.
+
+    With FILE it opens on that text: a file, a folder, toy-world or python-docs. A sub-command of
+    the same name comes first; ./FILE is always the text.
+    """
     if context.invoked_subcommand is None:
         runs.play(None)
 
@@ -155,6 +172,7 @@ for command in (
     measure.replay,
     metrics.metrics,
     runs.models,
+    runs.open_run,
     runs.attach,
     runs.settings,
     bench.bench,

@@ -93,6 +93,13 @@ def _nothing_under_way(session: Session | None) -> str:
     return ""
 
 
+def _not_running(session: Session | None) -> str:
+    if reason := _not_built(session):
+        return reason
+    running = session is not None and session.running
+    return "" if running else f"Training doesn't run: {shown('start_pause')} starts it."
+
+
 def _no_threshold(session: Session | None) -> str:
     if reason := _not_built(session):
         return reason
@@ -196,7 +203,7 @@ ACTIONS: tuple[Action, ...] = (
         "new",
         "New run…",
         "Runs",
-        "Begin a new run: choose a preset, then any setting.",
+        "Begin a new run: from the settings of this one or a preset, any of them changed.",
         _never,
     ),
     Action(
@@ -205,7 +212,7 @@ ACTIONS: tuple[Action, ...] = (
         "corpus",
         "Open a corpus…",
         "Runs",
-        "Open a text of your own, or a built-in one, and begin a run on it.",
+        "Open a text of your own, one opened before or a built-in one, and begin a run on it.",
         _never,
     ),
     Action(
@@ -214,7 +221,7 @@ ACTIONS: tuple[Action, ...] = (
         "models",
         "Open a model…",
         "Runs",
-        "Go on with a run that was saved, or come back to one that is training.",
+        "Go on with a saved run or come back to one that trains; find, rename or delete one.",
         _never,
     ),
     Action(
@@ -279,6 +286,16 @@ ACTIONS: tuple[Action, ...] = (
         "Training",
         "End training and save. Space goes on with it.",
         _nothing_under_way,
+    ),
+    Action(
+        "explode",
+        "exclamation_mark",
+        "explode",
+        "Explode on purpose",
+        "Training",
+        "Save, then turn clipping off and the learning rate up a thousand times: see what it "
+        "holds back.",
+        _not_running,
     ),
     Action(
         "zoom",
@@ -356,6 +373,15 @@ ACTIONS: tuple[Action, ...] = (
         "Temperature up by 0.1: bolder words; 1 is the model's own distribution.",
         _never,
         pane="generation",
+    ),
+    Action(
+        "terms",
+        "t",
+        "terms",
+        "Explain the terms…",
+        "Program",
+        "What the terms in the current pane mean, such as perplexity or clip fraction.",
+        _never,
     ),
     Action(
         "help",

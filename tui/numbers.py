@@ -19,6 +19,17 @@ def grouped(value: float, decimals: int) -> str:
     return f"{value:,.{decimals}f}" if abs(value) < 1e9 else short(value)
 
 
+def duration(seconds: float) -> str:
+    """Roughly how long, in its most fitting unit: 75 s, 12 min, 3.5 h, 4 days."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 36 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.0f} days"
+
+
 def exponent(text: str) -> str:
     """1e-05 as 1e-5."""
     mantissa, _, power = text.partition("e")

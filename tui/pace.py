@@ -1,11 +1,13 @@
-"""How long a run will still take, from what its steps told: of use wherever steps are heard."""
+"""How long something will still take: a run, from what its steps told, and a task, from how far it
+has come."""
 
 import math
 from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.config import TrainingConfig
-from engine.events import Evaluated, Stepped
+from engine.events import Evaluated, Progress, Stepped
 
 if TYPE_CHECKING:
     from engine.runs.past import Piece
@@ -96,3 +98,23 @@ class Pace:
         else:
             validations = left * epochs_a_second
         return left + math.ceil(validations) * self._validation_seconds
+
+
+class TaskPace:
+    """The speed of what is under way, since it was first heard of."""
+
+    def __init__(self) -> None:
+        self._task = ""
+        self._began = 0.0
+        self._before = 0
+        """How much was done when it was first heard of."""
+
+    def seconds_left(self, progress: Progress) -> float | None:
+        """Until its end; None where that can't be known, and in its first second."""
+        now = monotonic()
+        if progress.task != self._task or progress.done < self._before:
+            self._task, self._began, self._before = progress.task, now, progress.done
+        passed, gained = now - self._began, progress.done - self._before
+        if passed < 1 or gained <= 0 or not progress.total:
+            return None
+        return passed * (progress.total - progress.done) / gained

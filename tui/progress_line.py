@@ -3,8 +3,7 @@
 import os
 import shutil
 import time
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -22,18 +21,15 @@ from engine.events import (
     SaveFailed,
     Stepped,
 )
+from tui.numbers import duration
 from tui.output import OutputFailed, json_text
-from tui.pace import Pace
+from tui.pace import TaskPace
 from tui.remarks import in_brief, on_command_line
 from tui.sanitize import visible
-from tui.units import UNITS, in_short, measures
-from tui.validations import Validations
+from tui.units import UNITS, early_stopping, in_short, measures
 
 if TYPE_CHECKING:
     from engine.runs.past import Piece
-
-CLIP_WINDOW = 1000
-"""Steps over which the fraction of clipped ones is told."""
 
 
 class Report:
@@ -48,6 +44,7 @@ class Report:
         self._out = out
         self._tally = Tally(limits, tokenizer)
         self._tokenizer = tokenizer
+        self._patience = limits.patience
         self._text_told = False
         self._told = time.monotonic()
         self._ends = any((limits.steps, limits.epochs, limits.minutes, limits.patience))
@@ -74,8 +71,9 @@ class Report:
 
     def apply(self, events: Iterable[AnyEvent]) -> None:
         """What happened, in order."""
+        events = list(events)
+        self._tally.apply(events)
         for event in events:
-            self._tally.apply(event)
             if text := told(event, self._tokenizer):
                 self.say(f"{text}{self._standing(event)}")
         now = time.monotonic()
@@ -90,9 +88,9 @@ class Report:
 
     def _standing(self, event: AnyEvent) -> str:
         """How near early stopping is after a validation that was not the best."""
-        if not isinstance(event, Evaluated) or event.best or event.split != "valid":
+        if not isinstance(event, Evaluated) or event.best:
             return ""
-        standing = self._tally.standing
+        standing = early_stopping(event.stale, self._patience)
         return f"  {standing}" if standing else ""
 
     def finish(self, summary: dict[str, Any], sentences: list[str]) -> None:  # noqa: ARG002
@@ -160,27 +158,20 @@ class Waiting:
         self._on_terminal = out.isatty() and os.environ.get("TERM") != "dumb"
         self._asked = time.monotonic()
         self._told = 0.0
-        self._task = ""
-        self._began = (0.0, 0)
-        """When the task was first heard of, and how much of it was done."""
+        self._pace = TaskPace()
 
     def tell(self, progress: Progress) -> None:
         """Show it, five times a second at most."""
         now = time.monotonic()
-        if progress.task != self._task:
-            self._task, self._began = progress.task, (now, progress.done)
+        left = self._pace.seconds_left(progress)
         if not self._on_terminal or now - self._asked < 1 or now - self._told < 0.2:
             return
         self._told = now
         width = shutil.get_terminal_size().columns - 1
-        self._write(f"\r\x1b[K{visible(self._line(progress, now))[:width]}")
-
-    def _line(self, progress: Progress, now: float) -> str:
-        began, before = self._began
-        if progress.done == before or not progress.total:
-            return _progress(progress)
-        left = (now - began) * (progress.total - progress.done) / (progress.done - before)
-        return f"{_progress(progress)}  ETA {_duration(left)}"
+        line = (
+            _progress(progress) if left is None else f"{_progress(progress)}  {duration(left)} left"
+        )
+        self._write(f"\r\x1b[K{visible(line)[:width]}")
 
     def clear(self) -> None:
         """Leave an empty line for whatever is printed next."""
@@ -198,53 +189,37 @@ class Tally:
 
     def __init__(self, limits: TrainingConfig, tokenizer: TokenizerName = "word") -> None:
         """`tokenizer` says what the numbers are per."""
+        from tui.run.history import History  # takes numpy
+
         self._limits = limits
         self._tokenizer = tokenizer
         self._progress: Progress | None = None
-        self._last: Stepped | None = None
-        self._valid: Evaluated | None = None
-        self._clipped: deque[bool] = deque(maxlen=CLIP_WINDOW)
-        self._pace = Pace()
-        self._validations = Validations()
+        self._history = History()
 
     def recall(self, piece: "Piece") -> None:
         """Take in a piece of the run's past."""
-        self._validations.recall(piece)
-        self._pace.recall(piece)
-        for told in piece.events:
-            if isinstance(told.event, Evaluated) and told.event.split == "valid":
-                self._valid = told.event
-        for step in piece.layout.decode(piece.held[-CLIP_WINDOW:]):
-            self._last = step
-            self._clipped.append(step.clipped)
+        self._history.recall(piece)
 
-    def apply(self, event: AnyEvent) -> None:
-        self._validations.apply(event)
-        match event:
-            case Stepped():
-                self._progress = None
-                self._last = event
-                self._clipped.append(event.clipped)
-                self._pace.step(event)
-            case Evaluated(split="valid"):
-                self._valid = event
-                self._pace.validation(event)
-            case Progress():
-                over = 0 < event.total <= event.done
-                self._progress = None if over else event
-
-    @property
-    def standing(self) -> str:
-        """How near early stopping is, in words; empty where it is off."""
-        return self._validations.standing(self._limits.patience)
+    def apply(self, events: Sequence[AnyEvent]) -> None:
+        """Take in what happened, in order."""
+        self._history.apply(events)
+        for event in events:
+            match event:
+                case Stepped():
+                    self._progress = None
+                case Progress():
+                    over = 0 < event.total <= event.done
+                    self._progress = None if over else event
 
     def line(self, width: int | None = None) -> str:
         """At most `width` columns: what matters least is left out first."""
-        last = self._last
-        if self._progress is not None or last is None:
+        history, last = self._history, self._history.last
+        if self._progress is not None:
             return _progress(self._progress)[:width]
-        valid = in_short(self._valid, self._tokenizer) if self._valid else ""
-        seconds = self._pace.seconds_left(self._limits)
+        if last is None:
+            return (f"step {history.step:,}" if history.step else "preparing")[:width]
+        valid = in_short(history.validation, self._tokenizer) if history.validation else ""
+        seconds = history.pace.seconds_left(self._limits)
         parts = [  # (how soon it is left out, text)
             (0, f"step {last.step:,}"),
             (2, f"epoch {last.epoch:.2f}"),
@@ -252,9 +227,9 @@ class Tally:
             (1, f"valid {valid}" if valid else ""),
             (6, f"lr {last.learning_rate:.3g}"),
             (5, f"norm {_number(last.norm_before)}→{_number(last.norm_after)}"),
-            (4, f"clip {sum(self._clipped) / len(self._clipped):.0%}"),
+            (4, f"clip {history.clip_fraction:.0%}"),
             (3, f"{last.tokens_per_second:,.0f} tok/s"),
-            (1, "" if seconds is None else f"ETA {_duration(seconds)}"),
+            (1, "" if seconds is None else f"{duration(seconds)} left"),
         ]
         text = ""
         for rank in range(6, -1, -1):
@@ -292,9 +267,7 @@ def told(event: AnyEvent, tokenizer: TokenizerName) -> str:
     return ""
 
 
-def _progress(progress: Progress | None) -> str:
-    if progress is None:
-        return "preparing"
+def _progress(progress: Progress) -> str:
     total = f" of {progress.total:,}" if progress.total else ""
     done = f" {progress.done:,}{total} {progress.unit}" if progress.done or total else ""
     return f"{progress.task}{done}".rstrip()
@@ -304,9 +277,3 @@ def _number(value: float | None) -> str:
     if value is None:
         return "not finite"
     return f"{value:.3g}" if value < 1000 else f"{value:.1e}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

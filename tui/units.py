@@ -48,6 +48,14 @@ def measures(event: Evaluated, tokenizer: TokenizerName) -> list[str]:
     return told
 
 
+def early_stopping(stale: int | None, patience: int | None) -> str:
+    """How near it is, in words, from the steering validations since the best one; empty where it
+    is off or nothing was measured."""
+    if patience is None or stale is None:
+        return ""
+    return f"{stale} of {patience} validations without a better one"
+
+
 def in_short(event: Evaluated, tokenizer: TokenizerName) -> str:
     """The measure a model is known by, in few characters; empty where it is not finite."""
     short = UNITS[tokenizer].short

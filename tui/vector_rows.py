@@ -130,5 +130,5 @@ def length_told(size: int, sent: int, count: int, width: int) -> str:
     told = f"{size:,} numbers" if sent == size else f"{sent:,} of {size:,} numbers"
     texts = [told, f"{size}"]
     if count > 1:
-        texts = [f"{told}, {count} to a cell", f"{size}, {count} to a cell", f"{size}"]
+        texts = [f"{told}, {count} to a cell", f"{size}, {count} a cell", f"{size}"]
     return first_fitting([f"embedding row: {texts[0]}", *texts], width)

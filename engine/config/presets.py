@@ -26,6 +26,17 @@ class Preset(Struct, frozen=True):
     config: RunConfig
 
 
+_TOY_SEED = 22
+"""One with which, before training, *mathematician* and *physicist* are not among each other's
+neighbours: what brings them together is seen to be training."""
+_TOY = RunConfig(
+    preset="toy",
+    corpus=CorpusConfig(punctuation="drop"),
+    model=ModelConfig(embedding_size=32, hidden_size=32),
+    optimiser=OptimiserConfig(learning_rate=0.005, weight_decay=0.05),
+    clipping=ClippingConfig(threshold=0.15),
+    training=TrainingConfig(batch_size=32, bptt=16, evaluate_every=500, seed=_TOY_SEED),
+)
 _PTB_SMALL = RunConfig(
     preset="ptb-small",
     corpus=CorpusConfig(tokenizer="whitespace", max_vocabulary=50_000),
@@ -50,13 +61,16 @@ _AWD_OPTIMISER = OptimiserConfig(name="nt-asgd", learning_rate=30.0, weight_deca
 PRESETS: Mapping[str, Preset] = {
     "toy": Preset(
         "Learns the toy world's words in seconds: the one to watch first.",
-        RunConfig(
-            preset="toy",
-            corpus=CorpusConfig(punctuation="drop"),
-            model=ModelConfig(embedding_size=32, hidden_size=32),
-            optimiser=OptimiserConfig(learning_rate=0.005, weight_decay=0.05),
-            clipping=ClippingConfig(threshold=0.15),
-            training=TrainingConfig(batch_size=32, bptt=16, evaluate_every=500),
+        _TOY,
+    ),
+    "toy-clipping": Preset(
+        "The toy world by plain sgd at a rate that only clipping makes good: without it the loss "
+        "explodes within seconds.",
+        msgspec.structs.replace(
+            _TOY,
+            preset="toy-clipping",
+            optimiser=OptimiserConfig(name="sgd", learning_rate=63.0),
+            clipping=ClippingConfig(threshold=0.05),
         ),
     ),
     "laptop": Preset(

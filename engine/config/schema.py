@@ -333,7 +333,8 @@ class TrainingConfig(Section, frozen=True):
                 le=1_000_000,
                 description="Sampled softmax (Jean et al. 2015): words each step compares its "
                 "targets with, the frequent ones always, the rare by turns; none takes the whole "
-                "vocabulary. Validation and generation always do.",
+                "vocabulary. Validation and generation always do. Made for sgd: adamw diverges "
+                "with it.",
             ),
         ]
         | None
@@ -451,3 +452,13 @@ class RunConfig(Settings, frozen=True):
                 f"A {self.schedule.name} schedule needs an end: set training.steps, "
                 "training.epochs or training.minutes."
             )
+
+    @property
+    def warning(self) -> str:
+        """A sentence where two settings can go together, but go badly; empty where none do."""
+        if self.training.candidates is not None and self.optimiser.name == "adamw":
+            return (
+                "adamw diverges with sampled words: set optimiser.name to sgd, or leave "
+                "training.candidates open."
+            )
+        return ""

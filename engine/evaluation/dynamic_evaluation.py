@@ -37,9 +37,10 @@ paper takes all of it."""
 def gradient_scale(
     model: LSTMLanguageModel, training: NDArray[np.integer]
 ) -> Generator[Progress, None, list[Tensor]]:
-    """Tell of progress, then return the root mean square gradient of each of the parameters.
+    """Tell of progress, then return the root mean square gradient of each of the parameters, shaped
+    as it, nats per token for each unit of weight.
 
-    `training` is the encoded training text. The model's own gradients are left cleared.
+    `training` is the encoded training text (tokens,). The model's own gradients are left cleared.
     """
     columns = max(1, min(COLUMNS, (len(training) - 1) // SEGMENT))
     cursor = BatchCursor(training, columns, SEGMENT)
@@ -82,7 +83,8 @@ class DynamicEvaluator:
         self._rates = [learning_rate / (rms + STABILITY) for rms in scale]
 
     def learn(self, loss: Tensor) -> None:
-        """Take a step against the gradient of a segment's mean loss, and one back."""
+        """Take a step against the gradient of a segment's mean loss (a scalar, nats per token), and
+        one back."""
         gradients = torch.autograd.grad(loss, self._parameters)
         with torch.no_grad():
             for weight, trained, decay, rate, gradient in zip(

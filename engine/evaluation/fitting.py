@@ -40,8 +40,8 @@ def fit(
 ) -> Generator[Progress, None, tuple[OnlineSettings, list[SettingsTried]]]:
     """Tell of progress, then return the settings with the lowest loss, and all that were tried.
 
-    `scale` is that of dynamic evaluation, None where it isn't wanted. The weights are left as they
-    are.
+    `held_out` is encoded text (tokens,). `scale` is that of dynamic evaluation, None where it isn't
+    wanted. The weights are left as they are.
     """
     text = held_out[:TOKENS]
     rates, decays = _values(given.rate, RATES), _values(given.decay, DECAYS)

@@ -27,7 +27,8 @@ def total_loss(
 ) -> Iterator[tuple[float, int]]:
     """Sum of cross-entropies in nats, and how many tokens were predicted, growing window by window.
 
-    Every token but the first is predicted once. Weights must not change between two windows.
+    `tokens` are ids (tokens,). Every token but the first is predicted once. Weights must
+    not change between two windows.
     """
     total, count = 0.0, 0
     columns = streams(len(tokens))

@@ -30,8 +30,9 @@ def segments(
     tokens: NDArray[np.integer],
     evaluator: DynamicEvaluator | None = None,
 ) -> Iterator[Segment]:
-    """The text by segments: every token but the first is predicted once. `evaluator` are the
-    weights of `model`, which learn from a segment's loss once it has been given."""
+    """The text, ids (tokens,), by segments: every token but the first is predicted once.
+    `evaluator` are the weights of `model`, which learn from a segment's loss once it has been
+    given."""
     device = model.embedding.weight.device
     model.eval()
     cursor = BatchCursor(tokens, 1, SEGMENT)
@@ -57,9 +58,10 @@ def online_loss(
 ) -> Iterator[tuple[float, int]]:
     """Sum of cross-entropies in nats, and how many tokens were predicted, growing by segments.
 
-    Every token but the first is predicted once, before anything is learnt from its segment.
-    `evaluator` are the weights of `model`; they learn from the model's own loss, whether or not a
-    cache has a share in what is measured. Without either it is the loss of the model alone.
+    `tokens` are ids (tokens,). Every token but the first is predicted once, before anything is
+    learnt from its segment. `evaluator` are the weights of `model`; they learn from the model's own
+    loss, whether or not a cache has a share in what is measured. Without either it is the loss of
+    the model alone.
     """
     total, count = 0.0, 0
     for own, features, targets in segments(model, tokens, evaluator):

@@ -33,6 +33,12 @@ class SetKnob(Message, frozen=True, kw_only=True):
     value: float | str
 
 
+class SetKnobs(Message, frozen=True, kw_only=True):
+    """Change several settings from the same step on: all of them, or none where one can't be."""
+
+    values: dict[Knob, float | str]
+
+
 class Evaluate(Message, frozen=True, kw_only=True):
     """Measure a split's loss now. Answered when the evaluation is queued, told by Evaluated."""
 
@@ -119,7 +125,7 @@ class Replayed(Message, frozen=True, kw_only=True):
     """A sentence where a difference had to be expected."""
 
 
-TrainingCommand = Start | Pause | Step | Stop | SetKnob | Evaluate | GoBack
+TrainingCommand = Start | Pause | Step | Stop | SetKnob | SetKnobs | Evaluate | GoBack
 """What is done to a run that trains. `Save` stands apart: it waits for an evaluation's end."""
 TrainingQuestion = FindRate | GradientFlow | Replay
 TrainingReply = RateTried | RateFound | GradientByTime | Replayed

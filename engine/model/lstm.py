@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from engine.config import ModelConfig, RegularisationConfig
 from engine.model.dropouts import drop_weights, drop_words, elementwise, locked
 from engine.model.output import Candidates, exact_loss, sampled_loss
+from engine.sizes import layer_sizes
 
 LayerState = tuple[Tensor, Tensor]
 """(h, c) of a layer, each (1, batch, units)."""
@@ -214,9 +215,3 @@ class LSTMLanguageModel(nn.Module):
         if not self.config.tied:
             output.append(self.output.weight)
         yield "output", [*output, self.output.bias]
-
-
-def layer_sizes(config: ModelConfig) -> list[int]:
-    """The embedding's size, then each layer's units."""
-    last = config.last_size or config.hidden_size
-    return [config.embedding_size, *[config.hidden_size] * (config.layers - 1), last]

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-CHUNK = 1 << 23
-"""Logits held at a time; always those of one token at least."""
+from engine.sizes import CHUNK
+
 _UNDERFLOW = 1e-30
 """Of a probability below this the logarithm is taken from the logits."""
 
@@ -38,7 +38,7 @@ def exact_loss(features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) 
 
 
 def summed_loss(features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
-    """As `exact_loss`, but the sum, nats, and without a gradient."""
+    """As `exact_loss` of features (tokens, size), but the sum, nats, and without a gradient."""
     total = features.new_zeros(())
     # With fewer than in training they stay in the cache, and there is no gradient to add up.
     rows = _rows(len(features), len(weight), CHUNK // 2)
@@ -167,7 +167,8 @@ def _scaled(grads: tuple[Tensor, ...], factor: Tensor) -> tuple[Tensor, ...]:
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`functional.linear`, without a gradient, by oneDNN where it can.
+    """Products (..., out) of inputs (..., in) and weight (out, in), plus bias (out,) if any, as
+    `functional.linear` gives them, without a gradient; by oneDNN where it can.
 
     torch itself takes MKL, which on processors that are not Intel's needs up to twice the time.
     """

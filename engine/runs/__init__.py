@@ -14,6 +14,7 @@ from engine.runs.checkpoints import (
 from engine.runs.engines import EngineAddress, is_live, log_path, read_address
 from engine.runs.folders import (
     MODELS_VARIABLE,
+    TRASH,
     RunInfo,
     create_run,
     find_run,
@@ -23,20 +24,24 @@ from engine.runs.folders import (
     remove_unbegun,
     save_config,
 )
+from engine.runs.moving import bring_back, rename_run, trash_run
 from engine.runs.origins import allow, check_own_text, check_own_vectors, is_allowed, is_made_here
 from engine.runs.private import STATE_VARIABLE
-from engine.runs.record import MAX_LINE, decode_event, open_past, read_metrics
+from engine.runs.reading import open_past, read_metrics
+from engine.runs.record import MAX_LINE, decode_event
 
 __all__ = [
     "MAX_LINE",
     "MAX_TRAINING",
     "MODELS_VARIABLE",
     "STATE_VARIABLE",
+    "TRASH",
     "Count",
     "EngineAddress",
     "RunInfo",
     "Standing",
     "allow",
+    "bring_back",
     "check_own_text",
     "check_own_vectors",
     "checkpoints_to_try",
@@ -58,6 +63,8 @@ __all__ = [
     "read_address",
     "read_metrics",
     "remove_unbegun",
+    "rename_run",
     "save_config",
     "saved_checkpoints",
+    "trash_run",
 ]

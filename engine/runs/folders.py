@@ -25,12 +25,14 @@ from engine.paths import named_path
 from engine.runs.checkpoints import latest_checkpoint, load_standing
 from engine.runs.engines import is_live
 from engine.runs.origins import is_made_here, note_made
-from engine.runs.record import read_metrics
+from engine.runs.reading import read_metrics
 from engine.visible import is_unicode, quoted, shortened, visible
 
 MODELS_VARIABLE = "LSTM_TUI_MODELS"
 _LONGEST_NAME = 80
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
+TRASH = ".trash"
+"""In a folder of models, the folder of the runs that were deleted: none of them is listed."""
 MAX_CONFIG = 1 << 20
 """Bytes of config.json, at most."""
 _OWN = {
@@ -87,7 +89,7 @@ def create_run(models: Path, name: str | None, config: RunConfig) -> Path:
     is left behind.
     """
     if name is not None:
-        _check_name(name)
+        check_name(name)
     if config.model.vectors is not None:
         path = named_path(config.model.vectors, "The file of vectors")
         config = replace(config, {"model.vectors": str(path)})
@@ -132,7 +134,8 @@ def _unmake(made: list[Path]) -> None:
             folder.rmdir()
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raises UserError where a run can't have this name."""
     if not _NAME.fullmatch(name):
         raise UserError(
             f"{quoted(name)} can't be a run's name: use up to {_LONGEST_NAME} letters, digits, "
@@ -236,7 +239,8 @@ def list_runs(models: Path) -> list[RunInfo]:
     """Every run in a models folder, the one changed last first."""
     if not models.is_dir():
         return []
-    runs = [_inspect(path.parent) for path in models.glob("*/config.json")]
+    folders = [path.parent for path in models.glob("*/config.json")]
+    runs = [_inspect(folder) for folder in folders if folder.name != TRASH]
     return sorted(runs, key=lambda info: info.modified, reverse=True)
 
 

@@ -8,6 +8,7 @@ import fcntl
 import os
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -44,6 +45,13 @@ def note_made(run: Path, source: str) -> None:
 def allow(run: Path, source: str) -> None:
     """The user wants the run to read this text. Raises UserError."""
     _write(run, _Origin(_name(run), source, made=is_made_here(run)))
+
+
+def move_origin(run: Path, target: Path, moved: Callable[[str], str]) -> None:
+    """What is known of the run is true of `target`, where it is about to be moved; `moved` says
+    where its text will be. Raises UserError."""
+    if (origin := _read(place_of(run))) is not None:
+        _write(target, _Origin(_name(target), moved(origin.source), origin.made))
 
 
 def is_allowed(run: Path, source: str) -> bool:

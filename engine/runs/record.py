@@ -8,17 +8,14 @@ In a record of an earlier version steps are lines of metrics.jsonl too, and no l
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
 
 from engine.errors import UserError
-from engine.events import AnyRecorded, Extent, Stepped
+from engine.events import AnyRecorded, Stepped
 from engine.files import open_plain
-
-if TYPE_CHECKING:
-    from engine.runs.past import Past
 
 METRICS = "metrics.jsonl"
 MAX_LINE = 1 << 20
@@ -34,28 +31,6 @@ class Line(NamedTuple):
     """How many steps were recorded before it."""
     end: int
     """Bytes of the file up to its end."""
-
-
-def read_metrics(folder: Path, extent: Extent | None = None) -> Iterator[AnyRecorded]:
-    """The run's past in order, all of it or as far as `extent`; of steps that were thinned the
-    last of each row, with the means.
-
-    A last line or row cut short by a crash is left out. Raises UserError on a damaged one.
-    """
-    past = open_past(folder, extent)
-    for piece in past.pieces():
-        yield from piece.in_order()
-        if past.damage:
-            break
-    if past.damage:
-        raise UserError(past.damage)
-
-
-def open_past(folder: Path, extent: Extent | None = None) -> "Past":
-    """The run's past, all of it or as far as `extent`, to be read in pieces."""
-    from engine.runs.past import Past  # NumPy, without which a run can be listed
-
-    return Past(folder, extent)
 
 
 class Lines:

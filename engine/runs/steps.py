@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from engine.events import Stepped
 from engine.files import open_plain, replace_file
+from engine.measures import clip_fraction
 
 Rows = NDArray[np.void]
 """Rows of steps.bin or of older.bin."""
@@ -163,7 +164,7 @@ class Layout:
                 tokens_per_second=speed,
                 clip_mode=clip_mode(flags),
                 clipped=bool(flags & CLIPPED),
-                clip_fraction=clipped_steps / max(1, values[0] - non_finite_steps),
+                clip_fraction=clip_fraction(clipped_steps, values[0], non_finite_steps),
                 skipped=bool(flags & SKIPPED),
                 sampled=bool(flags & SAMPLED),
                 non_finite_steps=non_finite_steps,
@@ -266,6 +267,20 @@ class StepFile:
 def open_steps(folder: Path) -> StepFile | None:
     """steps.bin, or None where there is none, or only its beginning. Raises OSError."""
     return _open(folder / STEPS, "lstm-tui steps 1")
+
+
+def last_step(folder: Path) -> int:
+    """The newest step that a run has recorded, 0 before the first or where it can't be read."""
+    try:
+        steps = open_steps(folder)
+        if steps is None:
+            return 0
+        try:
+            return max((int(rows["step"][-1]) for rows in steps.blocks(steps.rows - 1)), default=0)
+        finally:
+            steps.close()
+    except OSError:
+        return 0
 
 
 def open_older(folder: Path) -> StepFile | None:

@@ -5,9 +5,10 @@ anything else in between.
 """
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, assert_never
 
-from engine.config import replace
+from engine.config import get, replace
 from engine.errors import UserError
 from engine.events import Evaluated, Intervened, NonFinite, Progress, Stepped
 from engine.messages.envelope import Done
@@ -17,6 +18,7 @@ from engine.messages.training import (
     Knob,
     Pause,
     SetKnob,
+    SetKnobs,
     Start,
     Step,
     Stop,
@@ -32,6 +34,12 @@ if TYPE_CHECKING:
 
 MAX_EVALUATIONS = 8
 """That wait to be made."""
+_SETTINGS: dict[Knob, str] = {
+    "learning_rate": "optimiser.learning_rate",
+    "clip_mode": "clipping.mode",
+    "clip_threshold": "clipping.threshold",
+}
+"""What each knob is set to at the start."""
 
 
 class Conductor:
@@ -147,7 +155,9 @@ class Conductor:
                 self._intervene("evaluate", new=split)
                 agenda.evaluations.append((event,) for event in trainer.evaluate(split))
             case SetKnob(knob=knob, value=value):
-                self._set_knob(trainer, knob, value)
+                self._set_knobs(trainer, {knob: value})
+            case SetKnobs(values=values):
+                self._set_knobs(trainer, values)
             case GoBack(to=to):
                 go_back(run, self.saver, to)
             case _:
@@ -165,17 +175,12 @@ class Conductor:
                 f"The run has reached its limit, {trainer.limit_reached}.", "raise-limit"
             )
 
-    def _set_knob(self, trainer: "Trainer", knob: Knob, value: float | str) -> None:
-        old: float | str = getattr(trainer, knob)
-        match knob:
-            case "learning_rate":
-                config = replace(self.run.config, {"optimiser.learning_rate": value})
-                trainer.learning_rate = config.optimiser.learning_rate
-            case "clip_mode":
-                config = replace(self.run.config, {"clipping.mode": value})
-                trainer.clip_mode = config.clipping.mode
-            case "clip_threshold":
-                config = replace(self.run.config, {"clipping.threshold": value})
-                trainer.clip_threshold = config.clipping.threshold
+    def _set_knobs(self, trainer: "Trainer", values: Mapping[Knob, float | str]) -> None:
+        """All of them, or none. Raises UserError."""
+        changes = {_SETTINGS[knob]: value for knob, value in values.items()}
+        config = replace(self.run.config, changes)
         self.saver.changed()
-        self._intervene(knob, old, getattr(trainer, knob))
+        for knob in values:
+            old = getattr(trainer, knob)
+            setattr(trainer, knob, get(config, _SETTINGS[knob]))
+            self._intervene(knob, old, getattr(trainer, knob))

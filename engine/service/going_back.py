@@ -23,7 +23,7 @@ def go_back(run: Run, saver: Saver, to: str) -> None:
         run.agenda.training, run.agenda.evaluations = None, []
         trainer.non_finite_in_a_row = 0
         tell_gone_back(run, before)
-        if fault := trainer.fault():
+        if fault := run.fault():
             problem = problem or f"{path.name} is no good: {fault}."
             continue
         saver.changed()  # until it is saved, a later checkpoint is the newest

@@ -33,7 +33,7 @@ def _pause(event: NonFinite, run: Run, saver: Saver) -> None:
     run.trainer.rest()
     run.agenda.single_steps = 0
     steps = "This step was" if event.in_a_row == 1 else f"{event.in_a_row} steps in a row were"
-    fault = run.trainer.fault()
+    fault = run.fault()
     run.set_state(
         "paused",
         f"{steps} not finite ({event.value} in {event.tensor}); the weights were left alone."

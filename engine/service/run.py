@@ -143,6 +143,13 @@ class Run:
             raise UserError("Training is running: pause it first.", "pause-first")
         return trainer
 
+    def fault(self) -> str:
+        """Why the model in training is not worth keeping, as a clause; empty where it is."""
+        from engine.training.rehearsal import fault
+
+        assert self.trainer is not None
+        return fault(self.trainer)
+
     # --- telling ------------------------------------------------------------------------------
 
     def publish(self, event: AnyEvent) -> None:

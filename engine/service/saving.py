@@ -29,7 +29,7 @@ class Saver:
         run = self._run
         if run.asking or run.trainer is None or run.step == 0:
             return False
-        return self.held_step != run.step and not run.trainer.fault()
+        return self.held_step != run.step and not run.fault()
 
     @property
     def way_out(self) -> Advice:
@@ -89,6 +89,6 @@ class Saver:
         if self.unsaved and not self.save():
             run.set_state("paused", f"{done}, but it could not be saved.")
         elif run.step and self.held_step != run.step:
-            run.set_state(state, f"{done}. Not saved: {run.trainer.fault()}.", self.way_out)
+            run.set_state(state, f"{done}. Not saved: {run.fault()}.", self.way_out)
         else:
             run.set_state(state, f"{done}." if state == "finished" else "")

@@ -70,6 +70,16 @@ class BatchCursor:
         self.epoch += end == self.rows
         return rows[:-1], rows[1:]
 
+    def peek(self) -> tuple[Tensor, Tensor]:
+        """The window that `next` will give, (time, batch) twice, without taking it."""
+        row, epoch = self.row, self.epoch
+        random = None if self._random is None else self._random.get_state()
+        window = self.next()
+        self.row, self.epoch = row, epoch
+        if self._random is not None and random is not None:
+            self._random.set_state(random)
+        return window
+
     def _length(self) -> int:
         """Rows of the next window (Merity et al. 2018, section 5)."""
         if self._random is None:

@@ -2,8 +2,8 @@
 
 The first reading checks the text and takes its fingerprint; of files untouched since, it is
 remembered. Where the same text was encoded in the same way before, its ids are found in the cache.
-Else a second reading learns and encodes words: see `numbered`. Characters, sub-words, and words too
-many to hold in memory are learnt in a reading of their own, and then encoded in another. Every
+Else a second reading learns and encodes words: see `interning`. Characters, sub-words, and words
+too many to hold in memory are learnt in a reading of their own, and then encoded in another. Every
 reading has to give what the first gave.
 """
 

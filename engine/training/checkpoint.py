@@ -37,6 +37,7 @@ from engine.runs import (
     saved_checkpoints,
 )
 from engine.text.tokenizer import MAX_FILE, load_tokenizer
+from engine.training.rehearsal import fault
 from engine.training.tensor_files import (
     Layout,
     read_tensor_file,
@@ -118,8 +119,8 @@ def save(folder: Path, trainer: Trainer, *, best: bool = False) -> str:
     When it returns, the checkpoint is on the disk; until then the one before stays in force.
     Raises OSError, and UserError where the model no longer computes finite numbers.
     """
-    if fault := trainer.fault():
-        raise UserError(f"Not saved: {fault}. The checkpoint before is untouched.")
+    if problem := fault(trainer):
+        raise UserError(f"Not saved: {problem}. The checkpoint before is untouched.")
     checkpoints = folder / "checkpoints"
     if checkpoints.is_symlink():
         raise UserError(f"Not saved: {checkpoints} is a symbolic link; put a folder in its place.")

@@ -38,6 +38,7 @@ class Clipped:
 def clip(loss: Tensor, groups: Groups, rule: Rule, threshold: float) -> Clipped:
     """Clip the gradients of the groups in place and measure them before and after.
 
+    `loss` is a scalar, nats per token; `threshold` an L2 norm, for value clipping a number's size.
     Everything is read from the device at once. A gradient that is not finite is left alone.
     """
     gradients = [[p.grad for p in params if p.grad is not None] for _, params in groups]

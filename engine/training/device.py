@@ -6,6 +6,7 @@ import time
 
 import torch
 
+from engine.training.rehearsal import rehearse
 from engine.training.trainer import Trainer
 
 SMALL_STEP = 2e8
@@ -41,7 +42,7 @@ def pick_threads(trainer: Trainer) -> int:
     for threads in (*best, *best, *best):
         torch.set_num_threads(threads)
         began = time.perf_counter()
-        trainer.rehearse()
+        rehearse(trainer)
         best[threads] = min(best[threads], time.perf_counter() - began)
         if best[cores] > LONG_STEP:
             return cores

@@ -37,7 +37,7 @@ def gradient_in_turns(trainer: Trainer) -> Generator[None, None, GradientByTime]
     """As `gradient_by_time`, with pauses in which training may go on."""
     model, cursor, step = trainer.model, trainer.cursor, trainer.step
     carried = model.initial_state(cursor.batch_size) if cursor.at_start else trainer.carried
-    tokens, targets = (each.to(trainer.device) for each in trainer.next_window())
+    tokens, targets = (each.to(trainer.device) for each in cursor.peek())
     vocabulary = trainer.corpus.tokenizer.vocabulary.tokens
     norms, first = _norms(model, tokens, targets, carried)
     before: list[float] = []

@@ -29,7 +29,7 @@ class Optimiser(ABC):
         """What it keeps of each weight, under torch.optim's names; nothing before a step."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What it keeps, as `<parameter>.<name>`."""
+        """What it keeps, as `<parameter>.<name>`, each shaped as its parameter, or a scalar."""
         return {
             f"{name}.{key}": value.contiguous()
             for name, values in zip(self._names, self.state, strict=True)

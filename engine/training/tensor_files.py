@@ -8,24 +8,21 @@ place of each tensor), the data. See https://github.com/huggingface/safetensors.
 import math
 import os
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
 
-from engine.config import ModelConfig, OptimiserName, RunConfig
+from engine.config import OptimiserName, RunConfig
 from engine.files import open_plain
-from engine.model.lstm import layer_sizes
+from engine.sizes import Shapes, layer_sizes, weight_shapes
 from engine.training.norms import NormHistory
 
 MAX_HEADER = 1 << 20
 """Bytes."""
 MAX_RANDOM = 1 << 14
 """Bytes of a random generator's state; a CPU's has 5,056."""
-Shapes = dict[str, tuple[int, ...]]
-"""By parameter."""
 _BYTES = {"F32": 4, "I64": 8, "U8": 1}
 
 
@@ -50,26 +47,6 @@ class _Entry(Struct, frozen=True, forbid_unknown_fields=True):
     dtype: str
     shape: list[Annotated[int, Meta(ge=0)]]
     data_offsets: tuple[int, int]
-
-
-def weight_shapes(config: ModelConfig, vocabulary: int) -> Shapes:
-    """The shapes of LSTMLanguageModel's parameters, a tied weight once.
-
-    By hand: building the model on torch's meta device takes a second at its first use.
-    """
-    sizes = layer_sizes(config)
-    decoded = config.embedding_size if config.tied else sizes[-1]
-    shapes: Shapes = {"embedding.weight": (vocabulary, config.embedding_size)}
-    for index, (inputs, units) in enumerate(pairwise(sizes)):
-        shapes[f"lstm.{index}.weight_ih_l0"] = (4 * units, inputs)
-        shapes[f"lstm.{index}.weight_hh_l0"] = (4 * units, units)
-        shapes[f"lstm.{index}.bias_ih_l0"] = (4 * units,)
-        shapes[f"lstm.{index}.bias_hh_l0"] = (4 * units,)
-    if decoded != sizes[-1]:
-        shapes["projection.weight"] = (decoded, sizes[-1])
-    if not config.tied:
-        shapes["output.weight"] = (vocabulary, decoded)
-    return shapes | {"output.bias": (vocabulary,)}
 
 
 def weights_layout(config: RunConfig, vocabulary: int) -> Layout:

@@ -8,7 +8,6 @@ all derived from one seed. Evaluation draws none.
 """
 
 import copy
-import itertools
 import math
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -23,22 +22,20 @@ from torch import Tensor
 from engine.config import ClipMode, RunConfig
 from engine.embeddings.files import StartingVectors
 from engine.errors import UserError
-from engine.evaluation.held_out import total_loss
 from engine.events import AnyEvent, Averaging, Evaluated, NonFinite, Progress, Sampled, Stepped
-from engine.generation.sampling import generate, start_token
-from engine.measures import perplexity
+from engine.measures import clip_fraction, finite
 from engine.model.lstm import LSTMLanguageModel, detached
 from engine.text.batches import BatchCursor
 from engine.text.corpus import Corpus
 from engine.training.candidates import CandidateSampler
 from engine.training.clipping import Clipped, clip, first_non_finite
+from engine.training.looks import measurable, measure, write
 from engine.training.norms import NormHistory
 from engine.training.optimisers import Average, build_optimiser, stalled
 from engine.training.precision import pick_dtype
 from engine.training.schedules import factor
 from engine.training.throughput import Throughput
 
-SAMPLE_TOKENS = 40
 SAVE_SECONDS = 60.0
 """Time between checkpoints where training.save_every is 0."""
 ADAPTIVE_AFTER = 10
@@ -159,21 +156,6 @@ class Trainer:
     def eval_model(self) -> LSTMLanguageModel:
         """The model that is evaluated, asked and kept: the average where there is one."""
         return self.model if self.average is None else self.average.model
-
-    @property
-    def broken_weight(self) -> str:
-        """The name of a weight that holds numbers that are not finite; empty where there is none.
-
-        Such weights are never saved: see training.non_finite.
-        """
-        return next(
-            (
-                name
-                for name, parameter in self.model.named_parameters()
-                if not bool(parameter.isfinite().all())
-            ),
-            "",
-        )
 
     @property
     def epoch(self) -> float:
@@ -394,19 +376,19 @@ class Trainer:
         return Stepped(
             step=self.step,
             epoch=self.epoch,
-            loss=_finite(clipped.loss),
+            loss=finite(clipped.loss),
             learning_rate=learning_rate,
-            norm_before=_finite(clipped.norm_before),
-            norm_after=_finite(clipped.norm_after),
-            groups_before={name: _finite(norm) for name, norm in clipped.groups_before.items()},
-            groups_after={name: _finite(norm) for name, norm in clipped.groups_after.items()},
+            norm_before=finite(clipped.norm_before),
+            norm_after=finite(clipped.norm_after),
+            groups_before={name: finite(norm) for name, norm in clipped.groups_before.items()},
+            groups_after={name: finite(norm) for name, norm in clipped.groups_after.items()},
             norm_median=median,
             norm_p90=p90,
             norm_p99=p99,
             clip_mode=self.clip_mode,
             clip_threshold=threshold,
             clipped=clipped.changed,
-            clip_fraction=self.clipped_steps / max(1, self.norms.total),
+            clip_fraction=clip_fraction(self.clipped_steps, self.step, self.non_finite_steps),
             skipped=skipped,
             sampled=self.candidates is not None,
             non_finite_steps=self.non_finite_steps,
@@ -463,85 +445,17 @@ class Trainer:
 
         Raises UserError where the corpus has no such split.
         """
-        tokens = self.corpus.splits.get(split)
-        if tokens is None or len(tokens) < 2:
-            raise UserError(f"The corpus has no {split} split to evaluate on.")
-        began = time.perf_counter()
-        loss = total = math.nan
-        for total, count in total_loss(self.eval_model, tokens):
-            loss = total / count
-            yield Progress(task="evaluating", done=count, total=len(tokens) - 1, unit="tokens")
-        self._throughput.rest()
-        bits = self.corpus.text(split).bits_per_character(total, self.corpus.tokenizer)
-        yield Evaluated(
-            step=self.step,
-            split=split,
-            loss=_finite(loss),
-            perplexity=_finite(perplexity(loss)),
-            bits_per_character=None if bits is None else _finite(bits),
-            tokens=len(tokens) - 1,
-            seconds=time.perf_counter() - began,
-            best=split == "valid" and loss < self._loss_to_beat,
-            steers=False,
+        self.rest()
+        yield from measure(
+            self.eval_model, self.corpus, split, step=self.step, to_beat=self._loss_to_beat
         )
 
     def sample(self) -> Sampled:
         """A short text from the model as it stands; no text where it has exploded."""
         self.sampled_at = self.step
-        tokenizer = self.corpus.tokenizer
-        ids = generate(
-            self.eval_model,
-            [start_token(tokenizer)],
-            random=self.sample_random,
-            banned=tokenizer.vocabulary.unknown,
-        )
-        try:
-            text = tokenizer.decode(list(itertools.islice(ids, SAMPLE_TOKENS)))
-        except UserError:
-            text = ""
-        self._throughput.rest()
-        return Sampled(step=self.step, text=text if tokenizer.spells else text.strip())
-
-    def next_window(self) -> tuple[Tensor, Tensor]:
-        """The window the next step will take, (time, batch) twice, without taking it."""
-        cursor = self.cursor
-        row, epoch, random = cursor.row, cursor.epoch, self.data_random.get_state()
-        window = cursor.next()
-        cursor.row, cursor.epoch = row, epoch
-        self.data_random.set_state(random)
-        return window
-
-    def rehearse(self) -> tuple[float, float]:
-        """Compute a loss and the norm of its gradient as the next step would, and leave everything
-        as it was."""
-        dropout = self.dropout_random.get_state()
-        data = self.data_random.get_state()
-        self.model.train()
-        self.optimiser.zero_grad()  # of a step that was skipped
-        inputs, targets = self.next_window()
-        loss, _, _ = self.model.loss(
-            inputs.to(self.device),
-            targets.to(self.device),
-            self.model.initial_state(self.cursor.batch_size),
-            None if self.candidates is None else self.candidates.draw(),
-        )
-        torch.autograd.backward(loss)
-        measured = clip(loss, self.groups, "off", 1.0)
-        self.optimiser.zero_grad()
-        self.dropout_random.set_state(dropout)
-        self.data_random.set_state(data)
-        return measured.loss, measured.norm_before
-
-    def fault(self) -> str:
-        """Why the model as it stands is not worth keeping, as a clause; empty where it computes
-        finite numbers on a window of text."""
-        if name := self.broken_weight:
-            return f"{name} holds numbers that are not finite"
-        loss, norm = self.rehearse()
-        if math.isfinite(loss) and math.isfinite(norm):
-            return ""
-        what = "gradient" if math.isfinite(loss) else "loss"
-        return f"the weights are finite numbers, but the {what} computed with them is not"
+        self.rest()
+        text = write(self.eval_model, self.corpus.tokenizer, self.sample_random)
+        return Sampled(step=self.step, text=text)
 
     def rest(self) -> None:
         """To be called when something else than training comes: the rate shown leaves it out."""
@@ -549,8 +463,7 @@ class Trainer:
 
     @property
     def _can_validate(self) -> bool:
-        tokens = self.corpus.splits.get("valid")
-        return tokens is not None and len(tokens) > 1
+        return measurable(self.corpus, "valid")
 
     def _validation_due(self) -> bool:
         """Whether training validates at this step, wherever the run ends."""
@@ -591,7 +504,3 @@ def _under(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

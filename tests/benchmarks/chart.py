@@ -19,7 +19,7 @@ from textual.widgets import Static
 
 from tui.chart.data import ChartData, Curve, Mark, Points, Rule, XAxis, YAxis
 from tui.chart.widget import Chart
-from tui.run.history import Series
+from tui.run.series import Series
 
 WIDTH, HEIGHT = 120, 30
 LENGTHS = (10, 10_000, 1_000_000, 10_000_000)

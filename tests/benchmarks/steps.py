@@ -55,7 +55,7 @@ def bare(trainer: Trainer) -> Iterator[float]:
         loss, _, state = model.loss(inputs, targets, state, drawn)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(parameters, trainer.clip_threshold)
-        optimiser.step()
+        optimiser.step(trainer.learning_rate)
         state = detached(state)
         yield loss.item()
 

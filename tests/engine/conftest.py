@@ -24,6 +24,7 @@ SMALL: dict[str, Any] = {
     "training.batch_size": 8,
     "training.bptt": 7,
     "training.evaluate_every": 10,
+    "training.seed": 1,
     "training.threads": 1,
 }
 

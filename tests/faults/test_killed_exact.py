@@ -5,16 +5,14 @@ import os
 import signal
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from engine import messages as p
 from engine.config import RunConfig, replace
 from engine.errors import UserError
-from engine.events import Evaluated, NonFinite, Sampled, StateChanged, Stepped
-from engine.runs import create_run, latest_checkpoint, read_metrics
+from engine.events import StateChanged, Stepped
+from engine.runs import create_run
 from engine.service.client import Engine, EngineEnded, launch
+from tests.faults.kill import saved, story
 
 CHANGES = {
     "training.steps": 160,  # more than two epochs
@@ -63,26 +61,6 @@ async def look(engine: Engine) -> None:
                 await engine.call(p.GradientFlow())
                 async for _ in engine.stream(p.Generate(prompt="the", tokens=20)):
                     pass
-
-
-def story(folder: Path) -> list[Any]:
-    """What the record tells of the training, without what the clock says."""
-    told: list[Any] = []
-    for event in read_metrics(folder):
-        match event:
-            case Stepped():
-                told.append(msgspec.structs.replace(event, seconds=0, tokens_per_second=0))
-            case Evaluated():
-                told.append(msgspec.structs.replace(event, seconds=0))
-            case Sampled() | NonFinite():
-                told.append(event)
-    return told
-
-
-def saved(folder: Path, name: str) -> bytes:
-    checkpoint = latest_checkpoint(folder)
-    assert checkpoint is not None
-    return (checkpoint / name).read_bytes()
 
 
 async def test_a_run_killed_twice_while_it_is_watched_ends_with_the_same_bytes(

@@ -6,7 +6,7 @@ import pytest
 
 from engine.config import ModelConfig
 from engine.model.lstm import LSTMLanguageModel
-from engine.training.tensor_files import weight_shapes
+from engine.sizes import weight_shapes
 
 MODELS: list[dict[str, Any]] = [
     {},

@@ -23,6 +23,7 @@ from tui.screens.help import Help
 from tui.screens.new_run import NewRun
 from tui.screens.open_corpus import OpenCorpus
 from tui.screens.open_model import OpenModel
+from tui.screens.terms import Terms
 
 Check = Callable[[Room], Awaitable[None]]
 CHECKS: dict[str, Check] = {}
@@ -99,6 +100,27 @@ async def clip_mode(room: Room) -> None:
         await room.press("]", "n")
         await room.until(lambda: room.engine.asked(p.Step))
         assert not room.engine.asked(p.SetKnob), "there is no threshold to move"
+
+
+@check("explode")
+async def explode(room: Room) -> None:
+    await room.press("!")
+    await room.until(lambda: any("Training doesn't run" in toast for toast in room.toasts))
+    await room.happens(*RUNNING)
+    await room.press("!")
+    await room.until(lambda: room.engine.asked(p.SetKnobs))
+    asked = [call for call in room.engine.calls if isinstance(call, p.Save | p.SetKnobs)]
+    turned = p.SetKnobs(values={"clip_mode": "off", "learning_rate": 5.0})
+    assert asked == [p.Save(), turned], "first there is a checkpoint to go back to"
+    await room.until(lambda: any("u goes back" in toast for toast in room.toasts))
+
+
+@check("terms")
+async def terms(room: Room) -> None:
+    await room.press("t")
+    await room.until(lambda: isinstance(room.app.screen, Terms))
+    await room.press("escape")
+    await room.until(lambda: room.app.screen is room.app.playground)
 
 
 @check("find_rate")
@@ -378,6 +400,36 @@ async def test_the_palette_offers_what_can_be_done_now(tmp_path: Path) -> None:
         await room.until(lambda: room.app.screen.query_one("CommandList").option_count > 0)
         await room.press("enter", "enter")
         await room.until(lambda: room.engine.asked(p.Step))
+
+
+async def test_without_a_checkpoint_nothing_explodes(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING)
+        room.engine.refusals[p.Save] = "There is no room left on the disk."
+        await room.press("!")
+        await room.until(lambda: any("no room left" in toast for toast in room.toasts))
+        assert not room.engine.asked(p.SetKnobs)
+
+
+async def test_the_rate_it_explodes_at_is_one_there_is(tmp_path: Path) -> None:
+    launch = Launch(lambda folder: built(folder, learning_rate=63.0))
+    async with playground(tmp_path, launch) as room:
+        await room.happens(*RUNNING)
+        await room.press("!")
+        await room.until(lambda: room.engine.asked(p.SetKnobs))
+        assert room.engine.asked(p.SetKnobs)[0].values["learning_rate"] == 1000
+
+
+async def test_the_palette_explodes_by_name(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING)
+        await room.press("ctrl+p")
+        await room.pilot.pause()
+        await room.press(*"explode")
+        await room.until(lambda: room.app.screen.query("CommandList"))
+        await room.until(lambda: room.app.screen.query_one("CommandList").option_count > 0)
+        await room.press("enter", "enter")
+        await room.until(lambda: room.engine.asked(p.SetKnobs))
 
 
 async def test_a_saved_run_opens_from_the_list(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -152,6 +153,75 @@ def test_left_training_and_attached_to_again(tmp_path: Path, environment: dict[s
         assert program.wait() == 0
 
 
+RESTORED = b"\x1b[?1049l"
+"""The terminal shows again what it did before the program."""
+
+
+def test_told_to_end_it_saves_what_trains_and_leaves_the_terminal_as_it_was(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    folder = tmp_path / "models" / "toy-world-1"
+    with Program(LSTM_TUI, environment=environment) as program:
+        before = termios.tcgetattr(program._master)
+        program.wait_for("toy-world-1")
+        assert termios.tcgetattr(program._master) != before
+        program.send("space")
+        program.wait_for(lambda screen: shown_step(screen) > 20, timeout=60)
+        program.send("?")  # also from a dialog
+        program.wait_for("esc close")
+        program.process.send_signal(signal.SIGTERM)
+        assert program.wait() == 128 + signal.SIGTERM
+        assert RESTORED in program.raw()
+        assert termios.tcgetattr(program._master) == before
+    wait_until(lambda: not is_live(folder), "the engine has ended")
+    assert saved_step(folder) > 20
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_told_to_end_before_training_or_at_rest_it_leaves_at_once(
+    tmp_path: Path, environment: dict[str, str], paused: bool
+) -> None:
+    folder = tmp_path / "models" / "toy-world-1"
+    with Program(LSTM_TUI, environment=environment) as program:
+        program.wait_for("toy-world-1")
+        step = 0
+        if paused:
+            program.wait_for("ready", timeout=60)
+            program.send("n", "n")
+            program.wait_for(lambda screen: shown_step(screen) == 2)
+            step = 2
+        program.process.send_signal(signal.SIGTERM)
+        assert program.wait() == 128 + signal.SIGTERM
+        assert RESTORED in program.raw()
+    wait_until(lambda: not is_live(folder), "the engine has ended")
+    assert saved_step(folder) == step
+
+
+def test_a_text_and_a_saved_run_are_opened_by_name(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    text = tmp_path / "sea.txt"
+    text.write_text("".join(f"so deep is the sea of {n}\n" for n in range(2000)))
+    with Program([*LSTM_TUI, "sea.txt"], environment=environment, folder=tmp_path) as program:
+        program.wait_for("sea-1")
+        program.wait_for("ready", timeout=60)
+        program.send("n")
+        program.wait_for(lambda screen: shown_step(screen) == 1)
+        program.send("s")
+        program.wait_for("Saved as step-")
+        program.send("q")
+        assert program.wait() == 0
+    wait_until(lambda: not is_live(tmp_path / "models" / "sea-1"), "the engine has ended")
+    for command, said in (("open", ""), ("attach", "not training any more")):
+        with Program([*LSTM_TUI, command, "sea-1"], environment=environment) as program:
+            program.wait_for(lambda screen: shown_step(screen) == 1, timeout=60)
+            if said:
+                program.wait_for(said)
+            program.send("q")
+            assert program.wait() == 0
+        wait_until(lambda: not is_live(tmp_path / "models" / "sea-1"), "the engine has ended")
+
+
 def test_a_lost_terminal_leaves_the_training_running(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
@@ -171,7 +241,7 @@ def test_a_lost_terminal_leaves_the_training_running(
         program.hang_up()
         time.sleep(8)
         os.kill(address.pid, signal.SIGCONT)
-        program.process.wait(20)
+        assert program.process.wait(20) == 128 + signal.SIGHUP
     assert is_live(folder)
     os.kill(address.pid, signal.SIGTERM)
     wait_until(lambda: not is_live(folder), "the engine has saved and ended")

@@ -59,29 +59,29 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def tally_at_one_step_a_second(limits: TrainingConfig) -> Tally:
     tally = Tally(limits)
     for step in range(1, 11):
-        tally.apply(stepped(step))
+        tally.apply([stepped(step)])
     return tally
 
 
 def test_says_all_that_matters() -> None:
     tally = tally_at_one_step_a_second(TrainingConfig(steps=130))
-    tally.apply(evaluated(10))
+    tally.apply([evaluated(10)])
     assert tally.line() == (
         "step 10  epoch 0.10  loss 4.12  valid ppl 153.2/word  lr 0.005  norm 1.25→0.5  "
-        "clip 50%  12,346 tok/s  ETA 2:00"
+        "clip 50%  12,346 tok/s  2 min left"
     )
 
 
 @pytest.mark.parametrize("width", range(1, 130))
 def test_fits_any_width(width: int) -> None:
     tally = tally_at_one_step_a_second(TrainingConfig(steps=130))
-    tally.apply(evaluated(10))
+    tally.apply([evaluated(10)])
     line = tally.line(width)
     assert len(line) <= width
     assert line.startswith("step 10"[:width])
-    if width >= 45:
+    if width >= 47:
         assert "loss 4.12  valid ppl 153.2" in line
-        assert "ETA 2:00" in line
+        assert "2 min left" in line
     if width >= 65:
         assert "valid ppl 153.2/word  " in line
 
@@ -149,11 +149,11 @@ def test_the_text_is_told_once_and_what_helps_with_it() -> None:
 def test_not_finite_and_slow_tasks_are_told() -> None:
     tally = Tally(TrainingConfig())
     assert tally.line() == "preparing"
-    tally.apply(Progress(task="reading", done=1000, total=5000, unit="bytes"))
+    tally.apply([Progress(task="reading", done=1000, total=5000, unit="bytes")])
     assert tally.line() == "reading 1,000 of 5,000 bytes"
-    tally.apply(Progress(task="reading", done=5000, total=5000, unit="bytes"))
+    tally.apply([Progress(task="reading", done=5000, total=5000, unit="bytes")])
     assert tally.line() == "preparing"
-    tally.apply(stepped(1, loss=None, norm_before=None, norm_after=None))
+    tally.apply([stepped(1, loss=None, norm_before=None, norm_after=None)])
     assert "loss not finite" in tally.line()
 
 
@@ -181,9 +181,9 @@ def test_plain_lines_every_ten_seconds_and_at_events(clock: list[float]) -> None
 
 def test_a_sampled_loss_is_told_to_be_one() -> None:
     tally = Tally(TrainingConfig())
-    tally.apply(stepped(1))
+    tally.apply([stepped(1)])
     assert "loss 4.12  " in tally.line()
-    tally.apply(stepped(2, sampled=True))
+    tally.apply([stepped(2, sampled=True)])
     assert "loss 4.12 sampled  " in tally.line()
 
 

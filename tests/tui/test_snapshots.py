@@ -6,13 +6,16 @@ from pathlib import Path
 import msgspec
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import DataTable, Static
 
 from engine.config import preset, replace
 from engine.events import Intervened, NonFinite, Sampled, StateChanged
+from engine.runs import STATE_VARIABLE, create_run
 from tests.tui.fake_engine import Launch, built, evaluation, step
 from tests.tui.screen_help import Room
 from tui.app import PlaygroundApp
 from tui.panes.training import TrainingPane
+from tui.recent import remember_source
 
 SIZES = [(80, 24), (120, 36), (200, 60)]
 STEPS = 1500
@@ -150,14 +153,29 @@ def test_other_panes_when_narrow(picture, key: str) -> None:
     assert picture(show, (80, 24))
 
 
-@pytest.mark.parametrize("key", ["?", "r", "o", "q"], ids=["help", "new", "corpus", "quit"])
-def test_dialogs(picture, key: str) -> None:
-    async def show(room: Room) -> None:
-        await training(room)
-        await room.press(key)
-        await room.until(lambda: room.app.screen is not room.app.playground)
+DIALOG_SIZES = [(80, 24), (160, 48), (40, 12)]
+DIALOGS = {"help": "?", "new": "r", "corpus": "o", "models": "m", "quit": "q"}
 
-    assert picture(show, (80, 24))
+
+@pytest.mark.parametrize("size", DIALOG_SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("dialog", DIALOGS)
+def test_dialogs(
+    picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dialog: str, size: tuple[int, int]
+) -> None:
+    monkeypatch.setenv(STATE_VARIABLE, str(tmp_path / "state"))
+    for number in range(3):
+        remember_source(f"/home/someone/texts/{'a-long-name/' * 4 * number}book-{number}.txt")
+
+    async def show(room: Room) -> None:
+        create_run(tmp_path, "shakespeare-" + "very-" * 10 + "long-1", preset("laptop"))
+        await training(room)
+        await room.press(DIALOGS[dialog])
+        await room.until(lambda: room.app.screen is not room.app.playground)
+        if dialog == "models":
+            await room.until(lambda: room.app.screen.query_one(DataTable).row_count == 2)
+            room.app.screen.query_one(".lead", Static).update("in the folder of models")
+
+    assert picture(show, size)
 
 
 def test_a_light_theme(picture) -> None:

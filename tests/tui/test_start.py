@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from engine.config import preset, replace
 from engine.errors import UserError
+from engine.runs import create_run, load_config
 from engine.service import process
 from tui.cli import cli
 
@@ -20,8 +22,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """In turn: the engines started, and the screen or the training that was loaded."""
     told: list[Any] = []
 
-    def screen(models: Path, folder: Path | None, **_: object) -> SimpleNamespace:
-        told.append(("screen", folder, gc.isenabled()))
+    def screen(models: Path, folder: Path | None, note: str = "", **_: object) -> SimpleNamespace:
+        told.append(("screen", folder, gc.isenabled(), *filter(None, [note])))
         return SimpleNamespace(run=lambda: None, return_code=0)
 
     def training(folder: Path, *_: object) -> SimpleNamespace:
@@ -57,6 +59,51 @@ def test_where_no_run_can_be_made_the_screen_tells(
 ) -> None:
     lstm_tui("--models-dir", "/dev/null/models")
     assert told == [("screen", None, False)]
+
+
+@pytest.mark.parametrize("named", ["models", "songs", "models/deep.txt"])
+def test_a_text_opens_by_its_name_but_a_sub_command_comes_first(
+    tmp_path: Path, told: list[Any], monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LSTM_TUI_MODELS", str(tmp_path / "saved"))
+    for folder in ("models", "songs"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "deep.txt").write_text("so deep is the sea\n" * 99)
+    lstm_tui(named)
+    if named == "models":
+        assert told == []
+        lstm_tui("./models")
+    run = tmp_path / "saved" / f"{Path(named).stem}-1"
+    assert told == [("engine", run), ("screen", run, False)]
+    config = load_config(run)
+    assert config.corpus.source == str(tmp_path / named)
+    assert config == replace(preset("laptop"), {"corpus.source": config.corpus.source})
+
+
+def test_the_toy_world_by_its_name_is_the_playground_s_first_run(
+    tmp_path: Path, told: list[Any]
+) -> None:
+    lstm_tui("toy-world", "--models-dir", str(tmp_path))
+    assert told[-1] == ("screen", tmp_path / "toy-world-1", False)
+    assert load_config(tmp_path / "toy-world-1") == preset("toy")
+
+
+def test_a_text_without_text_makes_no_run(tmp_path: Path, told: list[Any]) -> None:
+    (tmp_path / "empty.txt").write_text(" \n")
+    with pytest.raises(UserError, match="empty"):
+        lstm_tui(str(tmp_path / "empty.txt"), "--models-dir", str(tmp_path / "models"))
+    assert told == [] and not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("command", ["open", "attach"])
+def test_a_run_that_has_ended_is_opened_and_attach_says_so(
+    tmp_path: Path, told: list[Any], command: str
+) -> None:
+    folder = create_run(tmp_path, "mine", preset("toy"))
+    lstm_tui(command, "mine", "--models-dir", str(tmp_path))
+    said = ["mine is not training any more: this is the run as it was saved."]
+    assert told == [("screen", folder, False, *(said if command == "attach" else []))]
 
 
 def test_an_engine_s_training_starts_before_its_client_is_loaded(

@@ -14,6 +14,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The monotonic time in seconds, to be set by the test."""
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("tui.pace.monotonic", lambda: now[0])
     return now
 
 
@@ -37,11 +38,11 @@ def test_waiting_shows_a_line_with_the_time_left_once_it_took_a_second(
     waiting.tell(Progress(task="evaluating", done=2100, total=10_000, unit="tokens"))
     clock[0] += 0.1
     waiting.tell(Progress(task="evaluating", done=2200, total=10_000, unit="tokens"))
-    assert out.getvalue() == "\r\x1b[Kevaluating 2,100 of 10,000 tokens  ETA 1:19"
+    assert out.getvalue() == "\r\x1b[Kevaluating 2,100 of 10,000 tokens  79 s left"
     clock[0] += 0.2
     waiting.tell(Progress(task="building", done=0, total=0))
     waiting.clear()
-    assert out.getvalue().endswith("ETA 1:19\r\x1b[Kbuilding\r\x1b[K")
+    assert out.getvalue().endswith("79 s left\r\x1b[Kbuilding\r\x1b[K")
 
 
 def test_waiting_writes_nothing_where_there_is_no_terminal(clock: list[float]) -> None:

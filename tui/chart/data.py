@@ -8,7 +8,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
-    from tui.run.history import Series
+    from tui.run.series import Series
 
 Style = Literal[
     "axis", "title", "mark", "rule", "raw", "primary", "secondary", "point",

@@ -10,6 +10,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui.chart.data import STYLES, ChartData, centred
+from tui.terms import explained
 
 if TYPE_CHECKING:
     from tui.chart.plot import Picture
@@ -67,6 +68,15 @@ class Chart(Widget):
             self._strips[y] = strip
         if changes:
             self.refresh(*(Region(first, y, last - first, 1) for y, first, last in changes))
+
+    @property
+    def words(self) -> str:
+        """What is written in it, as it is drawn."""
+        return "\n".join(strip.text for strip in self._strips)
+
+    def on_mouse_move(self) -> None:
+        """A tooltip explains what is written in it."""
+        self.tooltip = explained(self.words)
 
     def render_lines(self, crop: Region) -> list[Strip]:
         if not self._drawn:

@@ -1,5 +1,7 @@
-"""`lstm-tui models`, `lstm-tui settings`, `lstm-tui attach`, and the playground itself."""
+"""`lstm-tui models`, `lstm-tui settings`, and the ways into the playground: `lstm-tui FILE`,
+`lstm-tui open`, `lstm-tui attach`."""
 
+import difflib
 import gc
 import os
 import sys
@@ -9,7 +11,7 @@ from pathlib import Path
 import click
 
 from engine.errors import UserError
-from engine.visible import shortened
+from engine.visible import quoted, shortened
 from tui.commands.shared import (
     echo,
     find,
@@ -68,27 +70,84 @@ def models(as_json: bool) -> None:
         )
 
 
+class _OpenText(click.Command):
+    """What stands where a sub-command could, but is a text: its help is that of them all."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        return ctx.parent.get_help() if ctx.parent else super().get_help(ctx)
+
+
+@click.command(cls=_OpenText)
+@click.argument("file")
+@models_dir_option
+@click.pass_context
+def open_text(context: click.Context, file: str) -> None:
+    """Open the playground on a new run that learns this text."""
+    from engine.service.process import start_ahead
+    from tui.commands.new_run import configure, new_run
+
+    if file == "-":
+        raise UserError(
+            "The playground reads keys from standard input, not a text: `lstm-tui train -` does."
+        )
+    _require_text(context, file)
+    config = configure(file, None, None, (), {})
+    _require_terminal()
+    folder = new_run(models_folder(), file, None, config)
+    start_ahead(folder)
+    play(folder)
+
+
+def _require_text(context: click.Context, name: str) -> None:
+    """Raises UsageError where nothing has this name, be it a text or a sub-command."""
+    import glob
+
+    from engine.config import BUILT_IN
+    from tui.source import named_source
+
+    if name.strip() in BUILT_IN or glob.has_magic(name) or os.path.lexists(named_source(name)):
+        return
+    group = context.find_root().command
+    commands = group.list_commands(context) if isinstance(group, click.Group) else []
+    near = difflib.get_close_matches(name, commands, n=1)
+    hint = f"; is it {near[0]}?" if near else "."
+    raise click.UsageError(
+        f"There is no such file as {quoted(name)}, and no such sub-command{hint}", context.parent
+    )
+
+
+@click.command("open")
+@click.argument("run")
+@models_dir_option
+def open_run(run: str) -> None:
+    """Open the playground on a saved run.
+
+    RUN is its name, or a path to its folder. One that is training is shown as it trains.
+    """
+    play(find(run))
+
+
 @click.command()
 @click.argument("run", required=False)
 @models_dir_option
 def attach(run: str | None) -> None:
     """Open the playground on a run that is training.
 
-    RUN is its name; it may be left out where there is only one.
+    RUN is its name; it may be left out where only one is training. One that has ended meanwhile is
+    opened as it was saved.
     """
     from engine.runs import is_live, list_runs
 
     if run is not None:
         folder = find(run)
-        if not is_live(folder):
-            raise UserError(
-                f"{folder.name} is not training now: `lstm-tui` opens it from the disk."
-            )
-        play(folder)
+        ended = f"{folder.name} is not training any more: this is the run as it was saved."
+        play(folder, "" if is_live(folder) else ended)
         return
     live = [info for info in list_runs(models_folder()) if info.live]
     if not live:
-        raise UserError(f"No run in {models_folder()} is training now.")
+        raise UserError(
+            f"No run in {models_folder()} is training now: `lstm-tui open RUN` opens a saved one."
+        )
     if len(live) > 1:
         names = ", ".join(info.name for info in live)
         raise UserError(f"Several runs are training: attach to one of {names}.")
@@ -131,12 +190,20 @@ def _started_first_run(models: Path) -> Path | None:
     return None
 
 
-def play(folder: Path | None) -> None:
-    """Open the playground, on a run's live engine if its folder is given."""
-    # Drawn on standard error, in the size of standard output.
+def _require_terminal() -> None:
+    """Raises UserError where the playground can't be seen. It is drawn on standard error, in the
+    size of standard output."""
     on_terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
     if not on_terminal and "TEXTUAL_DRIVER" not in os.environ:
         raise UserError("The playground needs a terminal: `lstm-tui train` does without one.")
+
+
+def play(folder: Path | None, note: str = "") -> None:
+    """Open the playground, on a run if its folder is given: on its live engine, else from the disk.
+
+    `note` is a sentence that is told there first.
+    """
+    _require_terminal()
     models = models_folder()
     gc.disable()  # most of what is loaded now stays: the app turns it on again
     if folder is None:
@@ -145,7 +212,9 @@ def play(folder: Path | None) -> None:
     from tui.panes.registry import ACTIONS
     from tui.settings import load_settings, remembered
 
-    app = PlaygroundApp(models, folder, settings=load_settings(ACTIONS), layout=remembered())
+    app = PlaygroundApp(
+        models, folder, settings=load_settings(ACTIONS), layout=remembered(), note=note
+    )
     if farewell := app.run():
         echo(farewell)
     if app.return_code:

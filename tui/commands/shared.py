@@ -66,18 +66,21 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 
 def models_folder() -> Path:
+    """Where runs are kept: as the command line says, else as the environment does."""
     from engine.runs import models_dir
 
     return models_dir(click.get_current_context().meta.get("models_dir"))
 
 
 def find(model: str) -> Path:
+    """The folder of a run, by its name or path. Raises UserError where there is none."""
     from engine.runs import find_run
 
     return find_run(models_folder(), model)
 
 
 def wait_for(work: Coroutine[Any, Any, T]) -> T:
+    """What the work returns, once it is done."""
     import asyncio
 
     return asyncio.run(work)
@@ -104,6 +107,7 @@ def write_text(text: str, *, begins: bool = True) -> None:
 
 
 def print_json(value: Any) -> None:
+    """A value as indented JSON."""
     from tui.output import json_text
 
     click.echo(json_text(value, indent=2))

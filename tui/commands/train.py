@@ -231,6 +231,8 @@ def _train(
     ]
     until = f"until {' or '.join(limits)}; " if limits else "without a limit: "
     report.say(f"Training {folder.name} on {config.corpus.source}, {until}Ctrl-C saves and ends.")
+    if config.warning:
+        report.say(f"Note: {config.warning}")
     known_by = folder.name if folder.parent == models_dir(None) else shlex.quote(str(folder))
     training = Training(folder, report, f"lstm-tui generate {known_by}", first)
     try:

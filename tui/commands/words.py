@@ -146,6 +146,7 @@ def listed_words(name: str) -> list[str]:
 @json_option
 @models_dir_option
 def neighbours(model: str, query: str, rank: str | None, as_json: bool, **options: Any) -> None:
+    """Ask a run's word vectors."""
     from engine import messages as p
 
     folder, view = find(model), view_of(options)
@@ -168,6 +169,7 @@ def neighbours(model: str, query: str, rank: str | None, as_json: bool, **option
 @query_options
 @json_option
 def words(file: str, query: str, as_json: bool, **options: Any) -> None:
+    """Ask a file of word vectors."""
     from engine import messages as p
 
     view = view_of(options)

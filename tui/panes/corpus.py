@@ -47,7 +47,7 @@ _LEAST_WORD = 8
 """Columns for a sentence's tokens, at most, where there is little room."""
 _LEAST_STRIP = 10
 """Columns of a one-hot row that are always there."""
-_FEW_CELLS = 14
+_FEW_CELLS = 12
 """Cells of an embedding row from which on a one-hot row may take the rest."""
 _ABOVE, _BELOW = "#E69F00", "#56B4E9"
 
@@ -72,7 +72,7 @@ class CorpusPane(AskingPane):
 
     def compose(self) -> ComposeResult:
         yield Block(id="facts")
-        yield Block(id="frequent")
+        yield Block(id="frequent", explains=False)
         yield Labelled("sentence", PaneInput(EXAMPLE, id="sentence"))
         yield Block(id="comparison")
 

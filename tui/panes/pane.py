@@ -16,6 +16,7 @@ from textual.widgets import Input
 from engine.errors import UserError
 from engine.messages import AnyAnswer, AnyQuery
 from engine.service.client import EngineEnded
+from tui.chart.widget import Chart
 from tui.keys import shown
 from tui.run.session import Session
 from tui.widgets.text import Block
@@ -120,6 +121,12 @@ class Pane(Drawn):
     def field(self) -> Input | None:
         """What typing goes into, if anything."""
         return next(iter(self.query(Input)), None)
+
+    @property
+    def words(self) -> str:
+        """What it says of its own: not the text of a corpus or a model."""
+        said = [block.words for block in self.query(Block) if block.explains]
+        return "\n".join([*said, *(chart.words for chart in self.query(Chart))])
 
     def on_mount(self) -> None:
         self.border_title = f"{self.key()} {self.ID}"

@@ -12,12 +12,11 @@ from engine.messages import Status
 from tui.chart.data import ChartData, Curve, Mark, Points, Rule, XAxis, YAxis
 from tui.chart.widget import Chart
 from tui.keys import sentence
-from tui.numbers import short
+from tui.numbers import duration, short
 from tui.panes.pane import Pane
 from tui.run.session import Session
 from tui.sanitize import content
-from tui.units import UNITS
-from tui.widgets.status_line import duration
+from tui.units import UNITS, early_stopping
 from tui.widgets.text import Block
 
 if TYPE_CHECKING:
@@ -331,7 +330,7 @@ def _steering_rows(status: Status, history: "History") -> list[list[_Part]]:
     parts: list[_Part] = []
     if history.averaging is not None:
         parts.append((0, Content(f"averaging since step {history.averaging.step:,}")))
-    if standing := history.validations.standing(status.config.training.patience):
+    if standing := early_stopping(history.stale, status.config.training.patience):
         parts.append((0, Content(standing)))
     return [parts] if parts else []
 
@@ -352,10 +351,9 @@ def _loss_row(status: Status, history: "History", last: Stepped) -> list[_Part]:
     parts = [(0, _number("loss", _fixed(last.loss), "sampled" if last.sampled else ""))]
     if not math.isnan(smoothed):
         parts.append((3, _number("smoothed", _fixed(smoothed))))
-    measured = [event for event in history.evaluations if event.split == "valid"]
-    if measured:
-        unit = "" if measured[-1].loss is None else per
-        parts.append((1, _number("validation perplexity", _perplexity(measured[-1]), unit)))
+    if measured := history.validation:
+        unit = "" if measured.loss is None else per
+        parts.append((1, _number("validation perplexity", _perplexity(measured), unit)))
         if best := min(_validations(history), key=lambda event: event.loss, default=None):
             parts.append((2, _number("best", _perplexity(best))))
     elif status.corpus is not None and "valid" in status.corpus.tokens:

@@ -243,18 +243,23 @@ class RunController:
             self.host.run_worker(self._send(self.shown, command))
 
     async def _send(self, session: Session, command: AnyCommand) -> None:
+        await self.carry_out(session, command)
+
+    async def carry_out(self, session: Session, command: AnyCommand) -> bool:
+        """Have a run do something, as `send` does. Returns whether it is done."""
         try:
             answer = await session.engine.call(command)
         except UserError as error:
             session.forget_wishes()
             topic = command.knob if isinstance(command, SetKnob) else ""
             self._post(self.Said(str(error), advice=error.advice, warning=True, topic=topic))
+            return False
         except EngineEnded:
-            pass  # the reader of its events tells
-        else:
-            if isinstance(answer, Done) and answer.note:
-                saved = isinstance(command, Save)
-                self._post(self.Said(f"Saved as {answer.note}." if saved else answer.note))
+            return False  # the reader of its events tells
+        if isinstance(answer, Done) and answer.note:
+            saved = isinstance(command, Save)
+            self._post(self.Said(f"Saved as {answer.note}." if saved else answer.note))
+        return True
 
     def _post(self, message: Message) -> None:
         self.host.post_message(message)
@@ -293,14 +298,20 @@ class RunController:
             return "cancel"
         return choice
 
-    async def leave_quietly(self, wish: Leaving) -> None:
-        """Leave without a question: a run that isn't training is saved, whatever is wished."""
+    async def leave_quietly(self, wish: Leaving) -> Leaving:
+        """Leave without a question: a run that isn't training is saved, whatever is wished, and one
+        that can't be saved is left to its engine, which holds it. Returns what became of it."""
         session = self.shown
-        if session is not None and not session.ended:
-            choice: Leaving = wish if session.running else "save"
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_CALL):
+        if session is None or session.ended:
+            return "save"
+        choice: Leaving = wish if session.running else "save"
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_CALL):
+                if not await self._take_leave(session, choice):
+                    choice = "leave"
                     await self._take_leave(session, choice)
+                return choice
+        return "leave"
 
     async def _take_leave(self, session: Session, choice: Leaving) -> bool:
         """Tell the engine. False where it can't save: then the user stays with what there is."""

@@ -3,6 +3,7 @@
 from typing import ClassVar, Generic, TypeVar
 
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
@@ -22,10 +23,17 @@ class Dialog(ModalScreen[Result], Generic[Result]):
     """A modal screen whose one child is the box; Escape dismisses it with None."""
 
     CSS_PATH: ClassVar = "dialog.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-roomy")]  # noqa: RUF012 - no ClassVar in Textual
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (20, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", "Close")]
 
     def action_close(self) -> None:
         self.dismiss(None)
+
+    def dismiss(self, result: Result | None = None) -> AwaitComplete:
+        """Close, and end what was under way for it."""
+        self.workers.cancel_node(self)
+        return super().dismiss(result)
 
 
 class CurveDialog(Dialog[Result], Generic[Result]):

@@ -37,8 +37,18 @@ class GradientFlow(CurveDialog[None]):
         "long ago can teach the model nothing. The forget gates let it through: model.forget_bias."
     )
 
+    _flow: p.GradientByTime | None = None
+    """What is drawn."""
+
     def on_mount(self) -> None:
         self._keep_asking()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw_again)
+
+    def _draw_again(self) -> None:
+        if self._flow is not None:
+            self._draw(self._flow)
 
     @work
     async def _keep_asking(self) -> None:
@@ -55,6 +65,7 @@ class GradientFlow(CurveDialog[None]):
                     break
                 else:
                     assert isinstance(flow, p.GradientByTime)
+                    self._flow = flow
                     self._draw(flow)
             await asyncio.sleep(_PAUSE)
         self._say(content("The engine has ended.", "$text-warning"))
@@ -66,7 +77,8 @@ class GradientFlow(CurveDialog[None]):
         curves = [Line(places, flow.norms, f"after step {flow.step:,}", "primary")]
         if flow.untrained and flow.step:
             curves.append(Line(places, flow.untrained, "untrained", "secondary", "stippled"))
-        self.query_one("#curve", Chart).show(
+        chart = self.query_one("#curve", Chart)
+        chart.show(
             ChartData(
                 title="gradient norm by token",
                 x=XAxis(1, tokens, "token", ticks=ends),
@@ -76,7 +88,7 @@ class GradientFlow(CurveDialog[None]):
             )
         )
         gap = "" if self._session.status.config.corpus.tokenizer == "character" else " "
-        bars = token_bars(flow, self.query_one("#outcome", Block).content_size.width, gap)
+        bars = token_bars(flow, chart.size.width, gap)
         self._say(Content("\n").join([*bars, _outcome(flow)]))
 
     def _say(self, outcome: Content) -> None:

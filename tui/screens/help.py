@@ -28,12 +28,15 @@ _MORE = (
 class Help(Dialog[None]):
     """The help screen."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark,q", "close", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark,q", "close", "Close"),
+        Binding("t", "terms", "Terms", id="terms"),
+    ]
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="box", classes="-tall") as box:
             box.border_title = "Help"
-            box.border_subtitle = "↑ ↓ scroll · esc close"
+            box.border_subtitle = sentence("↑ ↓ scroll · {terms} terms · esc close")
             yield Static(Content(sentence(_ABOUT)), classes="lead", markup=False)
             for group, actions in groupby(
                 sorted(ACTIONS, key=lambda action: _GROUPS.index(action.group)),
@@ -52,6 +55,11 @@ class Help(Dialog[None]):
                     )
                     yield Static(Content(action.effect), classes="effect", markup=False)
             yield Static(Content(_MORE), classes="lead", markup=False)
+
+    def action_terms(self) -> None:
+        from tui.screens.terms import Terms
+
+        self.app.push_screen(Terms())
 
 
 _GROUPS = list(dict.fromkeys(action.group for action in ACTIONS))

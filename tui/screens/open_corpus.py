@@ -11,19 +11,21 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.suggester import Suggester
-from textual.widgets import Button, Input, Static
+from textual.widgets import Button, Input, OptionList, Static
+from textual.widgets.option_list import Option
 
 from engine import runs
-from engine.config import RunConfig, TokenizerName, preset, replace
+from engine.config import BUILT_IN, RunConfig, TokenizerName, preset, replace
 from engine.errors import UserError
 from engine.paths import named_path
 from tui.panes.corpus import size
+from tui.recent import recent_sources, remember_source
 from tui.remarks import in_dialog
 from tui.sanitize import content
 from tui.screens.dialog import Dialog, line
 from tui.source import Glance, chosen_source, glance
 from tui.widgets.choice import Choice
-from tui.widgets.text import MUTED, Block, Labelled, LineInput, fit
+from tui.widgets.text import MUTED, Block, Labelled, LineInput, fit, fit_middle
 
 _FILE = "a file or folder"
 _SOURCES = {
@@ -46,21 +48,29 @@ _PAUSE = 0.2
 class OpenCorpus(Dialog[Path | None]):
     """Dismissed with the folder of the run it made, or None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "start", "Open")]
+    AUTO_FOCUS = "#path"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "start", "Open"),
+        Binding("down", "recent", "To the recent texts"),
+    ]
 
     def __init__(self, models: Path) -> None:
         super().__init__()
         self._models = models
+        self._recent = recent_sources()
         self._glance: Glance | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = "Open a corpus"
-            box.border_subtitle = "tab: next · → completes a path · ctrl+s: open · esc: close"
+            box.border_subtitle = "tab next · ↓ recent · → completes · ctrl+s opens · esc closes"
             yield line("text", Choice(list(_SOURCES), _FILE, id="source"), _SOURCES[_FILE])
             path = LineInput(placeholder="for example ~/books/novel.txt", id="path")
             path.suggester = PathSuggester()
             yield Labelled("path", path)
+            recent = OptionList(id="recent", compact=True, markup=False)
+            recent.display = bool(self._recent)
+            yield recent
             yield line(
                 "tokens", Choice(list(_TOKENIZERS), "word", id="tokenizer"), _TOKENIZERS["word"]
             )
@@ -70,11 +80,37 @@ class OpenCorpus(Dialog[Path | None]):
                 yield Static(id="error", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one("#path").focus()
+        self._list_recent()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._list_recent)
+
+    def _list_recent(self) -> None:
+        """The texts opened before, one a line: of a long path the middle is left out."""
+        recent = self.query_one("#recent", OptionList)
+        chosen, width = recent.highlighted, self.query_one("#box").content_size.width - 2
+        recent.set_options(Option(Content(fit_middle(each, width))) for each in self._recent)
+        recent.highlighted = chosen
+
+    def action_recent(self) -> None:
+        recent = self.query_one("#recent", OptionList)
+        if recent.display:
+            recent.focus()
+            recent.highlighted = 0
+
+    @on(OptionList.OptionSelected)
+    def _take_recent(self, event: OptionList.OptionSelected) -> None:
+        path = self.query_one("#path", Input)
+        path.value = self._recent[event.option_index]
+        path.cursor_position = len(path.value)
+        path.focus()
 
     @on(Choice.Changed, "#source")
     def _change_source(self, event: Choice.Changed) -> None:
-        self.query_one(Labelled).display = event.choice.value == _FILE
+        own = event.choice.value == _FILE
+        self.query_one(Labelled).display = own
+        self.query_one("#recent").display = own and bool(self._recent)
+        self._complain("")
         self.query_one("#source-effect", Static).update(Content(_SOURCES[event.choice.value]))
         self._begin_look()
 
@@ -86,6 +122,7 @@ class OpenCorpus(Dialog[Path | None]):
 
     @on(Input.Changed, "#path")
     def _begin_look(self) -> None:
+        self._complain("")
         self.run_worker(self._look(), exclusive=True)
 
     async def _look(self) -> None:
@@ -130,9 +167,15 @@ class OpenCorpus(Dialog[Path | None]):
             config = fitting(self._source(), self._tokenizer)
             folder = runs.create_run(self._models, None, config)
         except UserError as error:
-            self.query_one("#error", Static).update(content(str(error)))
+            self._complain(str(error))
         else:
+            if config.corpus.source not in BUILT_IN:
+                remember_source(config.corpus.source)
             self.dismiss(folder)
+
+    def _complain(self, sentence: str) -> None:
+        """Say what is wrong; nothing any more once anything is changed."""
+        self.query_one("#error", Static).update(content(sentence))
 
     @property
     def _tokenizer(self) -> TokenizerName:

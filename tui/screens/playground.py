@@ -19,7 +19,18 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from engine.config import ClipMode
-from engine.messages import Evaluate, GoBack, Knob, Pause, Save, SetKnob, Start, Step, Stop
+from engine.messages import (
+    Evaluate,
+    GoBack,
+    Knob,
+    Pause,
+    Save,
+    SetKnob,
+    SetKnobs,
+    Start,
+    Step,
+    Stop,
+)
 from engine.runs import remove_unbegun
 from engine.service.client import said_nothing
 from tui import ladder
@@ -47,6 +58,12 @@ TOAST = 5.0
 """Seconds a sentence stays, in which it isn't said again."""
 _TROUBLE_LINES = 6
 _CLIP_MODES = get_args(ClipMode)
+_EXPLOSIVE, _HIGHEST_RATE = 1000, 1000.0
+"""How many times its learning rate makes a run explode, by any optimiser, and the most there is."""
+_EXPLODES = (
+    "Clipping is off and the learning rate is {rate:g}: watch loss and gradient norm shoot up. "
+    "{{start_pause}} pauses, then {{go_back}} goes back to the checkpoint just saved."
+)
 
 
 class Playground(Screen[None]):
@@ -349,6 +366,16 @@ class Playground(Screen[None]):
             session.wish(knob, value)
             self.runs.send(SetKnob(knob=knob, value=value))
 
+    @work(exclusive=True, group="explosion")
+    async def action_explode(self) -> None:
+        """Let the run explode, once there is a checkpoint to go back to."""
+        if (session := self.session) is None or not await self.runs.carry_out(session, Save()):
+            return
+        rate = min(_HIGHEST_RATE, _EXPLOSIVE * session.knob("learning_rate"))
+        values: dict[Knob, float | str] = {"clip_mode": "off", "learning_rate": rate}
+        if await self.runs.carry_out(session, SetKnobs(values=values)):
+            self.say(sentence(_EXPLODES.format(rate=rate)))
+
     @work(exclusive=True, group="dialog")
     async def action_find_rate(self) -> None:
         from tui.screens.find_rate import FindRate
@@ -376,7 +403,7 @@ class Playground(Screen[None]):
     async def action_new_run(self) -> None:
         from tui.screens.new_run import NewRun
 
-        await self._open_made(NewRun(self.runs.models))
+        await self._open_made(NewRun(self.runs.models, self.session))
 
     @work(exclusive=True, group="dialog")
     async def action_open_corpus(self) -> None:
@@ -388,7 +415,7 @@ class Playground(Screen[None]):
     async def action_open_model(self) -> None:
         from tui.screens.open_model import OpenModel
 
-        folder = await self.app.push_screen_wait(OpenModel(self.runs.models))
+        folder = await self.app.push_screen_wait(OpenModel(self.runs.models, self.session))
         if folder is not None:
             await self.runs.switch(folder, self._asking("Open another run"))
 
@@ -431,10 +458,19 @@ class Playground(Screen[None]):
             self.app.exit(_farewell(session, choice))
 
     @work(group="leaving")
-    async def quit_quietly(self, wish: Leaving) -> None:
-        """Leave the program without a question."""
-        await self.runs.leave_quietly(wish)
-        self.app.exit()
+    async def quit_quietly(self, wish: Leaving, signal: int) -> None:
+        """Leave the program without a question, as a signal asks, and with its exit code."""
+        session = self.session
+        choice = await self.runs.leave_quietly(wish)
+        # Where the terminal is gone there is nobody to be told.
+        told = _farewell(session, choice) if session and wish == "save" else None
+        self.app.exit(told, return_code=128 + signal)
+
+    def action_terms(self) -> None:
+        from tui.screens.terms import Terms
+
+        pane = self.query_one(f"#{self.current}", Pane)
+        self.app.push_screen(Terms(pane.ID, pane.words))
 
     def action_help(self) -> None:
         from tui.screens.help import Help

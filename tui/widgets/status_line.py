@@ -1,14 +1,14 @@
 """The first row: which run, on what, in which state, how far, how fast."""
 
 from pathlib import Path
-from time import monotonic
 
 from rich.cells import cell_len
 from textual.content import Content
 
 from engine.events import Progress, State
 from engine.messages import Status
-from tui.numbers import grouped
+from tui.numbers import duration, grouped
+from tui.pace import TaskPace
 from tui.run.session import Session
 from tui.sanitize import content, visible
 from tui.widgets.text import MUTED, Block, fit
@@ -33,7 +33,7 @@ class StatusLine(Block):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._under_way = _Task()
+        self._under_way = TaskPace()
 
     def draw(self, session: Session | None, note: str) -> None:
         """Show the run; `note` is what the program itself is doing, if anything."""
@@ -52,7 +52,7 @@ class StatusLine(Block):
         if note:
             parts.append(Content.styled(note, "$text-warning"))
         if status.progress is not None:
-            parts.append(Content.styled(self._under_way.told(status.progress), MUTED))
+            parts.append(Content.styled(self._told(status.progress), MUTED))
         if status.step:
             parts.append(Content(f"step {status.step:,}"))
         going = session.running and not session.silence and status.progress is None
@@ -65,6 +65,14 @@ class StatusLine(Block):
                 Content.styled(f"{status.parameters:,} parameters · {_place(status)}", MUTED)
             )
         self.show(_with_name(status.run, source, Content("  ").join(parts), width))
+
+    def _told(self, progress: Progress) -> str:
+        """What is under way, in a few words."""
+        left = self._under_way.seconds_left(progress)
+        if not progress.total:
+            return f"{progress.task}…"
+        told = f"{progress.task} {progress.done / progress.total:.0%}"
+        return told if left is None else f"{told}, {duration(left)} left"
 
 
 def _with_name(name: str, source: Content, told: Content, width: int) -> Content:
@@ -89,34 +97,3 @@ def _place(status: Status) -> str:
 def _short(source: str) -> str:
     """The last two parts of a path: enough to know it by."""
     return "/".join(Path(source).parts[-2:]) or source
-
-
-class _Task:
-    """What is under way, with the time it still takes from how far it came since first seen."""
-
-    def __init__(self) -> None:
-        self._name = ""
-        self._began = 0.0
-        self._done = 0
-
-    def told(self, progress: Progress) -> str:
-        """In a few words."""
-        now = monotonic()
-        if progress.task != self._name or progress.done < self._done:
-            self._name, self._began, self._done = progress.task, now, progress.done
-        if not progress.total:
-            return f"{progress.task}…"
-        told = f"{progress.task} {progress.done / progress.total:.0%}"
-        gained, passed = progress.done - self._done, now - self._began
-        if passed < 1 or gained <= 0:
-            return told
-        return f"{told}, {duration(passed * (progress.total - progress.done) / gained)} left"
-
-
-def duration(seconds: float) -> str:
-    """Roughly how long, in its most fitting unit."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -16,6 +16,7 @@ from textual.widgets import Input, Static
 
 from engine.visible import without_surrogates
 from tui.sanitize import drawn, visible
+from tui.terms import explained
 
 if TYPE_CHECKING:
     from textual.css.styles import RulesMap
@@ -29,14 +30,32 @@ MOST_TYPED = 100_000
 
 
 class Block(Static):
-    """Text that is repainted only when it differs from what is there."""
+    """Text that is repainted only when it differs from what is there. A tooltip explains the terms
+    of the line under the mouse."""
 
     class Resized(Message):
         """There is another room for text."""
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002
+        classes: str | None = None,
+        explains: bool = True,
+    ) -> None:
+        """`explains` says whether its words are the program's own, and terms among them meant."""
         super().__init__(Content(""), id=id, classes=classes, markup=False)
+        self.explains = explains
         self._shown = Content("")
+
+    @property
+    def words(self) -> str:
+        """The text."""
+        return self._shown.plain
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        if self.explains:
+            self.tooltip = explained(self.render_line(event.y).text)
 
     def show(self, content: Content) -> None:
         """Replace the text; the layout is redone only where the height may change."""
@@ -64,8 +83,6 @@ class LineInput(Input):
     def __init__(self, value: str = "", *, placeholder: str = "", id: str) -> None:  # noqa: A002
         super().__init__(value, placeholder=placeholder, id=id, compact=True, select_on_focus=False)
         self.max_length = MOST_TYPED
-        self._completion = ""
-        """The suggestion as it is meant; Textual's own is the one drawn."""
 
     def validate_value(self, value: str) -> str:
         return without_surrogates(value)
@@ -112,12 +129,13 @@ class LineInput(Input):
     async def _on_suggestion_ready(self, event: SuggestionReady) -> None:
         event.prevent_default()
         if event.value == self.value:
-            self._completion = without_surrogates(event.suggestion)
-            self._suggestion = drawn(self._completion)
+            self._suggestion = drawn(without_surrogates(event.suggestion))
 
-    def action_cursor_right(self, select: bool = False) -> None:
-        if self._suggestion and self.cursor_at_end and not select:
-            self._suggestion = self._completion  # which is taken over now
+    async def action_cursor_right(self, select: bool = False) -> None:  # type: ignore[override]
+        if self.suggester and self.value and self.cursor_at_end and not select:
+            # What was typed just before this key may not have been completed yet.
+            found = await self.suggester.get_suggestion(self.value)
+            self._suggestion = without_surrogates(found or "")
         super().action_cursor_right(select)
 
 
@@ -172,3 +190,18 @@ def fit(text: str, width: int) -> str:
     if cell_len(text) > width:
         return set_cell_size(text, width - 1) + "…" if width > 0 else ""
     return set_cell_size(text, width)
+
+
+def fit_middle(text: str, width: int) -> str:
+    """Untrusted text made visible, in at most this many cells: the middle is left out."""
+    text = visible(text)
+    if cell_len(text) <= width:
+        return text
+    if width <= 0:
+        return ""
+    end = ""
+    for character in reversed(text):
+        if cell_len(end) + get_character_cell_size(character) > (width - 1) // 2:
+            break
+        end = character + end
+    return set_cell_size(text, width - 1 - cell_len(end)).rstrip() + "…" + end

@@ -32,7 +32,7 @@ class ListView(WordView):
 
     def compose(self) -> ComposeResult:
         yield Block(id="seen")
-        yield Block(id="nearest")
+        yield Block(id="nearest", explains=False)
         yield Block(id="meaning")
 
     def on_mount(self) -> None:
