@@ -14,7 +14,7 @@ import click
 
 from engine.errors import UserError
 from engine.visible import is_unicode, quoted, shortened, visible
-from tui.commands import bench, explore, find_rate, measure, metrics, runs, train
+from tui.commands import bench, explore, find_rate, inspect, measure, metrics, reading, runs, train
 from tui.commands.shared import echo, models_dir_option
 from tui.output import OutputFailed, prepare_streams, silence
 
@@ -135,6 +135,9 @@ for command in (
     explore.generate,
     explore.neighbours,
     measure.evaluate,
+    reading.surprise,
+    reading.copies,
+    inspect.inspect,
     find_rate.find_rate,
     measure.replay,
     metrics.metrics,

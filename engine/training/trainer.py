@@ -4,7 +4,7 @@ Only between two moments may anything be changed from outside (`learning_rate`, 
 `clip_threshold`), saved or looked at, so every change lands on a step boundary.
 
 Random numbers: initialisation, data, dropout and samples each draw from a generator of their own,
-all derived from one seed. Evaluation draws none.
+all derived from one seed; samples from the same numbers each time. Evaluation draws none.
 """
 
 import copy
@@ -37,7 +37,9 @@ from engine.training.precision import pick_dtype
 from engine.training.schedules import factor
 from engine.training.throughput import Throughput
 
-SAMPLE_TOKENS = 40
+SAMPLE_TOKENS = {"character": 200, "subword": 60}
+"""Of a sample, by the tokenizer's name."""
+SAMPLE_WORDS = 40
 SAVE_SECONDS = 60.0
 """Time between checkpoints where training.save_every is 0."""
 ADAPTIVE_AFTER = 10
@@ -82,7 +84,7 @@ class Trainer:
 
     def __init__(self, config: RunConfig, corpus: Corpus, device: torch.device) -> None:
         training = config.training
-        seeds = np.random.SeedSequence(training.seed).generate_state(4, np.uint32).tolist()
+        seeds = _seeds(config)
         self.config = config
         self.corpus = corpus
         self.device = device
@@ -440,17 +442,20 @@ class Trainer:
         )
 
     def sample(self) -> Sampled:
-        """A short text from the model as it stands; no text where it has exploded."""
+        """A short text from the model as it stands, after the prompt and by the seed that all
+        samples of a run have; no text where it has exploded."""
         self.sampled_at = self.step
         tokenizer = self.corpus.tokenizer
+        prompt = tokenizer.encode(self.config.training.sample_prompt).tolist()
         ids = generate(
             self.eval_model,
-            [start_token(tokenizer)],
-            random=self.sample_random,
+            [start_token(tokenizer), *prompt],
+            random=self.sample_random.manual_seed(sample_seed(self.config)),
             banned=tokenizer.vocabulary.unknown,
         )
+        count = SAMPLE_TOKENS.get(tokenizer.name, SAMPLE_WORDS)
         try:
-            text = tokenizer.decode(list(itertools.islice(ids, SAMPLE_TOKENS)))
+            text = tokenizer.decode([*prompt, *itertools.islice(ids, count)])
         except UserError:
             text = ""
         self._throughput.rest()
@@ -534,6 +539,19 @@ class Trainer:
         if every:
             return self.step > 0 and self.step % every == 0
         return time.monotonic() - self._saved_time >= SAVE_SECONDS
+
+
+def sample_seed(config: RunConfig) -> int:
+    """By which all samples of a run are drawn."""
+    return _seeds(config)[3]
+
+
+def _seeds(config: RunConfig) -> list[int]:
+    """Of initialisation, data, dropout and samples."""
+    seeds: list[int] = (
+        np.random.SeedSequence(config.training.seed).generate_state(4, np.uint32).tolist()
+    )
+    return seeds
 
 
 def _named(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
