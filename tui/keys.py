@@ -33,13 +33,14 @@ class Action:
     pane: str = ""
     """The id of the pane that does it; empty where the playground does."""
     view: str = ""
-    """The id of the pane's view that does it, if one does. Its keys are its own only while its pane
-    is current, so another pane's views may have the same."""
+    """The id of the pane's view that does it, if one does."""
+    local: bool = False
+    """Whether its keys are its own only while its pane is current and zoomed."""
 
 
 def at_once(one: Action, other: Action) -> bool:
     """Whether both can be on the keys at the same time, which then must differ."""
-    return not (one.view and other.view) or one.pane == other.pane
+    return not (one.local and other.local) or one.pane == other.pane
 
 
 def can(session: Session | None, action: Action) -> bool:

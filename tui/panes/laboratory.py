@@ -39,10 +39,14 @@ class View(Drawn):
     ABOUT: ClassVar[str]
     """A sentence: what it shows."""
     ACTIONS: ClassVar[tuple[Action, ...]] = ()
-    """What is done in it, each by its method `action_<id>`, with keys of its own laboratory."""
+    """What is done in it, each by its method `action_<id>`. Their keys are theirs while the view is
+    shown, so those of another laboratory may be the same."""
 
     class Changed(Message):
         """Something was chosen here that other views show too."""
+
+    zoomed = False
+    """Whether its pane is a laboratory now, rather than a part of the playground."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,6 +81,8 @@ class Laboratory(Pane):
     last, and beside it the one before where there is room for two."""
 
     VIEWS: ClassVar[tuple[type[View], ...]]
+    ACTIONS: ClassVar[tuple[Action, ...]] = ()
+    """What is done in it whichever views are shown, each by its method `action_<id>`."""
 
     class Rearranged(Message):
         """Other views are shown, or another one is active: other keys are to be had."""
@@ -100,9 +106,18 @@ class Laboratory(Pane):
         yield from ()
 
     @classmethod
-    def view_key(cls, view: type[View]) -> str:
-        """The key that goes to a view, where it wasn't given another."""
-        return str(_FIRST_KEY + cls.VIEWS.index(view))
+    def go(cls, view: type[View]) -> Action:
+        """Going to one of its views."""
+        return Action(
+            _going(view),
+            str(_FIRST_KEY + cls.VIEWS.index(view)),
+            "views",
+            f"See the {cls.ID}: {view.NAME}",
+            "",
+            view.ABOUT,
+            lambda _session: "",
+            view=view.ID,
+        )
 
     @property
     def active(self) -> View:
@@ -129,9 +144,10 @@ class Laboratory(Pane):
     def _tab(self, view: type[View]) -> Content:
         now = self.views[view.ID]
         style = "bold $text-primary" if now is self.active else "bold" if now in self.shown else ""
-        key = shown(f"view_{view.ID}", self.view_key(view))
-        label = Content.styled(f"{key} {view.NAME}", style)
-        return label.stylize(Style.from_meta({"action": f"view('{self.ID}', '{view.ID}')"}))
+        go = self.go(view)
+        label = Content.styled(f"{shown(go.id, go.keys)} {view.NAME}", style)
+        click = {"action": f"in_laboratory('{self.ID}', '{go.id}')"}
+        return label.stylize(Style.from_meta(click))
 
     @property
     def field(self) -> Input | None:
@@ -161,6 +177,22 @@ class Laboratory(Pane):
     def watch_zoomed(self) -> None:
         self.set_class(self.zoomed, "-laboratory")
         self._arrange()
+        self.changed()
+
+    def can(self, action: Action) -> bool:
+        """Whether this is to be done now: going to a view always; else where all is zoomed, and
+        what a view does while it is shown."""
+        if action.id in map(_going, self.VIEWS):
+            return True
+        return self.zoomed and (not action.view or self.views[action.view] in self.shown)
+
+    def perform(self, action: Action) -> None:
+        """Do what stands behind one of its keys."""
+        if action.id in map(_going, self.VIEWS):
+            self.choose(action.view)
+        else:
+            doer = self.views[action.view] if action.view else self
+            getattr(doer, f"action_{action.id}")()
 
     def choose(self, id: str) -> None:  # noqa: A002
         """Show this view; where it is the active one already, alone, or with another one again."""
@@ -178,8 +210,13 @@ class Laboratory(Pane):
         """Let the views be seen that are to be, with the laboratory's keys in its edge."""
         shown = self.shown
         for view in self.views.values():
-            view.display = view in shown
+            view.display, view.zoomed = view in shown, self.zoomed
             view.set_class(view is not shown[0], "-beside")
             view.show_title(active=view is self.active)
         self.border_subtitle = self.tabs if self.zoomed else self.hint
         self.post_message(self.Rearranged())
+
+
+def _going(view: type[View]) -> str:
+    """The id of the action that goes to it."""
+    return f"view_{view.ID}"

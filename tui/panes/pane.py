@@ -2,6 +2,7 @@
 it."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import ClassVar, Literal
 
@@ -148,9 +149,18 @@ class Asking(Drawn):
         """What to ask now; None while there is nothing to ask."""
         raise NotImplementedError
 
+    def questions(self) -> Sequence[AnyQuery]:
+        """All there is to ask now, in this order."""
+        question = self.question()
+        return () if question is None else (question,)
+
     def answered(self, answer: AnyAnswer) -> None:
         """Keep the answer for the next draw."""
         raise NotImplementedError
+
+    def heard(self, _question: AnyQuery, answer: AnyAnswer) -> None:
+        """Keep the answer to one of several questions."""
+        self.answered(answer)
 
     def refused(self, reason: str) -> None:
         """Keep the engine's refusal, a sentence, for the next draw."""
@@ -161,7 +171,7 @@ class Asking(Drawn):
 
     def ask(self) -> None:
         """Put the question soon: it may be another one now, or none."""
-        if self.question() is None:
+        if not self.questions():
             self.clear()  # what was asked for is erased, so the answer goes
         self.redraw()
         self._edited.set()
@@ -190,30 +200,33 @@ class Asking(Drawn):
             self._edited.clear()
             if not self.children:
                 return  # the screen is being closed
-            session, question = self.session, self.question()
-            if question is None:
+            session, questions = self.session, self.questions()
+            if not questions:
                 asked = None
-            if question is None or session is None or not session.answering or not self.seen:
+            if not questions or session is None or not session.answering or not self.seen:
                 continue
-            asking = (session, session.status.step, question)
-            if asking == asked:
-                continue
-            asked = asking
+            asking = (session, session.status.step, questions)
+            if asking != asked:
+                asked = asking
+                with suppress(EngineEnded):
+                    await self._put(session, questions)
+
+    async def _put(self, session: Session, questions: Sequence[AnyQuery]) -> None:
+        """Put questions one by one. Raises EngineEnded."""
+        for question in questions:
             try:
                 answer = await session.engine.call(question)
             except UserError as error:
                 if self._still_asks(session):
                     self.refused(str(error))
-            except EngineEnded:
-                continue
             else:
                 if self._still_asks(session):
-                    self.answered(answer)
+                    self.heard(question, answer)
             self.stale = True
 
     def _still_asks(self, session: Session) -> bool:
         """Whether an answer is still wished for: the run is shown, and nothing was erased."""
-        return session is self.session and self.question() is not None
+        return session is self.session and bool(self.questions())
 
 
 class AskingPane(Asking, Pane):

@@ -10,7 +10,7 @@ from tui import keys
 from tui.keys import Action
 from tui.panes.corpus import CorpusPane
 from tui.panes.generation import GenerationPane
-from tui.panes.laboratory import Laboratory, View
+from tui.panes.laboratory import Laboratory
 from tui.panes.neighbours import NeighboursPane
 from tui.panes.pane import Pane
 from tui.panes.training import TrainingPane
@@ -19,10 +19,6 @@ PANES: tuple[type[Pane], ...] = (CorpusPane, TrainingPane, NeighboursPane, Gener
 FIRST = TrainingPane
 """The one that is current at the start."""
 STYLES = [Path(__file__).with_name(f"{pane.ID}.tcss") for pane in PANES]
-
-
-_VIEW = "view_"
-"""Begins the names of the actions that go to a view."""
 
 
 def _show(pane: type[Pane]) -> Action:
@@ -44,30 +40,19 @@ def _with_panes() -> tuple[Action, ...]:
     return (*keys.ACTIONS[:place], *map(_show, PANES), *keys.ACTIONS[place:])
 
 
-def _of_views() -> Iterator[Action]:
+def _of_laboratories() -> Iterator[Action]:
     """Going to each view of a laboratory, and what is done there."""
     for pane in PANES:
         if issubclass(pane, Laboratory):
+            actions = [*map(pane.go, pane.VIEWS), *pane.ACTIONS]
             for view in pane.VIEWS:
-                yield from _of_view(pane, view)
+                actions += [replace(action, view=view.ID) for action in view.ACTIONS]
+            for action in actions:
+                group = f"{pane.ID.capitalize()}, zoomed"
+                yield replace(action, group=group, pane=pane.ID, local=True)
 
 
-def _of_view(pane: type[Laboratory], view: type[View]) -> Iterator[Action]:
-    go = Action(
-        f"{_VIEW}{view.ID}",
-        pane.view_key(view),
-        "views",
-        f"See the {view.NAME}",
-        "",
-        view.ABOUT,
-        lambda _session: "",
-    )
-    for action in (go, *view.ACTIONS):
-        group = f"{pane.ID.capitalize()}, zoomed"
-        yield replace(action, group=group, pane=pane.ID, view=view.ID)
-
-
-ACTIONS = (*_with_panes(), *_of_views())
+ACTIONS = (*_with_panes(), *_of_laboratories())
 """Every action there is."""
 BY_ID = {action.id: action for action in ACTIONS}
 SHOWN_BY = {f"show_{pane.ID}": pane.ID for pane in PANES}
@@ -88,8 +73,6 @@ def call(action: Action) -> str:
         return "app.quit"
     if action.id in SHOWN_BY:
         return f"show_pane('{SHOWN_BY[action.id]}')"
-    if action.id == f"{_VIEW}{action.view}":
-        return f"view('{action.pane}', '{action.view}')"
-    if action.view:
-        return f"in_view('{action.pane}', '{action.view}', '{action.id}')"
+    if action.local:
+        return f"in_laboratory('{action.pane}', '{action.id}')"
     return f"in_pane('{action.pane}', '{action.id}')" if action.pane else action.id

@@ -239,24 +239,15 @@ class Playground(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey out what can't be done now."""
-        match action, parameters:
-            case "view", (pane, _) if pane != self.current:
-                return False
-            case "in_view", (pane, view, _) if not self._sees(str(pane), str(view)):
-                return False
         known = self._action(action, parameters)
+        if known is not None and known.local and not self._is_here(known):
+            return False
         return True if known is None or can(self.session, known) else None
 
     @staticmethod
     def _action(name: str, parameters: tuple[object, ...]) -> Action | None:
-        match name, parameters:
-            case "in_pane", (_, id):
-                return BY_ID.get(str(id))
-            case "view", (_, view):
-                return BY_ID.get(f"view_{view}")
-            case "in_view", (_, _, id):
-                return BY_ID.get(str(id))
-        return BY_ID.get(name)
+        local = name in ("in_pane", "in_laboratory")
+        return BY_ID.get(str(parameters[1]) if local else name)
 
     # --- actions: panes -----------------------------------------------------------------------
 
@@ -276,21 +267,15 @@ class Playground(Screen[None]):
         for pane in self.query(Pane):
             pane.zoomed = self.zoomed
 
-    def action_view(self, pane: str, view: str) -> None:
-        """Show a view of the current pane's laboratory."""
-        self.query_one(f"#{pane}", Laboratory).choose(view)
+    def action_in_laboratory(self, pane: str, action: str) -> None:
+        """Do what the current pane does as a laboratory. Going to a view zooms it."""
+        self.query_one(f"#{pane}", Laboratory).perform(BY_ID[action])
         self.zoomed = True
 
-    def action_in_view(self, pane: str, view: str, action: str) -> None:
-        """Do what a view does that is shown."""
-        getattr(self.query_one(f"#{pane}", Laboratory).views[view], f"action_{action}")()
-
-    def _sees(self, pane: str, view: str) -> bool:
-        """Whether this view of the current pane is shown."""
-        if not self.zoomed or pane != self.current:
-            return False
-        laboratory = self.query_one(f"#{pane}", Laboratory)
-        return laboratory.views[view] in laboratory.shown
+    def _is_here(self, action: Action) -> bool:
+        """Whether what a laboratory does is to be done now: it must be the current one."""
+        laboratory = self.query_one(f"#{action.pane}", Laboratory)
+        return action.pane == self.current and laboratory.can(action)
 
     @on(Laboratory.Rearranged)
     def _rearranged(self) -> None:
