@@ -86,13 +86,15 @@ async def test_switches_change_what_is_asked(tmp_path: Path) -> None:
     async with playground(tmp_path, size=(80, 24)) as room:
         await room.press("3", "z", "t", "h", "h", "k", "w", "d", "*")
         await room.until(
-            lambda: room.engine.asked(p.WordQuery)[-1].view
-            == p.View(
-                table="output",
-                transformation="all-but-the-top",
-                components=1,
-                min_count=2,
-                words_only=True,
+            lambda: (
+                room.engine.asked(p.WordQuery)[-1].view
+                == p.View(
+                    table="output",
+                    transformation="all-but-the-top",
+                    components=1,
+                    min_count=2,
+                    words_only=True,
+                )
             )
         )
         assert room.engine.asked(p.WordQuery)[-1].multiply
@@ -103,9 +105,7 @@ async def test_answers_can_be_limited_to_a_list(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("soup store\nchemist\n")
     async with playground(tmp_path, size=(80, 24)) as room:
         await room.press("3", "z", "i", *"soup, store", "enter")
-        await room.until(
-            lambda: room.engine.asked(p.WordQuery)[-1].view.among == ["soup", "store"]
-        )
+        await room.until(lambda: room.engine.asked(p.WordQuery)[-1].view.among == ["soup", "store"])
         await room.press("i", "ctrl+u", *str(tmp_path / "list.txt"), "enter")
         await room.until(
             lambda: room.engine.asked(p.WordQuery)[-1].view.among == ["soup", "store", "chemist"]
@@ -171,9 +171,7 @@ async def test_who_came_who_left_and_who_moved_is_marked(tmp_path: Path) -> None
         assert "▼" in room.text("#pinned") or "+" in room.text("#pinned")
         await room.until(lambda: "−" in room.text("#pinned") or "▼" in room.text("#pinned"))
         chart = room.app.playground.query_one("#growth")
-        await room.until(
-            lambda: "cosine with mathematician" in chart.render_line(0).text
-        )
+        await room.until(lambda: "cosine with mathematician" in chart.render_line(0).text)
 
 
 # --- the map -------------------------------------------------------------------------------------
@@ -240,9 +238,7 @@ def test_no_label_covers_another_or_a_mark(
     assert {(piece.x, piece.y) for piece in found if not piece.label} == inside
 
 
-PLACES = st.lists(
-    st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=1, max_size=30
-)
+PLACES = st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=1, max_size=30)
 
 
 @given(PLACES, st.integers(10, 200), st.integers(3, 60))
