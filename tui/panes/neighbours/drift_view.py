@@ -66,7 +66,9 @@ class DriftView(WordView):
             "Go on towards now",
             "See the neighbours as they were at the step kept next; at the end as they are.",
         ),
-        _action("next_pin", "b", "Ask for the next pinned word", "Go through the pinned words."),
+        _action(
+            "next_pin", "semicolon", "Ask for the next pinned word", "Go through the pinned words."
+        ),
     )
 
     def __init__(self, asked: Asked) -> None:
@@ -83,7 +85,7 @@ class DriftView(WordView):
 
     def compose(self) -> ComposeResult:
         yield Block(id="past")
-        yield Block(id="pinned")
+        yield Block(id="pinned", explains=False)
         yield Chart(id="growth")
 
     # --- what is asked ------------------------------------------------------------------------

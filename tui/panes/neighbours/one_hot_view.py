@@ -45,7 +45,7 @@ class OneHotView(WordView):
 
     def compose(self) -> ComposeResult:
         yield Labelled("sentence", PaneInput(EXAMPLE, id="compared"))
-        yield Block(id="matrices")
+        yield Block(id="matrices", explains=False)
 
     @on(Input.Changed, "#compared")
     def _typed(self, event: Input.Changed) -> None:

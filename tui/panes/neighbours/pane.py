@@ -48,7 +48,7 @@ class NeighboursPane(Laboratory):
     ACTIONS = (
         action(
             "table",
-            "t",
+            "b",
             "Ask the other table",
             "The input embedding or the output layer's weights; tied, they are one.",
         ),

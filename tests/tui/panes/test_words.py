@@ -84,7 +84,7 @@ async def test_a_word_is_completed_within_a_query(tmp_path: Path) -> None:
 
 async def test_switches_change_what_is_asked(tmp_path: Path) -> None:
     async with playground(tmp_path, size=(80, 24)) as room:
-        await room.press("3", "z", "t", "h", "h", "k", "w", "d", "*")
+        await room.press("3", "z", "b", "h", "h", "k", "w", "d", "*")
         await room.until(
             lambda: (
                 room.engine.asked(p.WordQuery)[-1].view
@@ -145,7 +145,7 @@ async def test_pinned_words_stay_and_the_engine_keeps_their_past(tmp_path: Path)
         await ask(room, "teacher")
         await room.until(lambda: "○ teacher" in room.text("#pinned"))
         assert "● mathematician" in room.text("#pinned")
-        await room.press("b", "p")
+        await room.press(";", "p")
         await room.until(lambda: room.engine.pinned == [])
 
 
