@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.widgets import Input
-from tui.panes.neighbours.word_plot import WordPlot
 
 from engine import messages as p
 from engine.text.queries import parse_query
@@ -16,6 +15,7 @@ from tests.tui.screen_help import Room, playground
 from tui.panes.neighbours import NeighboursPane
 from tui.panes.neighbours.asked import listed, typed
 from tui.panes.neighbours.placing import line, pieces, towards, window_on
+from tui.panes.neighbours.word_plot import WordPlot
 
 
 def pane(room: Room) -> NeighboursPane:
