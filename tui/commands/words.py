@@ -162,17 +162,23 @@ def neighbours(model: str, query: str, rank: str | None, as_json: bool, **option
 
 
 @click.command(
-    help="Ask a file of word vectors.\n\nFILE is of GloVe's format, of word2vec's (text or binary; "
-    f"fastText's .vec too), or such a .gz. {GRAMMAR}"
+    help="Ask a file of word vectors; without a QUERY on the screen.\n\nFILE is of GloVe's format, "
+    f"of word2vec's (text or binary; fastText's .vec too), or such a .gz. {GRAMMAR}"
 )
 @click.argument("file")
-@click.argument("query")
+@click.argument("query", required=False)
 @query_options
 @json_option
-def words(file: str, query: str, as_json: bool, **options: Any) -> None:
+def words(file: str, query: str | None, as_json: bool, **options: Any) -> None:
     """Ask a file of word vectors."""
     from engine import messages as p
 
+    if query is None:
+        from engine.paths import named_path
+        from tui.commands.runs import look_at_words
+
+        look_at_words(named_path(file, "The file of vectors"))
+        return
     view = view_of(options)
     asked = p.WordQuery(query=query, view=view, **options)
     _tell(wait_for(ask(*of_file(file, asked))), as_json)

@@ -74,6 +74,8 @@ class DriftView(WordView):
     def __init__(self, asked: Asked) -> None:
         super().__init__(asked)
         self._past: WordPast | None = None
+        self._sent: list[str] = []
+        """Words that the engine was told of."""
         self._drift: Drift | None = None
         self._lists: dict[tuple[str, int | None], WordAnswer] = {}
         """Neighbours by query and step, None for now."""
@@ -117,10 +119,10 @@ class DriftView(WordView):
         return next(iter(self.questions()), None)
 
     def _pinning(self) -> Iterator[AnyQuery]:
-        """The engine keeps the past of the words that are pinned here."""
+        """The engine keeps the past of the words that are pinned here, where it trains them."""
         trains = self.session is not None and self.session.trains
-        known = self._past is not None and set(self._past.pinned) >= set(self.asked.pins)
-        yield PinWords(words=list(self.asked.pins) if trains and not known else None)
+        pins = self.asked.pins
+        yield PinWords(words=list(pins) if trains and pins != self._sent else None)
 
     def _following(self) -> Iterator[AnyQuery]:
         """How the followed word's neighbours came near it, again as soon as more is kept."""
@@ -149,18 +151,28 @@ class DriftView(WordView):
     def heard(self, question: AnyQuery, answer: AnyAnswer) -> None:
         self._refusal = ""
         match question, answer:
-            case _, WordPast():
-                self._past = answer
+            case PinWords(words=words), WordPast():
+                self._take(answer, words)
             case _, Drift():
                 self._drift = answer
             case WordQuery(query=query, at=at), WordAnswer():
                 self._lists[query, at] = answer
+
+    def _take(self, past: WordPast, sent: list[str] | None) -> None:
+        """What is kept of the past. Words that were pinned when the run was left are so still."""
+        if self._past is None and not self.asked.pins:
+            self._sent = list(past.pinned)
+            self.asked.pins.extend(past.pinned)
+        elif sent is not None:
+            self._sent = sent
+        self._past = past
 
     def refused(self, reason: str) -> None:
         self._refusal = reason
 
     def clear(self) -> None:
         self._past = self._drift = None
+        self._sent = []
         self._lists.clear()
         self._refusal = ""
 
@@ -225,7 +237,7 @@ class DriftView(WordView):
             ("─" * (slider - 1 - knob), MUTED),
             (f" {told}", "bold" if at is None else "bold $text-warning"),
             (f" · {kept}", MUTED),
-        ).truncate(width, ellipsis=True)
+        )
 
     def _pinned(self, words: Sequence[str], width: int, height: int) -> Content:
         """Columns of words with their neighbours, as many as fit."""

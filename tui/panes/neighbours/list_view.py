@@ -98,7 +98,7 @@ class ListView(WordView):
         seen, how, nearest, meaning = self.query(Block)
         how.display = self.zoomed
         seen.show(self._seen(session))
-        how.show(self._how(how.content_size.width))
+        how.show(self._how())
         nearest.show(self._nearest(session, *nearest.content_size))
         kind = self._answer.kind if self._answer is not None else "neighbours"
         meaning.show(Content.styled(_MEANING[kind], MUTED))
@@ -114,7 +114,7 @@ class ListView(WordView):
         live = self.asked.at is None and session is not None and session.running
         return _seen(self._answer, live=live)
 
-    def _how(self, width: int) -> Content:
+    def _how(self) -> Content:
         """Which vectors are asked and seen how, and how far the list agrees with others."""
         answer, asked = self._answer, self.asked
         if answer is None or self._refusal:
@@ -129,7 +129,7 @@ class ListView(WordView):
         parts += [f"of {len(view.among):,} listed"] if view.among else []
         told = Content.styled(" · ".join(parts), MUTED)
         overlaps = _overlaps(answer.overlaps) if answer.overlaps else Content("")
-        return Content("\n").join(part.truncate(width, ellipsis=True) for part in (told, overlaps))
+        return Content("\n").join([told, overlaps])
 
     def _nearest(self, session: Session | None, width: int, height: int) -> Content:
         mistake = _mistake(self.asked.query)

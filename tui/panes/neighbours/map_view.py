@@ -54,8 +54,9 @@ class MapView(WordView):
         self._subject: Subject = "around"
         self._tsne = False
         self._answer: WordMap | None = None
-        self._answered: tuple[int, MapWords] | None = None
-        """The step and the question, without what was seen before, of the answer that is here."""
+        self._asked: tuple[int, MapWords, MapWords] | None = None
+        """At which step what was asked last, and that with the map that was seen then, on which the
+        next one is to lie: it is no other question."""
         self._refusal = ""
         self._chosen = ""
 
@@ -77,10 +78,10 @@ class MapView(WordView):
         if plain is None:
             return None
         step = self.session.status.step if self.session is not None else 0
-        points = self._answer.points if self._answer is not None else []
-        if self._answered == (step, plain) or not points:
-            return plain
-        return msgspec.structs.replace(plain, previous=points)
+        if self._asked is None or self._asked[:2] != (step, plain):
+            points = self._answer.points if self._answer is not None else []
+            self._asked = (step, plain, msgspec.structs.replace(plain, previous=points))
+        return self._asked[2]
 
     def _plain_question(self) -> MapWords | None:
         asked = self.asked
@@ -98,15 +99,13 @@ class MapView(WordView):
 
     def answered(self, answer: AnyAnswer) -> None:
         assert isinstance(answer, WordMap)
-        plain = self._plain_question()
         self._answer, self._refusal = answer, ""
-        self._answered = None if plain is None else (answer.step, plain)
 
     def refused(self, reason: str) -> None:
         self._refusal = reason
 
     def clear(self) -> None:
-        self._answer, self._answered, self._refusal = None, None, ""
+        self._answer, self._asked, self._refusal = None, None, ""
 
     # --- what is done -------------------------------------------------------------------------
 
@@ -154,6 +153,12 @@ class MapView(WordView):
         self._chosen = event.word
         self.redraw()
 
+    def on_mouse_scroll_up(self) -> None:
+        self.action_map_in()
+
+    def on_mouse_scroll_down(self) -> None:
+        self.action_map_out()
+
     @property
     def _plot(self) -> "WordPlot":
         return self.query_one(WordPlot)
@@ -171,10 +176,8 @@ class MapView(WordView):
             return
         if self._chosen not in {point.word for point in answer.points}:
             self._chosen = answer.points[0].word
-        subject.show(self._subject_told(answer).truncate(subject.size.width, ellipsis=True))
-        chosen.show(
-            _chosen_told(answer.points, self._chosen).truncate(chosen.size.width, ellipsis=True)
-        )
+        subject.show(self._subject_told(answer))
+        chosen.show(_chosen_told(answer.points, self._chosen))
         asked = set(self.asked.words) if self._subject == "around" else set()
         self.stale = self._plot.show(answer.points, self._chosen, asked)
 

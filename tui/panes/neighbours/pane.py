@@ -112,6 +112,9 @@ class NeighboursPane(Laboratory):
         self._show_list()
         self._suggest(session.status.corpus if session else None)
 
+    def clear(self) -> None:
+        self.asked.at = None
+
     @on(Input.Changed, "#word")
     def _typed(self, event: Input.Changed) -> None:
         self.asked.query = event.value

@@ -12,7 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from engine.messages import MapPoint
-from tui.chart.data import PALETTE
+from tui.chart.data import PALETTE, centred
 from tui.panes.neighbours.placing import (
     Cell,
     Piece,
@@ -88,6 +88,10 @@ class WordPlot(Widget):
     def __init__(self, *, id: str) -> None:  # noqa: A002
         super().__init__(id=id)
         self._points: Sequence[MapPoint] = ()
+        self._words: list[str] = []
+        self._labels: list[str] = []
+        self._marks: list[tuple[str, Look]] = []
+        """Of each point."""
         self._chosen = ""
         self._asked: set[str] = set()
         self._told = ""
@@ -96,6 +100,8 @@ class WordPlot(Widget):
         self._window: Window | None = None
         self._zoom = 0
         self._cells: list[Cell] = []
+        self._seen: object = None
+        """What was drawn last, once nothing moved any more."""
         self._rows: list[list[tuple[int, str, Look]]] = []
         """For each row what is written from which column on."""
         self._looks: dict[Look, Style] = {}
@@ -105,13 +111,27 @@ class WordPlot(Widget):
     ) -> bool:
         """Show these, or where there are none a sentence. Returns whether some are on their way
         still: then show them again soon."""
-        self._points, self._chosen, self._asked, self._told = points, chosen, asked, told
+        if points is not self._points:
+            self._take(points)
+        self._chosen, self._asked, self._told = chosen, asked, told
+        seen = (self._points, chosen, asked, told, self._zoom, self.size)
+        if seen == self._seen:
+            return False
         moving = self._move()
+        self._seen = None if moving else seen
         rows = self._drawn()
         if rows != self._rows:
             self._rows = rows
             self.refresh()
         return moving
+
+    def _take(self, points: Sequence[MapPoint]) -> None:
+        groups = groups_of(points)
+        self._points = points
+        self._words = [point.word for point in points]
+        self._labels = [token(word) for word in self._words]
+        self._labels = [fit(label, min(_LABEL, cell_len(label))) for label in self._labels]
+        self._marks = [groups[point.group] for point in points]
 
     def zoom(self, change: int) -> None:
         """Go nearer or back."""
@@ -119,10 +139,10 @@ class WordPlot(Widget):
 
     def beside(self, word: str, direction: Cell) -> str:
         """The word next to one in a direction, of those that are seen."""
-        words = [point.word for point in self._points]
-        if word not in words or len(self._cells) != len(words):
+        if word not in self._words or len(self._cells) != len(self._words):
             return word
-        return words[towards(self._cells, words.index(word), direction, range(len(words)))]
+        start, every = self._words.index(word), range(len(self._words))
+        return self._words[towards(self._cells, start, direction, every)]
 
     def on_click(self, event: events.Click) -> None:
         """Pick the word whose mark is nearest."""
@@ -134,12 +154,6 @@ class WordPlot(Widget):
                 ),
             )
             self.post_message(self.Picked(self._points[near].word))
-
-    def on_mouse_scroll_up(self) -> None:
-        self.zoom(1)
-
-    def on_mouse_scroll_down(self) -> None:
-        self.zoom(-1)
 
     # --- from words to cells ------------------------------------------------------------------
 
@@ -181,41 +195,27 @@ class WordPlot(Widget):
         rows: list[list[tuple[int, str, Look]]] = [[] for _ in range(height)]
         window = self._window
         if not self._points or window is None:
-            if height:
-                rows[height // 2].append((0, fit(self._told.center(width), width), "link"))
+            for x, y, text in centred(self._told, width, height):
+                if y < height:
+                    rows[y].append((max(0, x), text[:width], "link"))
             return rows
-        words = [point.word for point in self._points]
+        words, every = self._words, range(len(self._words))
         self._cells = [window.cell(self._places[word], width, height) for word in words]
         chosen = words.index(self._chosen) if self._chosen in words else 0
         nearest = self._points[chosen].nearest
-        groups = groups_of(self._points)
-        first = [
-            chosen,
-            nearest,
-            *(place for place, word in enumerate(words) if word in self._asked),
-        ]
-        found = pieces(
-            self._cells,
-            [groups[point.group][0] for point in self._points],
-            [fit(token(word), min(_LABEL, cell_len(token(word)))) for word in words],
-            list(dict.fromkeys([*first, *range(len(words))])),
-            width,
-            height,
-        )
-        for piece in found:
-            rows[piece.y].append((piece.x, piece.text, self._look(piece, chosen, nearest, groups)))
-        taken = {(x + column, y) for y, row in enumerate(rows) for x, text, _ in row
-                 for column in range(-1, cell_len(text) + 1)}  # fmt: skip
+        first = [chosen, nearest, *(point for point in every if words[point] in self._asked)]
+        order = list(dict.fromkeys([*first, *every]))
+        marks = [mark for mark, _ in self._marks]
+        for piece in pieces(self._cells, marks, self._labels, order, width, height):
+            rows[piece.y].append((piece.x, piece.text, self._look(piece, chosen, nearest)))
         for x, y in line(self._cells[chosen], self._cells[nearest]):
-            if 0 <= x < width and 0 <= y < height and (x, y) not in taken:
+            inside = 0 <= x < width and 0 <= y < height
+            if inside and all(not at - 1 <= x <= at + cell_len(text) for at, text, _ in rows[y]):
                 rows[y].append((x, "·", "link"))
         return [sorted(row) for row in rows]
 
-    def _look(
-        self, piece: Piece, chosen: int, nearest: int, groups: dict[str, tuple[str, Look]]
-    ) -> Look:
-        point = self._points[piece.point]
-        look = groups[point.group][1]
+    def _look(self, piece: Piece, chosen: int, nearest: int) -> Look:
+        point, look = self._points[piece.point], self._marks[piece.point][1]
         if not piece.label:
             return look
         if piece.point == chosen:
@@ -227,7 +227,7 @@ class WordPlot(Widget):
     # --- what Textual draws -------------------------------------------------------------------
 
     def on_resize(self) -> None:
-        self._window = None
+        self._window = self._seen = None
         self.show(self._points, self._chosen, self._asked, self._told)
 
     def notify_style_update(self) -> None:
