@@ -9,7 +9,7 @@ import torch
 from engine.bench.race import Runner, quickest, race
 from engine.bench.reference_loop import ReferenceModel, reference_text
 from engine.bench.results import Lookup, Race
-from engine.config import preset
+from engine.config import Sampling, preset
 from engine.embeddings.space import Space
 from engine.events import Progress
 from engine.generation.sampling import generate
@@ -29,7 +29,7 @@ def measure_generation(
     device = pick_device()
     model = LSTMLanguageModel(vocabulary, MODEL).to(device)
     plain = ReferenceModel(vocabulary, MODEL.embedding_size, MODEL.layers, 0.0).to(device)
-    ours = (1 for _ in generate(model, [0], top_k=top_k, top_p=top_p))
+    ours = (1 for _ in generate(model, [0], Sampling(top_k=top_k, top_p=top_p)))
     reference = quickest(1 for _ in reference_text(plain))
     yield from race("generation", vocabulary, device.type, Runner(ours, 1), reference, seconds)
 

@@ -1,6 +1,7 @@
 """What a run is set to: the schema, the presets, and the table of its settings."""
 
 from engine.config.presets import DEFAULT_PRESET, PRESETS, Preset, preset
+from engine.config.sampling import GenerationSettings, Sampling
 from engine.config.schema import (
     BUILT_IN,
     ClipMode,
@@ -29,6 +30,7 @@ __all__ = [
     "ClippingConfig",
     "CorpusConfig",
     "Field",
+    "GenerationSettings",
     "ModelConfig",
     "NonFinitePolicy",
     "OptimiserConfig",
@@ -38,6 +40,7 @@ __all__ = [
     "Punctuation",
     "RegularisationConfig",
     "RunConfig",
+    "Sampling",
     "ScheduleConfig",
     "ScheduleName",
     "Section",

@@ -385,6 +385,14 @@ class TrainingConfig(Section, frozen=True):
             description="Steps between samples of text; 0 means at each validation.",
         ),
     ] = 0
+    sample_prompt: Annotated[
+        str,
+        Meta(
+            max_length=1_000,
+            description="What each sample goes on from, always by the same seed, so that those of "
+            "different steps can be compared; empty begins anew.",
+        ),
+    ] = ""
     save_every: Annotated[
         int,
         Meta(

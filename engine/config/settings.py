@@ -7,8 +7,9 @@ import errno
 import stat
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -18,6 +19,8 @@ from engine.files import read_plain
 from engine.numerals import real_number, whole_number
 from engine.visible import is_unicode, quoted, shortened, visible
 
+BETWEEN = "|"
+"""Stands between the texts of a setting that takes several."""
 MAX_FILE, _MAX_LINE = 1 << 16, 1000
 """Bytes of a file of settings, and of a line in it: the time to read a key of many parts grows with
 its square."""
@@ -71,7 +74,11 @@ def _annotations(settings: type[Settings]) -> dict[str, Any]:
 
 def _field(path: str, annotation: Any) -> Field:
     kind, meta, optional = _kind(annotation)
-    choices: tuple[str, ...] = ("true", "false") if kind is bool else get_args(kind)
+    choices: tuple[str, ...] = ()
+    if kind is bool:
+        choices = "true", "false"
+    elif get_origin(kind) is Literal:
+        choices = get_args(kind)
     return Field(path, meta.description or "", _values(kind, meta, choices), choices, optional)
 
 
@@ -91,6 +98,8 @@ def _values(kind: type, meta: Meta, choices: tuple[str, ...]) -> str:
         return " | ".join(choices)
     if kind is str:
         return "text"
+    if get_origin(kind) is tuple:
+        return f"up to {meta.max_length} texts with {BETWEEN} between, \\n for a line end"
     write = "{:,}".format if kind is int else "{:g}".format
     if meta.le is not None:
         return f"{write(meta.ge)} to {write(meta.le)}"
@@ -123,6 +132,21 @@ def replace(settings: S, changes: Mapping[str, Any]) -> S:
     return changed
 
 
+def check_ranges(section: Section, kind: type[Section]) -> None:
+    """Raise UserError, naming the field, where one that `kind` has is out of its range."""
+    for name, annotation in _hints(kind).items():
+        value = getattr(section, name)
+        try:
+            msgspec.convert(value, annotation)
+        except msgspec.ValidationError:
+            raise UserError(_refusal(_field(name, annotation), value)) from None
+
+
+@cache
+def _hints(kind: type[Section]) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
 def _parse(path: str, annotation: Any, value: Any) -> Any:
     """The value, where it is a string as the field's type. Raises UserError where it isn't one."""
     if not isinstance(value, str):
@@ -137,6 +161,8 @@ def _parse(path: str, annotation: Any, value: Any) -> Any:
         float: real_number,
     }
     parsed = read[kind](text) if kind in read else text
+    if get_origin(kind) is tuple:  # of which the blanks count
+        parsed = [part for part in value.replace("\\n", "\n").split(BETWEEN) if part]
     if parsed is None or not is_unicode(text):
         raise UserError(_refusal(_field(path, annotation), value))
     return parsed

@@ -22,16 +22,21 @@ WINDOW = 70
 """Rows at a time: no result depends on it."""
 
 
+ONE_STREAM = 2_000
+"""Tokens of a text that is no split, at most, that are read as one stream: nobody compares them
+with what training reports, and every join would cost context."""
+
+
 def total_loss(
-    model: LSTMLanguageModel, tokens: NDArray[np.integer]
+    model: LSTMLanguageModel, tokens: NDArray[np.integer], columns: int = 0
 ) -> Iterator[tuple[float, int]]:
     """Sum of cross-entropies in nats, and how many tokens were predicted, growing window by window.
 
-    `tokens` are ids (tokens,). Every token but the first is predicted once. Weights must
-    not change between two windows.
+    `tokens` are ids (tokens,). Every token but the first is predicted once, in as many streams as
+    `columns` says, or as training reads a split. Weights must not change between two windows.
     """
     total, count = 0.0, 0
-    columns = streams(len(tokens))
+    columns = columns or streams(len(tokens))
     cursor = BatchCursor(tokens, columns, WINDOW)
     state = model.initial_state(columns)
     for _ in range(cursor.windows):
@@ -44,6 +49,11 @@ def total_loss(
         last_column = tuple((h[:, -1:].contiguous(), c[:, -1:].contiguous()) for h, c in state)
         loss, _ = window_loss(model, rest[:-1], rest[1:], last_column)
         yield total + loss, count + len(rest) - 1
+
+
+def reading_streams(tokens: int) -> int:
+    """How many streams a text is read as that is no split of the run's own."""
+    return 1 if tokens <= ONE_STREAM else streams(tokens)
 
 
 def streams(tokens: int) -> int:

@@ -6,15 +6,17 @@ model's own weights: nothing is copied or prepared, and a step reads the weights
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.model.lstm import CarriedState, LSTMLanguageModel
+from engine.model.lstm import CarriedState, LayerState, LSTMLanguageModel
 
 Floats = NDArray[np.float32]
+T = TypeVar("T")
 Step = Callable[[int], Floats]
 """Reads a token; returns logits (vocabulary,) of the one after it, the caller's to change."""
 
@@ -27,27 +29,44 @@ SHORTEST, LONGEST = 16, 1024
 
 def stepper(model: LSTMLanguageModel, text: Sequence[int]) -> Step:
     """Steps of a model that has read a text, perhaps of no tokens, with its dropouts off."""
-    work = reading(model, text)
+    return at_once(reading(model, text))
+
+
+def at_once(work: Generator[None, None, T]) -> T:
+    """What is returned at the end of work that pauses."""
     while True:
         try:
             next(work)
         except StopIteration as end:
-            step: Step = end.value
-            return step
+            found: T = end.value
+            return found
 
 
 def reading(model: LSTMLanguageModel, text: Sequence[int]) -> Generator[None, None, Step]:
     """As `stepper`, with a pause between the stretches of a long text. What is returned is the
     same to the last bit, if the weights are."""
+    return decoder(model, (yield from state_after(model, text))).step
+
+
+def state_after(
+    model: LSTMLanguageModel, text: Sequence[int]
+) -> Generator[None, None, CarriedState]:
+    """The state of a model that has read a text, with a pause between the stretches of a long
+    one."""
     state = model.initial_state(1)
     for number, (begin, end) in enumerate(stretches(len(text), model.lstm)):
         if number:
             yield
         state = _state_after(model, text[begin:end], state)
+    return state
+
+
+def decoder(model: LSTMLanguageModel, state: CarriedState) -> "_Called | _WrittenOut":
+    """What steps a model on from the state of one text."""
     weight = model.embedding.weight
     if weight.device.type == "cpu" and weight.dtype == torch.float32:
-        return _WrittenOut(model, state).step
-    return _Called(model, state).step
+        return _WrittenOut(model, state)
+    return _Called(model, state)
 
 
 def stretches(length: int, module: nn.Module) -> Iterator[tuple[int, int]]:
@@ -61,7 +80,7 @@ def stretches(length: int, module: nn.Module) -> Iterator[tuple[int, int]]:
         begin = end
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _state_after(
     model: LSTMLanguageModel, text: Sequence[int], state: CarriedState
 ) -> CarriedState:
@@ -71,6 +90,41 @@ def _state_after(
     return state
 
 
+class SideBySide:
+    """Steps of several texts at once, which have read the same so far.
+
+    A step reads the weights once for all of them, and that is most of what a step of one text
+    costs. It is rounded differently from that, in the last bits.
+    """
+
+    def __init__(self, model: LSTMLanguageModel, state: CarriedState, texts: int) -> None:
+        self._model = model
+        self._state = tuple((h.repeat(1, texts, 1), c.repeat(1, texts, 1)) for h, c in state)
+
+    @torch.no_grad()
+    def step(self, tokens: Sequence[int]) -> Tensor:
+        """Reads a token of each text; returns logits (texts, vocabulary) of those after them, on
+        the CPU."""
+        model = self._model
+        model.eval()
+        row = torch.tensor([tokens], device=model.embedding.weight.device)
+        features, self._state = model.features(row, self._state)
+        # As nn.Linear, but for so few rows the weight is quicker as the left one.
+        logits = (model.output.weight @ features[0].T).T.contiguous().add_(model.output.bias)
+        return logits.float().cpu()
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these of the texts, in this order; one may come several times."""
+        index = torch.tensor(rows, dtype=torch.int64, device=self._model.embedding.weight.device)
+        self._state = tuple((h[:, index], c[:, index]) for h, c in self._state)
+
+    def put(self, row: int, state: CarriedState) -> None:
+        """Give one of the texts the state of a text that was read alone."""
+        for ours, alone in zip(self._state, state, strict=True):
+            for part, value in zip(ours, alone, strict=True):
+                part[:, row] = value[:, 0]
+
+
 class _Called:
     """Steps by calling the model, on any device."""
 
@@ -78,12 +132,23 @@ class _Called:
         self._model = model
         self._state = state
 
-    @torch.inference_mode()
-    def step(self, token: int) -> Floats:
+    @property
+    def state(self) -> CarriedState:
+        """After what was read."""
+        return self._state
+
+    def read(self, token: int) -> Tensor:
+        """Reads a token; returns its features (1, 1, units)."""
         model = self._model
         model.eval()
         column = torch.tensor([[token]], device=model.embedding.weight.device)
-        logits, self._state = model(column, self._state)
+        with torch.no_grad():
+            features, self._state = model.features(column, self._state)
+        return features
+
+    def step(self, token: int) -> Floats:
+        with torch.no_grad():
+            logits = self._model.output(self.read(token))
         found: Floats = logits[0, 0].float().cpu().numpy()
         return found
 
@@ -98,11 +163,22 @@ class _WrittenOut:
         self._projection = None if model.projection is None else _view(model.projection.weight)
         self._weight, self._bias = _view(model.output.weight), _view(model.output.bias)
 
+    @property
+    def state(self) -> CarriedState:
+        """After what was read."""
+        return tuple(layer.state for layer in self._layers)
+
     @np.errstate(all="ignore")  # what has exploded is told by its logits
-    def step(self, token: int) -> Floats:
-        hidden = self._embedding[token]
+    def read(self, token: int) -> Floats:
+        """Reads a token; returns the last layer's hidden state (units,)."""
+        hidden: Floats = self._embedding[token]
         for layer in self._layers:
             hidden = layer.step(hidden)
+        return hidden
+
+    @np.errstate(all="ignore")
+    def step(self, token: int) -> Floats:
+        hidden = self.read(token)
         if self._projection is not None:
             hidden = self._projection @ hidden
         logits: Floats = self._weight @ hidden
@@ -116,6 +192,12 @@ class _Layer:
     def __init__(self, layer: nn.Module, state: tuple[Tensor, Tensor]) -> None:
         self._inputs, self._recurrent, *self._biases = map(_view, layer.parameters())
         self._h, self._c = (part[0, 0].numpy() for part in state)
+
+    @property
+    def state(self) -> LayerState:
+        """(h, c), each (1, 1, units)."""
+        h, c = (torch.from_numpy(part)[None, None] for part in (self._h, self._c))
+        return h, c
 
     def step(self, inputs: Floats) -> Floats:
         gates = self._inputs @ inputs + self._recurrent @ self._h

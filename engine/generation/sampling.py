@@ -1,16 +1,25 @@
-"""Text from a language model, one token at a time, from the weights as they are at each token."""
+"""Text from a language model, one token at a time, from the weights as they are at each token.
 
+The knobs, and the order in which they are applied, are `engine.config.sampling`'s.
+"""
+
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import TypedDict, Unpack
+from itertools import chain, repeat
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from engine.config import Sampling
 from engine.errors import UserError
-from engine.generation.decoder import reading
+from engine.generation.decoder import Floats, reading
 from engine.model.lstm import LSTMLanguageModel
 from engine.text.tokenizer import Tokenizer
+
+SAMPLING = Sampling()
+_GREEDY = np.finfo(np.float32).tiny
+"""A temperature below this takes the most probable token."""
 
 
 def start_token(tokenizer: Tokenizer) -> int:
@@ -22,73 +31,148 @@ def start_token(tokenizer: Tokenizer) -> int:
     return int(line_end[0]) if len(line_end) == 1 else 0
 
 
-class Sampling(TypedDict, total=False):
-    """How a token is drawn: see `sample_token`."""
+def banned_token(tokenizer: Tokenizer, sampling: Sampling) -> int | None:
+    """The token that is never written, if there is one: `<unk>`."""
+    return None if sampling.unknown else tokenizer.vocabulary.unknown
 
-    temperature: float
-    top_k: int
-    top_p: float
-    random: torch.Generator | None
-    banned: int | None
+
+class Chosen(NamedTuple):
+    """A token that was chosen."""
+
+    token: int
+    logits: Floats
+    """(vocabulary,), of the model itself: before anything was taken out."""
 
 
 def generate(
-    model: LSTMLanguageModel, prompt: Sequence[int], **sampling: Unpack[Sampling]
+    model: LSTMLanguageModel,
+    prompt: Sequence[int],
+    sampling: Sampling = SAMPLING,
+    *,
+    random: torch.Generator | None = None,
+    banned: int | None = None,
 ) -> Iterator[int]:
     """Token ids after a prompt of at least one token, without end.
 
     Raises UserError where the model has exploded.
     """
-    tokens = generate_in_turns(model, prompt, **sampling)
-    return (token for token in tokens if token is not None)
+    chosen = generate_in_turns(model, prompt, sampling, random=random, banned=banned)
+    return (each.token for each in chosen if each is not None)
 
 
 def generate_in_turns(
-    model: LSTMLanguageModel, prompt: Sequence[int], **sampling: Unpack[Sampling]
-) -> Iterator[int | None]:
-    """As `generate`; None says that a stretch of a long prompt was read and more is to come."""
+    model: LSTMLanguageModel,
+    prompt: Sequence[int],
+    sampling: Sampling = SAMPLING,
+    *,
+    random: torch.Generator | None = None,
+    banned: int | None = None,
+    given: Sequence[int] = (),
+) -> Iterator[Chosen | None]:
+    """As `generate`; None says that a stretch of a long prompt was read and more is to come. The
+    first tokens are those `given`, whatever is drawn."""
     *read, token = prompt
+    past = Past(prompt, sampling) if repetition_held_back(sampling) else None
     step = yield from reading(model, read)
-    while True:
-        token = sample_token(step(token), **sampling)
-        yield token
+    for forced in chain(given, repeat(None)):
+        logits = step(token)
+        token = sample_token(logits, sampling, past=past, random=random, banned=banned)
+        token = token if forced is None else forced
+        if past is not None:
+            past.add(token)
+        yield Chosen(token, logits)
+
+
+def repetition_held_back(sampling: Sampling) -> bool:
+    """Whether it matters which tokens came before."""
+    return sampling.repetition_penalty != 1 or sampling.no_repeat > 0
+
+
+class Past:
+    """What was read and written so far, as repetitions are held back by it."""
+
+    def __init__(self, tokens: Sequence[int], sampling: Sampling) -> None:
+        self._size = sampling.no_repeat
+        self._window = sampling.repetition_window
+        self._tokens: list[int] = []
+        self._followers: defaultdict[tuple[int, ...], set[int]] = defaultdict(set)
+        """Of each sequence of one token fewer than may not come again."""
+        for token in tokens:
+            self.add(token)
+
+    def add(self, token: int) -> None:
+        """Take in one more token."""
+        tokens, size = self._tokens, self._size
+        tokens.append(token)
+        if 0 < size <= len(tokens):
+            self._followers[tuple(tokens[-size:-1])].add(token)
+
+    def recent(self) -> list[int]:
+        """The different tokens that the repetition penalty sees."""
+        return list(set(self._tokens[-self._window :]))
+
+    def repeating(self) -> list[int]:
+        """The tokens that would complete a sequence that has come before."""
+        begun = self._tokens[len(self._tokens) - self._size + 1 :]
+        return list(self._followers.get(tuple(begun), ()))
 
 
 def sample_token(
-    logits: NDArray[np.float32],
+    logits: Floats,
+    sampling: Sampling = SAMPLING,
     *,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
+    past: Past | None = None,
     random: torch.Generator | None = None,
     banned: int | None = None,
 ) -> int:
-    """A token drawn by its logits (vocabulary,), which are changed.
+    """A token drawn by its logits (vocabulary,), by one random number.
 
-    Temperature 0 takes the most probable token. `top_k` keeps that many (0: all), `top_p` the
-    fewest whose probabilities reach it (nucleus; Holtzman et al. 2020); of tokens alike at the edge
-    of either the first are kept. `banned` is never chosen.
+    Of tokens alike at the edge of what is kept the first are kept. `banned` is never chosen.
     Raises UserError where the model has exploded.
     """
+    logits = held_back(logits, sampling, past, banned)
+    if sampling.temperature < _GREEDY:
+        return int(logits.argmax())
+    return _draw(weights_left(logits, sampling), random)
+
+
+def held_back(
+    logits: Floats, sampling: Sampling, past: Past | None = None, banned: int | None = None
+) -> Floats:
+    """The logits without the banned token and with repetitions held back: what comes before the
+    temperature. A copy. Raises UserError where the model has exploded."""
+    logits = logits.copy()
     if banned is not None:
         logits[banned] = -np.inf
-    largest = logits.max()
-    if not np.isfinite(largest):
+    if not np.isfinite(logits.max()):
         raise UserError("The model's weights are no longer finite numbers: it can't write.")
-    if temperature < np.finfo(np.float32).tiny:
-        return int(logits.argmax())
+    if past is not None and sampling.repetition_penalty != 1:
+        recent, penalty = past.recent(), np.float32(sampling.repetition_penalty)
+        before = logits[recent]
+        logits[recent] = np.where(before > 0, before / penalty, before * penalty)
+    if past is not None and sampling.no_repeat:
+        allowed = logits.copy()
+        allowed[past.repeating()] = -np.inf
+        logits = allowed if allowed.max() > -np.inf else logits
+    return logits
+
+
+def weights_left(logits: Floats, sampling: Sampling) -> Floats:
+    """What tokens are drawn in proportion to, by temperature and by what is kept: (vocabulary,)."""
     with np.errstate(over="ignore"):  # minus infinity, whose weight is 0
-        weights = np.exp((logits - largest) / temperature)
-    if 0 < top_k < len(weights):
-        weights = _largest(weights, logits, top_k)
-    if top_p < 1:
-        weights = _nucleus(weights, top_p)
-    return _draw(weights, random)
+        weights: Floats = np.exp((logits - logits.max()) / sampling.temperature)
+    if 0 < sampling.top_k < len(weights):
+        weights = _largest(weights, logits, sampling.top_k)
+    if sampling.top_p < 1:
+        weights = _nucleus(weights, sampling.top_p)
+    if sampling.min_p > 0:
+        weights = np.where(weights >= sampling.min_p * weights.max(), weights, np.float32(0))
+    if sampling.typical < 1:
+        weights = _typical(weights, sampling.typical)
+    return weights
 
 
-def _largest(
-    weights: NDArray[np.float32], logits: NDArray[np.float32], count: int
-) -> NDArray[np.float32]:
+def _largest(weights: Floats, logits: Floats, count: int) -> Floats:
     """The weights of this many tokens, those of the largest logits, zeros elsewhere."""
     least = torch.from_numpy(logits).topk(count).values[-1].item()
     kept = np.where(logits > least, weights, np.float32(0))
@@ -97,7 +181,7 @@ def _largest(
     return kept
 
 
-def _nucleus(weights: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+def _nucleus(weights: Floats, share: float) -> Floats:
     """The weights of the fewest tokens that have this share of them all, zeros elsewhere."""
     total = weights.sum(dtype=np.float64)
     # All those below it together have less than the share that is left out: no need to sort them.
@@ -111,8 +195,60 @@ def _nucleus(weights: NDArray[np.float32], share: float) -> NDArray[np.float32]:
     return nucleus
 
 
-def _draw(weights: NDArray[np.float32], random: torch.Generator | None) -> int:
+def _typical(weights: Floats, share: float) -> Floats:
+    """The weights of the tokens whose surprisal is nearest to the entropy, as many as have this
+    share of them all, zeros elsewhere (Meister et al. 2023, "Locally Typical Sampling")."""
+    left = np.flatnonzero(weights)
+    probabilities = weights[left].astype(np.float64)
+    probabilities /= probabilities.sum()
+    surprisals = -np.log(probabilities)
+    entropy = (probabilities * surprisals).sum()
+    order = np.abs(surprisals - entropy).argsort(kind="stable")
+    count = 1 + int(np.cumsum(probabilities[order]).searchsorted(share))
+    kept = np.zeros_like(weights)
+    kept[left[order[:count]]] = weights[left[order[:count]]]
+    return kept
+
+
+def _draw(weights: Floats, random: torch.Generator | None) -> int:
     """A token as likely as its share of the weights, by one random number."""
     reached = torch.from_numpy(weights).cumsum(0, dtype=torch.float64)
     drawn = torch.rand(1, dtype=torch.float64, generator=random) * reached[-1]
     return int(torch.searchsorted(reached, drawn, right=True))
+
+
+# --- laid open ------------------------------------------------------------------------------------
+
+
+class Opened(NamedTuple):
+    """What the model itself thought of a token: before temperature, filters and all."""
+
+    probability: float
+    rank: int
+    """1 for the most probable."""
+    entropy: float
+    """Of the whole distribution, in bits."""
+    alternatives: list[tuple[int, float]]
+    """The most probable other tokens with their probabilities, the most probable first."""
+
+
+def lay_open(logits: Floats, token: int, alternatives: int = 0) -> Opened:
+    """How likely a token was by logits (vocabulary,), and that many others beside it."""
+    below = logits - logits.max()
+    weights = np.exp(below)
+    total = float(weights.sum(dtype=np.float64))
+    finite = np.where(weights > 0, below, np.float32(0))
+    entropy = np.log(total) - float(np.dot(weights, finite)) / total
+    larger = np.count_nonzero(logits > logits[token])
+    alike = np.count_nonzero(logits[:token] == logits[token])
+    others: list[tuple[int, float]] = []
+    if alternatives:
+        found = torch.from_numpy(logits).topk(min(alternatives + 1, len(logits))).indices.tolist()
+        kept = [each for each in found if each != token][:alternatives]
+        others = [(each, float(weights[each]) / total) for each in kept]
+    return Opened(
+        probability=float(weights[token]) / total,
+        rank=1 + int(larger) + int(alike),
+        entropy=max(0.0, float(entropy) / float(np.log(2))),
+        alternatives=others,
+    )

@@ -15,9 +15,11 @@ from engine.config import RunConfig
 from engine.errors import Advice
 from engine.events import AnyEvent, CorpusSummary, Extent, Progress, State
 from engine.messages.base import Message
+from engine.messages.cell import CellQuestion, CellReply
 from engine.messages.embeddings import EmbeddingQuestion, EmbeddingReply
 from engine.messages.evaluation import EvaluationQuestion, EvaluationReply
 from engine.messages.generation import GenerationQuestion, GenerationReply
+from engine.messages.reading import ReadingQuestion, ReadingReply
 from engine.messages.training import (
     Save,
     TrainingCommand,
@@ -104,7 +106,14 @@ class Refusal(Message, frozen=True, kw_only=True):
 
 
 AnyCommand = TrainingCommand | Save | Detach | Shutdown
-AnyQuestion = EmbeddingQuestion | GenerationQuestion | EvaluationQuestion | TrainingQuestion
+AnyQuestion = (
+    CellQuestion
+    | EmbeddingQuestion
+    | GenerationQuestion
+    | EvaluationQuestion
+    | ReadingQuestion
+    | TrainingQuestion
+)
 """Questions that take time: they wait for their turn, and nothing else waits for them."""
 AnyQuery = AskStatus | AnyQuestion | Cancel
 AnyAnswer = (
@@ -112,9 +121,11 @@ AnyAnswer = (
     | Refusal
     | Status
     | Progress
+    | CellReply
     | EmbeddingReply
     | GenerationReply
     | EvaluationReply
+    | ReadingReply
     | TrainingReply
 )
 

@@ -63,6 +63,8 @@ class Corpus:
     summary: CorpusSummary
     fingerprint: str
     """Hex digest over the text of each split and how it is split and tokenised."""
+    folder: Path
+    """Where it is cached; what is worked out from it can be put there too."""
 
     def text(self, split: str) -> "EncodedText":
         """One of its splits. Raises UserError where there is no such split."""
@@ -131,6 +133,7 @@ def open_corpus(
         tokenizer=stored.tokenizer,
         summary=_summary(config, source, scans, stored, cached),
         fingerprint=fingerprint,
+        folder=folder,
     )
 
 

@@ -16,7 +16,9 @@ from engine.model.lstm import LSTMLanguageModel
 from engine.text.corpus import Corpus
 from engine.text.tokenizer import Tokenizer
 
-SAMPLE_TOKENS = 40
+SAMPLE_TOKENS = {"character": 200, "subword": 60}
+"""Of a sample, by the tokenizer's name."""
+SAMPLE_WORDS = 40
 
 
 def measurable(corpus: Corpus, split: str) -> bool:
@@ -55,13 +57,17 @@ def measure(
     )
 
 
-def write(model: LSTMLanguageModel, tokenizer: Tokenizer, random: torch.Generator) -> str:
-    """SAMPLE_TOKENS tokens of text from the model; no text where it has exploded."""
-    ids = generate(
-        model, [start_token(tokenizer)], random=random, banned=tokenizer.vocabulary.unknown
-    )
+def write(
+    model: LSTMLanguageModel, tokenizer: Tokenizer, random: torch.Generator, prompt: str = ""
+) -> str:
+    """A prompt and what the model writes after it, so many tokens as its tokenizer's kind has; no
+    text where it has exploded."""
+    given = tokenizer.encode(prompt).tolist()
+    read, banned = [start_token(tokenizer), *given], tokenizer.vocabulary.unknown
+    ids = generate(model, read, random=random, banned=banned)
+    count = SAMPLE_TOKENS.get(tokenizer.name, SAMPLE_WORDS)
     try:
-        text = tokenizer.decode(list(itertools.islice(ids, SAMPLE_TOKENS)))
+        text = tokenizer.decode([*given, *itertools.islice(ids, count)])
     except UserError:
         return ""
     return text if tokenizer.spells else text.strip()

@@ -4,7 +4,7 @@ Only between two moments may anything be changed from outside (`learning_rate`, 
 `clip_threshold`), saved or looked at, so every change lands on a step boundary.
 
 Random numbers: initialisation, data, dropout and samples each draw from a generator of their own,
-all derived from one seed. Evaluation draws none.
+all derived from one seed; samples from the same numbers each time. Evaluation draws none.
 """
 
 import copy
@@ -81,6 +81,11 @@ def _seeds(seed: int) -> list[int]:
 def model_seed(seed: int) -> int:
     """What torch is seeded with before the model of a run with this seed is built."""
     return _seeds(seed)[0]
+
+
+def sample_seed(config: RunConfig) -> int:
+    """By which all samples of a run are drawn."""
+    return _seeds(config.training.seed)[3]
 
 
 class Trainer:
@@ -450,10 +455,13 @@ class Trainer:
         )
 
     def sample(self) -> Sampled:
-        """A short text from the model as it stands; no text where it has exploded."""
+        """A short text from the model as it stands, after the prompt and by the seed that all
+        samples of a run have; no text where it has exploded."""
         self.sampled_at = self.step
         self.rest()
-        text = write(self.eval_model, self.corpus.tokenizer, self.sample_random)
+        random = self.sample_random.manual_seed(sample_seed(self.config))
+        prompt = self.config.training.sample_prompt
+        text = write(self.eval_model, self.corpus.tokenizer, random, prompt)
         return Sampled(step=self.step, text=text)
 
     def rest(self) -> None:

@@ -432,13 +432,13 @@ async def test_tab_in_a_form_goes_before_what_is_typed_after_it(tmp_path: Path) 
     async with playground(tmp_path) as room:
         await room.press("r")
         await room.until(lambda: isinstance(room.app.screen, NewRun))
-        fields = list(room.app.screen.query(Input))
-        fields[1].value = ""
-        fields[0].focus()
+        name, source = (room.app.screen.query_one(id, Input) for id in ("#name", "#corpus-source"))
+        source.value = ""
+        name.focus()
         await room.pilot.pause()
         burst(room, *"mine", "tab", *"toy-world")
-        await room.until(lambda: fields[0].value + fields[1].value == "minetoy-world")
-        assert fields[0].value == "mine"
+        await room.until(lambda: name.value + source.value == "minetoy-world")
+        assert name.value == "mine"
 
 
 async def test_a_key_can_be_remapped(tmp_path: Path) -> None:

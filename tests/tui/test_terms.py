@@ -14,7 +14,8 @@ from engine.messages import Representation, TokenView
 from tests.tui.fake_engine import CORPUS, step
 from tests.tui.panes.test_training_pane import evaluated, session, steps
 from tests.tui.screen_help import Room, playground
-from tui.panes import corpus, generation, neighbours, training
+from tui.panes import corpus, generation, training
+from tui.panes.neighbours import list_view
 from tui.screens.help import Help
 from tui.screens.terms import Terms
 from tui.terms import TERMS, terms_in
@@ -76,14 +77,15 @@ def test_what_the_other_panes_say_is_explained() -> None:
     answer = Representation(
         tokens=views, vocabulary=64, embedding_size=8, one_hot_bytes=256, embedding_bytes=32
     )
-    settings = generation._settings(0.7, 3, writing=False).plain
+    settings = generation._settings(0.7, writing=False).plain
     labels = {
         *re.findall("[a-z]+(?= )", corpus._facts(CORPUS, in_full=True).plain.split("\n", 2)[2]),
         *re.split("  +", corpus._comparison(answer, 100).plain.split("\n")[2]),
         *re.findall("[a-z]+", settings),
         *(line.split()[0] for line in corpus._comparison(answer, 100).plain.split("\n")[:2]),
-        neighbours._MEANING,
+        *list_view._MEANING.values(),
         "prompt",
+        "seed",
     } - {"", "none"}
     assert {"vocabulary", "unknown", "tokens", "id", "one-hot row", "temp", "seed"} <= labels
     assert [label for label in labels if not terms_in(label)] == []

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import structs, to_builtins
 
-from tui.commands.numbers import MOST, RealRange, WholeRange
+from tui.commands.numbers import MOST, WholeRange
+from tui.commands.sampling import sampling_of, sampling_options
 from tui.commands.shared import (
+    answers,
     echo,
     find,
     json_option,
@@ -17,6 +20,9 @@ from tui.commands.shared import (
     write_text,
 )
 
+ALTERNATIVES = 10
+"""Other tokens that JSON tells of beside each that was written."""
+
 
 @click.command()
 @click.argument("model")
@@ -25,30 +31,30 @@ from tui.commands.shared import (
     "--tokens", type=WholeRange(1, MOST), default=100, show_default=True, help="How many tokens."
 )
 @click.option(
-    "--temperature",
-    type=RealRange(min=0),
-    default=1.0,
+    "--count",
+    type=WholeRange(1, MOST),
+    default=1,
     show_default=True,
-    help="Below 1 is safer, above is wilder; 0 takes the most probable token always.",
+    help="How many texts, side by side; each has the seed after the one before.",
 )
 @click.option(
-    "--top-k", type=WholeRange(0, MOST), default=0, help="Draw from the K most probable tokens."
+    "--readable", is_flag=True, help="Words with their punctuation and capitals put back by rules."
 )
-@click.option(
-    "--top-p",
-    type=RealRange(0, 1, min_open=True),
-    default=1.0,
-    help="Draw from the most probable tokens that make up this share.",
-)
-@click.option("--seed", type=WholeRange(0, 2**63 - 1), help="The same seed writes the same text.")
+@sampling_options
 @json_option
 @models_dir_option
-def generate(model: str, as_json: bool, **request: Any) -> None:
+def generate(model: str, count: int, as_json: bool, **options: Any) -> None:
     """Write text with a model.
 
-    MODEL is a run's name, or a path to its folder.
+    MODEL is a run's name, or a path to its folder. The knobs are applied in the order in which they
+    stand below: <unk>, repetition penalty, no-repeat, temperature, top-k, top-p, min-p, typical.
     """
-    wait_for(_generate(find(model), request, as_json))
+    sampling = sampling_of(options)
+    request = options | structs.asdict(sampling)
+    if count == 1:
+        wait_for(_generate(find(model), request, as_json))
+    else:
+        wait_for(_generate_many(find(model), count, request, as_json))
 
 
 async def _generate(folder: Path, request: dict[str, Any], as_json: bool) -> None:
@@ -56,22 +62,47 @@ async def _generate(folder: Path, request: dict[str, Any], as_json: bool) -> Non
     from tui.headless import opened
 
     text, step, seed = "", 0, request["seed"]
+    pieces: list[dict[str, Any]] = []
+    query = p.Generate(**request, alternatives=ALTERNATIVES if as_json else 0)
     async with opened(folder) as engine:
         if not as_json:
             write_text(request["prompt"])
-        async for piece in engine.stream(p.Generate(**request)):
-            assert isinstance(piece, p.TextPiece)
+        async for piece in engine.stream(query):
+            assert isinstance(piece, p.TextPiece) and piece.opened is not None
             if piece.note:
                 echo(piece.note, err=True)
-            if not as_json:
+            if as_json:
+                pieces.append({"text": piece.text, **to_builtins(piece.opened)})
+            else:
                 write_text(piece.text, begins=not request["prompt"] + text)
             text += piece.text
             step, seed = piece.step, piece.seed
     if as_json:
         answer = {"model": folder.name, "step": step, **request, "seed": seed, "text": text}
-        print_json(answer)
+        print_json(answer | {"pieces": pieces})
         return
     if not text.endswith("\n"):
         echo()
     if request["seed"] is None and sys.stderr.isatty():
         echo(f"seed {seed}", err=True)
+
+
+async def _generate_many(folder: Path, count: int, request: dict[str, Any], as_json: bool) -> None:
+    from engine import messages as p
+    from tui.progress_line import Waiting
+
+    texts: list[p.WrittenText] = []
+    query = p.GenerateMany(**request, count=count)
+    async for written in answers(folder, query, Waiting(sys.stderr)):
+        texts.append(written)
+        if written.note:
+            echo(written.note, err=True)
+        if not as_json:
+            echo(f"--- {len(texts):,} of {count:,}, seed {written.seed}")
+            write_text(request["prompt"] + written.text)
+            echo()
+    if as_json:
+        first = texts[0]
+        answer = {"model": folder.name, "step": first.step, **request, "seed": first.seed}
+        found = [{"seed": each.seed, "text": each.text} for each in texts]
+        print_json(answer | {"texts": found})

@@ -150,7 +150,7 @@ def listed_words(name: str) -> list[str]:
 @json_option
 @models_dir_option
 def neighbours(model: str, query: str, rank: str | None, as_json: bool, **options: Any) -> None:
-    """`lstm-tui neighbours`."""
+    """Ask a run's word vectors."""
     from engine import messages as p
 
     folder, view = find(model), view_of(options)
@@ -170,7 +170,7 @@ def neighbours(model: str, query: str, rank: str | None, as_json: bool, **option
 @query_options
 @json_option
 def words(file: str, query: str | None, as_json: bool, **options: Any) -> None:
-    """`lstm-tui words`."""
+    """Ask a file of word vectors."""
     from engine import messages as p
 
     if query is None:

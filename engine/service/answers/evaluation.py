@@ -19,7 +19,7 @@ from engine.evaluation.dynamic_evaluation import (
 )
 from engine.evaluation.fitting import TOKENS as FIT_TOKENS
 from engine.evaluation.fitting import fit
-from engine.evaluation.held_out import score_lines, streams, total_loss
+from engine.evaluation.held_out import reading_streams, score_lines, streams, total_loss
 from engine.evaluation.neural_cache import SHARE, THETA, WINDOW, NeuralCache
 from engine.evaluation.online_loss import online_loss
 from engine.events import Progress
@@ -89,10 +89,12 @@ def evaluate_corpus(query: EvaluateCorpus, run: Run) -> Iterator[Progress | Corp
         window = settings.window or WINDOW
         settings = msgspec.structs.replace(settings, theta=theta, share=share, window=window)
         cache = NeuralCache(window, theta, share)
+    side_by_side = streams(len(text.ids)) if own_split else reading_streams(len(text.ids))
+    side_by_side = 1 if evaluator or cache else side_by_side
     if evaluator or cache:
         losses = online_loss(model, text.ids, evaluator=evaluator, cache=cache)
     else:
-        losses = total_loss(model, text.ids)
+        losses = total_loss(model, text.ids, side_by_side)
     total, count = 0.0, 0
     for total, count in losses:  # noqa: B007
         yield Progress(task="evaluating", done=count, total=len(text.ids) - 1, unit="tokens")
@@ -100,7 +102,7 @@ def evaluate_corpus(query: EvaluateCorpus, run: Run) -> Iterator[Progress | Corp
     if tokenizer.name == "subword":
         words = yield from _words(tokenizer, text.ids[1:])
     characters = text.characters - len(tokenizer.decode(text.ids[:1].tolist()))
-    convention = [*_convention(query, tokenizer, len(text.ids), settings)]
+    convention = [*_convention(query, tokenizer, side_by_side, settings)]
     if tried:
         convention.append(
             f"the best of {len(tried)} settings on the first {fitted_on:,} tokens of the "
@@ -226,10 +228,25 @@ def _held_out(splits: Container[str]) -> str:
 def _convention(
     query: EvaluateCorpus,
     tokenizer: Tokenizer,
-    tokens: int,
+    side_by_side: int,
     settings: OnlineSettings,
 ) -> Iterator[str]:
-    """What a token is, and how so many of them were read."""
+    """What a token is, and how they were read."""
+    yield from reading_convention(tokenizer, side_by_side)
+    if query.dynamic:
+        yield (
+            f"dynamic evaluation (Krause et al. 2018): a copy learns after every {SEGMENT} tokens, "
+            f"rate {settings.rate:.3g}, decay {settings.decay:.3g}"
+        )
+    if query.cache:
+        yield (
+            f"neural cache (Grave et al. 2017): the last {settings.window:,} tokens, "
+            f"theta {settings.theta:g}, lambda {settings.share:g}"
+        )
+
+
+def reading_convention(tokenizer: Tokenizer, side_by_side: int) -> Iterator[str]:
+    """What a token is, and in how many streams they were read."""
     match tokenizer.name:
         case "character":
             counted = "line ends and <unk> count as characters"
@@ -243,17 +260,6 @@ def _convention(
                 "<unk> and <eos> count as tokens, <eos> at each line end; per character: of the "
                 "text as it was read, though case, white space and what is <unk> cost nothing"
             )
-    side_by_side = 1 if query.dynamic or query.cache else streams(tokens)
     read = "one stream" if side_by_side == 1 else f"{side_by_side} streams side by side"
     yield f"per {tokenizer.name} token: {counted}"
     yield f"read as {read}, state carried"
-    if query.dynamic:
-        yield (
-            f"dynamic evaluation (Krause et al. 2018): a copy learns after every {SEGMENT} tokens, "
-            f"rate {settings.rate:.3g}, decay {settings.decay:.3g}"
-        )
-    if query.cache:
-        yield (
-            f"neural cache (Grave et al. 2017): the last {settings.window:,} tokens, "
-            f"theta {settings.theta:g}, lambda {settings.share:g}"
-        )

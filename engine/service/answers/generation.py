@@ -1,41 +1,73 @@
 """Text of the model's own."""
 
+import copy
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
+import numpy as np
+
+from engine.config import Sampling
 from engine.errors import UserError
-from engine.generation.text import write
-from engine.messages.generation import Generate, TextPiece
+from engine.events import Progress, RolledBack, Sampled
+from engine.generation.sampling import Opened
+from engine.generation.text import write, write_many
+from engine.messages.generation import (
+    Alternative,
+    Generate,
+    GenerateMany,
+    Sample,
+    Samples,
+    TextPiece,
+    ThroughTime,
+    TokenOpened,
+    WrittenText,
+)
+from engine.runs.record import Lines
 from engine.service.answers import answers, check_length
 from engine.service.run import Run
 from engine.text.lookup import unknown_words
+from engine.text.tokenizer import Tokenizer
+from engine.training.trainer import sample_seed
 
 MAX_PROMPT = 100_000
-"""Characters."""
+"""Characters, and tokens that are given."""
+MAX_ALTERNATIVES = 50
+MAX_TEXTS, MAX_TOKENS = 1_000, 1_000_000
+"""Of GenerateMany; the tokens of all its texts together."""
+MAX_SEARCHED = 1_000
+"""Tokens of a text that beam search looks for."""
+MAX_SAMPLES, MAX_SAMPLE = 1_000, 2_000
+"""Of ThroughTime; and characters of each."""
+LINES_AT_ONCE = 200
+"""Of a record, read between two pauses."""
 SEEDS = 1_000_000_000
 """That chance draws from: short enough to be typed."""
 
 
 @answers(Generate)
 def generate(query: Generate, run: Run) -> Iterator[TextPiece | None]:
-    """Pieces of text, each from the weights of its moment."""
+    """Pieces of text, each from the weights of its moment, or of the beginning for beam search."""
     tokenizer, model = run.require_model()
     check_length(query.prompt, MAX_PROMPT)
-    if not (0 <= query.temperature <= 100 and 0 < query.top_p <= 1 and query.top_k >= 0):
-        raise UserError("Temperature goes from 0 to 100, top-p from above 0 to 1, top-k from 0.")
+    _check_given(query, tokenizer)
     if query.tokens < 1:
         raise UserError("Ask for at least one token.")
-    seed = secrets.randbelow(SEEDS) if query.seed is None else query.seed
+    if query.beams > 1:
+        if query.tokens > MAX_SEARCHED:
+            raise UserError(f"Beam search looks for at most {MAX_SEARCHED:,} tokens.")
+        model = copy.deepcopy(model)
+    step, seed = run.step, _seed(query)
     pieces = write(
         query.prompt,
         tokenizer,
         model,
         query.tokens,
+        query,
         overrun=query.overrun,
         seed=seed,
-        temperature=query.temperature,
-        top_k=query.top_k,
-        top_p=query.top_p,
+        given=query.given,
+        alternatives=query.alternatives,
+        readable=query.readable,
     )
     note = None
     for piece in pieces:
@@ -43,4 +75,100 @@ def generate(query: Generate, run: Run) -> Iterator[TextPiece | None]:
             yield None
             continue
         note = unknown_words(query.prompt, tokenizer) if note is None else ""
-        yield TextPiece(text=piece, step=run.step, seed=seed, note=note)
+        yield TextPiece(
+            text=piece.text,
+            step=run.step if query.beams == 1 else step,
+            seed=seed,
+            note=note,
+            opened=_opened(piece.token, piece.opened, tokenizer),
+        )
+
+
+@answers(GenerateMany)
+def generate_many(query: GenerateMany, run: Run) -> Iterator[Progress | WrittenText | None]:
+    """Progress, then each of the texts."""
+    tokenizer, model = run.require_model()
+    check_length(query.prompt, MAX_PROMPT)
+    total = query.count * query.tokens
+    if not (1 <= query.count <= MAX_TEXTS and query.tokens >= 1 and total <= MAX_TOKENS):
+        raise UserError(
+            f"Ask for 1 to {MAX_TEXTS:,} texts of together at most {MAX_TOKENS:,} tokens."
+        )
+    if query.beams > 1:
+        raise UserError("Beam search finds one text: ask for one, or for a single beam.")
+    model, step, seed = copy.deepcopy(model), run.step, _seed(query)
+    seeds = [(seed + number) % (1 << 63) for number in range(query.count)]
+    work = write_many(
+        query.prompt,
+        tokenizer,
+        model,
+        query.tokens,
+        query,
+        seeds=seeds,
+        readable=query.readable,
+    )
+    while True:
+        try:
+            done = next(work)
+        except StopIteration as end:
+            texts: list[str] = end.value
+            break
+        yield Progress(task="writing", done=done, total=total, unit="tokens") if done else None
+    note = unknown_words(query.prompt, tokenizer)
+    for text, each in zip(texts, seeds, strict=True):
+        yield WrittenText(text=text, step=step, seed=each, note=note)
+        note = ""
+
+
+@answers(ThroughTime)
+def through_time(query: ThroughTime, run: Run) -> Generator[None, None, Samples]:
+    """As the run's record has them, of those that it did not go back from."""
+    if not 1 <= query.most <= MAX_SAMPLES:
+        raise UserError(f"Ask for 1 to {MAX_SAMPLES:,} samples.")
+    extent = run.record.extent
+    found: list[Sampled] = []
+    for number, line in enumerate(Lines(run.folder, extent.size if extent else None)):
+        if isinstance(line.event, Sampled):
+            found.append(line.event)
+        elif isinstance(line.event, RolledBack):
+            back = line.event.step
+            found = [each for each in found if each.step <= back]
+        if number % LINES_AT_ONCE == 0:
+            yield
+    kept = np.unique(np.linspace(0, len(found) - 1, query.most).round().astype(int))
+    chosen = [found[index] for index in kept.tolist()] if found else []
+    return Samples(
+        prompt=run.config.training.sample_prompt,
+        seed=sample_seed(run.config),
+        total=len(found),
+        samples=[Sample(each.step, each.text[:MAX_SAMPLE]) for each in chosen],
+    )
+
+
+def _check_given(query: Generate, tokenizer: Tokenizer) -> None:
+    vocabulary = len(tokenizer.vocabulary)
+    if len(query.given) > MAX_PROMPT:
+        raise UserError(f"At most {MAX_PROMPT:,} tokens can be given.")
+    if not all(0 <= token < vocabulary for token in query.given):
+        raise UserError(f"Tokens that are given go from 0 to {vocabulary - 1:,}.")
+    if not 0 <= query.alternatives <= MAX_ALTERNATIVES:
+        raise UserError(f"Each token has at most {MAX_ALTERNATIVES} alternatives.")
+
+
+def _seed(query: Sampling) -> int:
+    return secrets.randbelow(SEEDS) if query.seed is None else query.seed
+
+
+def _opened(token: int, opened: Opened, tokenizer: Tokenizer) -> TokenOpened:
+    tokens = tokenizer.vocabulary.tokens
+    return TokenOpened(
+        token=token,
+        raw=tokens[token],
+        probability=opened.probability,
+        rank=opened.rank,
+        entropy=opened.entropy,
+        alternatives=[
+            Alternative(other, tokens[other], probability)
+            for other, probability in opened.alternatives
+        ],
+    )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.config import ModelConfig, RegularisationConfig
+from engine.config import ModelConfig, RegularisationConfig, Sampling
 from engine.errors import UserError
 from engine.generation.decoder import _Called, stepper
 from engine.generation.sampling import generate, sample_token
@@ -46,8 +46,11 @@ def first_probabilities(model: LSTMLanguageModel) -> torch.Tensor:
 
 def draw(model: LSTMLanguageModel, count: int = 4000, **settings: Any) -> Counter[int]:
     """The first token after token 0, many times."""
-    random = torch.Generator().manual_seed(5)
-    return Counter(next(generate(model, [0], random=random, **settings)) for _ in range(count))
+    random, banned = torch.Generator().manual_seed(5), settings.pop("banned", None)
+    sampling = Sampling(**settings)
+    return Counter(
+        next(generate(model, [0], sampling, random=random, banned=banned)) for _ in range(count)
+    )
 
 
 def assert_as_likely(drawn: Counter[int], probabilities: torch.Tensor) -> None:
@@ -149,10 +152,9 @@ def test_a_large_vocabulary_is_drawn_by_its_exact_distribution() -> None:
         0, torch.arange(20_000) % 200, probabilities
     )
 
-    def drawn(**settings: float) -> list[int]:
+    def drawn(**settings: Any) -> list[int]:
         return [
-            sample_token(logits.numpy().copy(), random=random, **settings)  # type: ignore[arg-type]
-            for _ in range(8000)
+            sample_token(logits.numpy(), Sampling(**settings), random=random) for _ in range(8000)
         ]
 
     assert_as_likely(Counter(token % 200 for token in drawn()), groups)
@@ -168,7 +170,9 @@ def test_a_large_vocabulary_is_drawn_by_its_exact_distribution() -> None:
 def test_the_nucleus_is_the_fewest_tokens_even_where_all_are_alike() -> None:
     random = torch.Generator().manual_seed(1)
     alike = np.zeros(100, np.float32)
-    assert len({sample_token(alike.copy(), top_p=0.095, random=random) for _ in range(500)}) == 10
+    assert (
+        len({sample_token(alike, Sampling(top_p=0.095), random=random) for _ in range(500)}) == 10
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -198,7 +202,8 @@ def test_of_tokens_alike_top_k_keeps_as_many_as_it_says(count: int) -> None:
     order = sorted(range(9), key=lambda token: (-logits[token], token))
     random = torch.Generator().manual_seed(1)
     drawn = {
-        sample_token(logits.copy(), top_k=count, temperature=9, random=random) for _ in range(600)
+        sample_token(logits, Sampling(top_k=count, temperature=9), random=random)
+        for _ in range(600)
     }
     assert drawn == set(order[:count])
 
@@ -217,7 +222,7 @@ def test_the_same_seed_gives_the_same_text_and_the_global_generator_is_left_alon
 
 def test_generation_equals_running_the_model_over_the_whole_text(model: LSTMLanguageModel) -> None:
     prompt = [0, 5]
-    text = list(islice(generate(model, prompt, temperature=0), 20))
+    text = list(islice(generate(model, prompt, Sampling(temperature=0)), 20))
     model.eval()
     column = torch.tensor(prompt + text)[:, None]
     logits, _ = model(column, model.initial_state(1))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from engine import messages as p
+from engine.config import Sampling
 from engine.errors import UserError
 from engine.events import Evaluated, NonFinite, Sampled
 from engine.generation.sampling import generate
@@ -40,7 +41,7 @@ def test_it_can_not_write(exploded: Trainer, temperature: float, value: float) -
     with torch.no_grad():
         exploded.model.embedding.weight.fill_(value)
     with pytest.raises(UserError, match="no longer finite"):
-        next(generate(exploded.model, [0], temperature=temperature))
+        next(generate(exploded.model, [0], Sampling(temperature=temperature)))
 
 
 def test_no_word_is_near_another(exploded: Trainer) -> None:

@@ -195,7 +195,7 @@ async def test_a_stream_of_text_comes_from_live_weights_at_its_pace(folder: Path
         assert again == chance, "the seed that is told writes it again"
         stream = run.engine.stream(p.Generate(tokens=1))
         assert [piece.seed async for piece in stream] != [seed]
-        with pytest.raises(UserError, match="Temperature"):
+        with pytest.raises(UserError, match="temperature"):
             await anext(aiter(run.engine.stream(p.Generate(temperature=-1))))
 
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -352,6 +353,29 @@ def test_generate_writes_the_same_text_with_the_same_seed(
     assert not is_live(models / name)
 
 
+def test_generate_lays_each_token_open_as_json(
+    run: Run, trained: tuple[str, list[dict[str, Any]]]
+) -> None:
+    found = json.loads(run.well("generate", trained[0], "--tokens", "5", "--seed", "7", "--json"))
+    assert "".join(piece["text"] for piece in found["pieces"]) == found["text"]
+    for piece in found["pieces"]:
+        others = [other["probability"] for other in piece["alternatives"]]
+        assert len(others) == 10 and others == sorted(others, reverse=True)
+        assert sum(others) + piece["probability"] < 1
+        assert (piece["rank"] == 1) == (piece["probability"] > others[0])
+
+
+def test_many_texts_are_those_that_their_seeds_write_alone(
+    run: Run, trained: tuple[str, list[dict[str, Any]]]
+) -> None:
+    request = ["generate", trained[0], "--tokens", "20", "--top-p", "0.9", "--json", "--seed"]
+    many = json.loads(run.well(*request, "7", "--count", "3"))
+    assert [text["seed"] for text in many["texts"]] == [7, 8, 9]
+    for text in many["texts"]:
+        alone = json.loads(run.well(*request, str(text["seed"])))
+        assert alone["text"] == text["text"]
+
+
 def test_what_chance_wrote_can_be_written_again(
     run: Run, trained: tuple[str, list[dict[str, Any]]]
 ) -> None:
@@ -361,6 +385,71 @@ def test_what_chance_wrote_can_be_written_again(
     first = json.loads(ended.stdout)
     arguments = ["--tokens", "20", "--prompt", "Xyzzy ", "--json", "--seed", str(first["seed"])]
     assert json.loads(run("generate", name, *arguments).stdout) == first
+
+
+def test_surprise_gives_the_number_that_evaluate_gives(
+    run: Run, trained: tuple[str, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    text = "The physicist solved\n the xyzzy <b>problem</b> \x1b[31m.\n" * 40
+    path = tmp_path / "text.txt"
+    path.write_text(text)
+    score = json.loads(run.well("evaluate", trained[0], str(path), "--json"))
+    found = json.loads(run.well("surprise", trained[0], str(path), "--json"))
+    assert found["totals"]["loss"] == pytest.approx(score["loss"], rel=1e-5)
+    bits = sum(token["bits"] or 0 for token in found["tokens"])
+    assert bits * np.log(2) / score["tokens"] == pytest.approx(score["loss"], rel=1e-5)
+    assert "".join(token["text"] for token in found["tokens"]) == text
+    assert sum("unknown" in token for token in found["tokens"]) == score["unknown"]
+    shown = run.well("surprise", trained[0], str(path))
+    assert re.search(r"this model .*\nuniform .*\nunigram .*\ngzip .*\nxz ", shown)
+    assert run.well("surprise", trained[0], "-", stdin=text) == shown
+
+
+@pytest.mark.parametrize("form", ["--html", "--svg"])
+def test_a_shaded_text_is_sound_whatever_it_holds(
+    run: Run, trained: tuple[str, list[dict[str, Any]]], form: str
+) -> None:
+    text = 'the <b> & "owl" \x1b[31m \u202e 日本語 e\u0301 🦉\n' * 9
+    shown = run.well("surprise", trained[0], "-", form, stdin=text)
+    assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", shown)
+    xml = shown.removeprefix("<!doctype html>").replace('<meta charset="utf-8">', "")
+    assert len(list(ElementTree.fromstring(xml).iter())) > 50
+    refused = run("surprise", trained[0], "-", form, "--json", stdin=text)
+    assert refused.returncode == 2 and form in refused.stderr
+
+
+def test_copies_tells_what_stands_in_the_training_text(
+    run: Run, trained: tuple[str, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("xyzzy the physicist solved the problem xyzzy")
+    found = json.loads(run.well("copies", trained[0], str(path), "--json", "--least", "2"))
+    assert found["tokens"] == 7 and found["longest"][0] == found["longest"][-1] == 0
+    for copy in found["copies"]:
+        assert copy["text"] in path.read_text() and copy["places"] >= 1
+    shown = run.well("copies", trained[0], str(path), "--least", "2")
+    assert re.match(r"[\d.]+% of 7 tokens are in stretches of 2", shown)
+
+
+def test_inspect_writes_arrays_that_numpy_reads(
+    run: Run, trained: tuple[str, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    path = tmp_path / "states.npz"
+    run.well("inspect", trained[0], "--text", "the physicist solved", "-o", str(path))
+    with np.load(path, allow_pickle=False) as states:
+        assert states["tokens"].tolist() == ["<eos>", "the", "physicist", "solved"]
+        assert states["texts"].tolist() == ["", "the", " physicist", " solved"]
+        assert states["step"] == 30 and states["ids"].shape == (4,)
+        forget, inputs, candidate, cell, output, hidden = (
+            states[f"layer0.{name}"]
+            for name in ("forget_gate", "input_gate", "candidate", "cell", "output_gate", "hidden")
+        )
+        assert forget.shape == hidden.shape == (4, 32) and cell.dtype == np.float32
+        expected = forget[1:] * cell[:-1] + inputs[1:] * candidate[1:]
+        assert cell[1:] == pytest.approx(expected, abs=1e-6)
+        assert hidden == pytest.approx(output * np.tanh(cell), abs=1e-6)
+    refused = run("inspect", trained[0], "--text", "a", "-o", str(tmp_path / "no" / "a.npz"))
+    assert refused.returncode == 1 and "Can't write" in refused.stderr
 
 
 def test_a_word_in_another_form_is_told_beside_the_answer(
@@ -596,7 +685,8 @@ def test_settings_lists_every_field_and_preset(run: Run) -> None:
         (["lr-find", "-"], 1, "Standard input was empty"),
         (["lr-find", "toy-world", "--set", "model.layers=99"], 1, "model.layers can't be '99'"),
         (["lr-find", "toy-world", *CROWDED], 1, "too few"),
-        (["generate", "trained", "--temperature", "1000"], 1, "Temperature"),
+        (["generate", "trained", "--temperature", "1000"], 2, "temperature can't be"),
+        (["generate", "trained", "--count", "9999"], 1, "1,000 texts"),
     ],
 )
 def test_an_error_is_one_line_and_leaves_nothing(

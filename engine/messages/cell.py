@@ -1,0 +1,147 @@
+"""Questions about the inside of the LSTM's cells."""
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+from engine.messages.base import Message
+
+Quantity = Literal["input_gate", "forget_gate", "candidate", "output_gate", "cell", "hidden"]
+"""Of a layer at each token: three gates (0 to 1), what would be written (-1 to 1), and the two
+states after the token."""
+
+
+class TraceCell(Message, frozen=True, kw_only=True):
+    """What gates and states do while a text is read from an empty state, behind the token that a
+    text begins after: a stream of CellTokens, then of CellPart."""
+
+    text: str
+    """At most 100,000 characters."""
+    layers: list[int] = field(default_factory=list)
+    """0 is the first one; empty for all."""
+    quantities: list[Quantity] = field(default_factory=list)
+    """Empty for all."""
+
+
+class CellTokens(Message, frozen=True, kw_only=True):
+    """What is read: the rows of the traces."""
+
+    step: int
+    ids: list[int]
+    """The first is the token that a text begins after."""
+    raw: list[str]
+    """As the vocabulary has them."""
+    texts: list[str]
+    """What each was read from, behind the white space before it; of the first nothing."""
+    units: list[int]
+    """Of each layer."""
+
+
+class CellPart(Message, frozen=True, kw_only=True):
+    """Consecutive rows of one quantity of one layer."""
+
+    layer: int
+    quantity: Quantity
+    first: int
+    """The row it begins with."""
+    rows: int
+    values: bytes
+    """(rows, units), little-endian float32, row after row."""
+
+
+class HowFarBack(Message, frozen=True, kw_only=True):
+    """How much each earlier token matters for one prediction: InputGradients."""
+
+    text: str
+    """At most 20,000 characters, and 2,000 tokens up to the one that is predicted."""
+    position: int | None = None
+    """Of the token that is predicted, among the text's; None for the most probable one behind the
+    whole text."""
+
+
+class InputGradients(Message, frozen=True, kw_only=True):
+    """The L2 norm of the gradient of one prediction's log-probability by each token's vector."""
+
+    step: int
+    texts: list[str]
+    """What each token was read from; the first, which a text begins after, from nothing."""
+    norms: list[float]
+    """As many."""
+    predicted: str
+    """The token that is predicted, as the vocabulary has it."""
+    probability: float
+
+
+class Saturation(Message, frozen=True, kw_only=True):
+    """How far the gates are shut or open, on a stretch of the training text: LayerSaturations."""
+
+
+class GateSaturation(Struct, frozen=True, kw_only=True):
+    """Shares of a gate's values, over units and tokens."""
+
+    near_zero: float
+    """Below 0.1."""
+    near_one: float
+    """Above 0.9."""
+
+
+class LayerSaturation(Struct, frozen=True, kw_only=True):
+    """Of one layer."""
+
+    input_gate: GateSaturation
+    forget_gate: GateSaturation
+    output_gate: GateSaturation
+    still: int
+    """Units whose hidden state never differs by more than 0.01."""
+    units: int
+
+
+class LayerSaturations(Message, frozen=True, kw_only=True):
+    """Of each layer, the first one first."""
+
+    step: int
+    tokens: int
+    """That were read."""
+    layers: list[LayerSaturation]
+
+
+class FindUnits(Message, frozen=True, kw_only=True):
+    """Which units of a layer follow something of a text: FollowingUnits."""
+
+    text: str = ""
+    """At most 100,000 characters; empty takes the beginning of the run's held-out text."""
+    layer: int = 0
+    quantity: Quantity = "cell"
+    top: int = 10
+    """Units of each feature, at most 1,000."""
+
+
+class UnitFollowing(Struct, frozen=True):
+    """A unit, and how well it follows."""
+
+    unit: int
+    correlation: float
+    """Pearson's, -1 to 1."""
+
+
+class Feature(Struct, frozen=True, kw_only=True):
+    """Something of a text that a unit may follow."""
+
+    name: str
+    """quotes, brackets: inside them or not. line_position: characters since the line began.
+    line_length: of the whole line. capitals: share of the token's letters."""
+    units: list[UnitFollowing]
+    """Those that follow it best, either way, first; none where the text has nothing of it."""
+
+
+class FollowingUnits(Message, frozen=True, kw_only=True):
+    """The units of each feature."""
+
+    step: int
+    tokens: int
+    """That were read."""
+    features: list[Feature]
+
+
+CellQuestion = TraceCell | HowFarBack | Saturation | FindUnits
+CellReply = CellTokens | CellPart | InputGradients | LayerSaturations | FollowingUnits

@@ -1,0 +1,83 @@
+"""What a model wrote while it was trained, after one prompt and by one seed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import messages as p
+from engine.config import CorpusConfig, replace
+from engine.errors import UserError
+from engine.events import Evaluated, RolledBack, Sampled
+from engine.runs import create_run
+from engine.text.corpus import open_corpus
+from engine.training.trainer import Trainer, sample_seed
+from tests.conducted import ask, conducted, parts, trained
+
+MakeTrainer = Callable[..., Trainer]
+
+
+def test_a_sample_at_every_evaluation_is_what_generate_writes_there(
+    make_trainer: MakeTrainer,
+) -> None:
+    trainer = make_trainer(training__steps=30, training__sample_prompt="line 3")
+    steps: list[int] = []
+    for event in trainer.train():
+        if isinstance(event, Evaluated):
+            steps.append(event.step)
+        if isinstance(event, Sampled):
+            query = p.Generate(prompt="line 3", tokens=40, seed=sample_seed(trainer.config))
+            pieces = ask_all(query, trainer)
+            assert event.text == ("line 3" + "".join(each.text for each in pieces)).strip()
+            steps.remove(event.step)
+    assert not steps
+
+
+def ask_all(query: p.Generate, trainer: Trainer) -> list[p.TextPiece]:
+    return [each for each in parts(query, trained(trainer)) if isinstance(each, p.TextPiece)]
+
+
+def test_with_the_same_weights_it_writes_the_same(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(training__steps=1)
+    assert trainer.sample() == trainer.sample()
+
+
+def test_samples_of_characters_are_longer(make_trainer: MakeTrainer, text_file: Path) -> None:
+    trainer = make_trainer(training__steps=1)
+    config = CorpusConfig(source=str(text_file), tokenizer="character")
+    corpus = open_corpus(config)
+    other = Trainer(trainer.config, corpus, trainer.device)
+    assert len(other.sample().text) == 200
+
+
+def test_they_are_kept_with_the_run_and_told_by_step(small_config: Any, tmp_path: Path) -> None:
+    config = replace(small_config, {"training.steps": 50, "training.sample_prompt": "the"})
+    folder = create_run(tmp_path, "kept", config)
+    conductor = conducted(folder)
+    conductor.command(p.Start())
+    while conductor.run.busy:
+        conductor.advance()
+    conductor.run.record.flush()
+    found = ask(p.ThroughTime(), conductor.run)
+    told = {each.step: each.text for each in found.samples}
+    assert list(told) == [10, 20, 30, 40, 50]
+    assert found.total == 5 and found.prompt == "the"
+    assert all(text.startswith("the ") for text in told.values())
+    assert len(set(told.values())) > 1
+    some = ask(p.ThroughTime(most=3), conductor.run)
+    assert [each.step for each in some.samples] == [10, 30, 50]
+    assert [each.step for each in ask(p.ThroughTime(most=1), conductor.run).samples] == [10]
+    asked = conducted(folder, asking=True)
+    assert ask(p.ThroughTime(), asked.run).samples == found.samples
+    conductor.run.record.add(RolledBack(step=30, from_step=50, learning_rate=1.0))
+    conductor.run.record.flush()
+    back = ask(p.ThroughTime(), conductor.run)
+    assert [each.step for each in back.samples] == [10, 20, 30]
+    with pytest.raises(UserError, match="1 to 1,000 samples"):
+        ask(p.ThroughTime(most=0), conductor.run)
+
+
+def test_a_run_without_samples_has_none(small_config: Any, tmp_path: Path) -> None:
+    run = conducted(create_run(tmp_path, "none", small_config)).run
+    assert ask(p.ThroughTime(), run).samples == []
