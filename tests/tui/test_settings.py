@@ -40,14 +40,14 @@ def test_keys_are_named_as_people_or_textual_name_them() -> None:
     text = """[keys]
 zoom = "f5"
 warmer = "greater_than_sign, ctrl+up"
-rate_up = "*"
+rate_up = "&"
 show_corpus = "ctrl+b"
 """
     assert load(text) == Settings(
         {
             "zoom": "f5",
             "warmer": "greater_than_sign,ctrl+up",
-            "rate_up": "asterisk",
+            "rate_up": "ampersand",
             "show_corpus": "ctrl+b",
         }
     )
