@@ -80,9 +80,9 @@ def test_what_the_other_panes_say_is_explained() -> None:
     settings = generation._settings(0.7, writing=False).plain
     labels = {
         *re.findall("[a-z]+(?= )", corpus._facts(CORPUS, in_full=True).plain.split("\n", 2)[2]),
-        *re.split("  +", corpus._comparison(answer, 100).plain.split("\n")[2]),
+        *re.split("  +", corpus._comparison(answer, 100, 20).plain.split("\n")[2]),
         *re.findall("[a-z]+", settings),
-        *(line.split()[0] for line in corpus._comparison(answer, 100).plain.split("\n")[:2]),
+        *(line.split()[0] for line in corpus._comparison(answer, 100, 20).plain.split("\n")[:2]),
         *list_view._MEANING.values(),
         "prompt",
         "seed",
