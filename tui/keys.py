@@ -5,7 +5,7 @@ from the panes (`tui.panes.registry`). An action's id is that of its binding, an
 method that does it (`action_<id>`), on the playground or on its pane.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from textual.keys import format_key, key_to_character
@@ -409,6 +409,11 @@ ACTIONS: tuple[Action, ...] = (
 
 _DEFAULTS = {action.id: action.keys for action in ACTIONS}
 _remapped: dict[str, str] = {}
+
+
+def declare(actions: Iterable[Action]) -> None:
+    """Let sentences name the keys of these actions, too."""
+    _DEFAULTS.update({action.id: action.keys for action in actions})
 
 
 def remap(keys: Mapping[str, str]) -> None:

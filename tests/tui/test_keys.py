@@ -13,7 +13,7 @@ from engine.events import Intervened, StateChanged
 from engine.runs import create_run
 from tests.tui.fake_engine import Launch, built, step
 from tests.tui.screen_help import Room, playground
-from tui.panes.generation import GenerationPane
+from tui.panes.generation.write_view import WriteView
 from tui.panes.pane import Pane
 from tui.panes.registry import ACTIONS, BY_ID
 from tui.screens.find_rate import FindRate
@@ -242,7 +242,7 @@ async def log_axis(room: Room) -> None:
 
 @check("generate")
 async def generate(room: Room) -> None:
-    pane = room.app.playground.query_one(GenerationPane)
+    pane = room.app.playground.query_one(WriteView)
     await room.press("g")
     await room.until(lambda: "mathematician ran to the store" in room.current)
     assert room.engine.asked(p.Generate)[0].temperature == 1.0

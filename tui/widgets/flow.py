@@ -40,6 +40,19 @@ class Flow(ScrollView, can_focus=False):
         self._growing_lines = self._wrap(growing)
         self._lines_changed()
 
+    def reveal(self, characters: int) -> None:
+        """Scroll to where so many characters of the growing piece end, unless it is seen."""
+        line = len(self._settled_lines) + len(self._wrap(self._growing[:characters])) - 1
+        top, height = self.scroll_offset.y, self.scrollable_content_region.height
+        if line < top:
+            self.scroll_to(y=max(0, line), animate=False)
+        elif line >= top + height:
+            self.scroll_to(y=line - height + 1, animate=False)
+
+    def to_end(self) -> None:
+        """Scroll to the end, and stay there."""
+        self.scroll_to(y=self.max_scroll_y, animate=False)
+
     def on_resize(self) -> None:
         self._settled_lines = self._wrap(Content("\n").join(self._settled))
         self._growing_lines = self._wrap(self._growing)
