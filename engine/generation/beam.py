@@ -46,7 +46,7 @@ def beam_search(
     best: Hypothesis | None = None  # of those that are complete
     for _ in range(tokens):
         logits = states.step([text[-1] if text else prompt[-1] for text, _ in live]).numpy()
-        scores = np.empty(logits.shape)
+        scores: NDArray[np.float64] = np.empty(logits.shape)
         for row, (text, before) in enumerate(live):
             past = Past([*prompt, *text], sampling) if repetition_held_back(sampling) else None
             scores[row] = before + _log_probabilities(

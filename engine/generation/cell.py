@@ -12,12 +12,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engine.messages.cell import Quantity
 from engine.model.lstm import LSTMLanguageModel
 
 Doubles = NDArray[np.float64]
 Traces = dict[str, Doubles]
 """By its name in QUANTITIES, (time, batch, units) of a layer."""
-QUANTITIES = ("input_gate", "forget_gate", "candidate", "output_gate", "cell", "hidden")
+QUANTITIES: tuple[Quantity, ...] = (
+    "input_gate",
+    "forget_gate",
+    "candidate",
+    "output_gate",
+    "cell",
+    "hidden",
+)
 """Of a layer at each token: three gates (0 to 1), what would be written (-1 to 1), and the two
 states after it: cell = forget_gate * cell before + input_gate * candidate,
 hidden = output_gate * tanh(cell)."""
@@ -52,14 +60,15 @@ class _Layer:
         inputs, recurrent, *biases = (
             parameter.detach().double().cpu().numpy() for parameter in layer.parameters()
         )
-        self._inputs, self._recurrent, self._bias = inputs, recurrent, sum(biases)
+        self._inputs, self._recurrent = inputs, recurrent
+        self._bias: Doubles = np.sum(biases, axis=0)
         units = recurrent.shape[1]
         self._hidden, self._cell = np.zeros((batch, units)), np.zeros((batch, units))
 
     def read(self, vectors: Doubles) -> Traces:
         time, batch, _ = vectors.shape
         gates = vectors @ self._inputs.T + self._bias
-        found = {name: np.empty((time, batch, self._cell.shape[1])) for name in QUANTITIES}
+        found: Traces = {name: np.empty((time, batch, self._cell.shape[1])) for name in QUANTITIES}
         for at in range(time):
             sums = np.split(gates[at] + self._hidden @ self._recurrent.T, 4, axis=1)
             now = [_sigmoid(sums[0]), _sigmoid(sums[1]), np.tanh(sums[2]), _sigmoid(sums[3])]
@@ -87,9 +96,9 @@ def saturation(
     for stretch in traces(model, tokens):
         for layer, found in zip(whole, stretch, strict=True):
             layer.append(found)
-    results = []
+    results: list[tuple[dict[str, tuple[float, float]], int, int]] = []
     for layer in whole:
-        shares = {}
+        shares: dict[str, tuple[float, float]] = {}
         for gate in ("input_gate", "forget_gate", "output_gate"):
             values = np.concatenate([found[gate] for found in layer])
             shares[gate] = float((values < NEAR).mean()), float((values > 1 - NEAR).mean())

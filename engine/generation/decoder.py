@@ -171,7 +171,7 @@ class _WrittenOut:
     @np.errstate(all="ignore")  # what has exploded is told by its logits
     def read(self, token: int) -> Floats:
         """Reads a token; returns the last layer's hidden state (units,)."""
-        hidden = self._embedding[token]
+        hidden: Floats = self._embedding[token]
         for layer in self._layers:
             hidden = layer.step(hidden)
         return hidden

@@ -60,6 +60,23 @@ class SurpriseTotals(Message, frozen=True, kw_only=True):
     """In a sentence: what counts as a token, and how the text was read."""
 
 
+class HeldOutBaselines(Message, frozen=True, kw_only=True):
+    """What simpler models make of a split of the run's own text, to be set beside its loss:
+    BaselineList."""
+
+    split: str = "valid"
+
+
+class BaselineList(Message, frozen=True, kw_only=True):
+    """uniform and unigram; of tokens that spell the text out gzip and xz too, if it isn't longer
+    than Surprise reads. Their loss in nats a token is the logarithm of the perplexity."""
+
+    split: str
+    tokens: int
+    """That are predicted: all but the first."""
+    baselines: list[Baseline]
+
+
 class FindCopies(Message, frozen=True, kw_only=True):
     """Which stretches of a text stand verbatim in the run's own training text: a stream of
     Progress, then Copies. The first time an index of the training text is built, and kept with the
@@ -109,5 +126,5 @@ class Copies(Message, frozen=True, kw_only=True):
     """Share of 4-grams that came before in the text (seq-rep-4; Welleck et al. 2020)."""
 
 
-ReadingQuestion = Surprise | FindCopies
-ReadingReply = SurprisePart | SurpriseTotals | Copies
+ReadingQuestion = Surprise | HeldOutBaselines | FindCopies
+ReadingReply = SurprisePart | SurpriseTotals | BaselineList | Copies

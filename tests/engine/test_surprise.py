@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from engine import messages as p
-from engine.config import CorpusConfig, ModelConfig
+from engine.config import CorpusConfig, ModelConfig, replace
 from engine.errors import UserError
 from engine.evaluation import held_out
 from engine.events import Progress
 from engine.model.lstm import LSTMLanguageModel
 from engine.text.corpus import Corpus, open_corpus
-from tests.conducted import ask, model_of, parts
+from engine.training.trainer import Trainer
+from tests.conducted import ask, model_of, parts, trained
 
 LINE = "the Owl sat 6 times, xyzzy line 3 of the dog\n"
 
@@ -141,3 +142,27 @@ def test_the_weights_are_those_of_the_beginning(run: Any) -> None:
             parameter.zero_()
     *_, totals = answers
     assert totals == expected
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "character"])
+def test_baselines_of_the_runs_own_held_out_text(
+    small_config: Any, text_file: Path, tokenizer: str
+) -> None:
+    config = replace(small_config, {"corpus.tokenizer": tokenizer})
+    trainer = Trainer(config, open_corpus(config.corpus), torch.device("cpu"))
+    found = ask(p.HeldOutBaselines(), trained(trainer))
+    ids = trainer.corpus.splits["valid"]
+    by_name = {each.name: each.perplexity for each in found.baselines}
+    counts = np.array(trainer.corpus.tokenizer.vocabulary.counts) + 1
+    assert by_name["uniform"] == pytest.approx(len(counts))
+    loss = -np.log(counts[ids[1:]] / counts.sum()).mean()
+    assert by_name["unigram"] == pytest.approx(math.exp(loss))
+    assert found.tokens == len(ids) - 1
+    if tokenizer == "word":
+        assert list(by_name) == ["uniform", "unigram"]
+    else:
+        text = text_file.read_text()[-len(ids) :]
+        size = len(gzip.compress(text.encode(), mtime=0))
+        assert by_name["gzip"] == pytest.approx(2 ** (8 * size / (len(ids) - 1)), rel=0.1)
+    with pytest.raises(UserError, match="no nothing split"):
+        ask(p.HeldOutBaselines(split="nothing"), trained(trainer))

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -44,7 +45,7 @@ async def _inspect(folder: Path, text: str, output: Path) -> None:
     from tui.progress_line import Waiting
 
     tokens: p.CellTokens | None = None
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     async for found in answers(folder, p.TraceCell(text=text), Waiting(sys.stderr)):
         if isinstance(found, p.CellTokens):
             tokens = found
@@ -69,4 +70,5 @@ async def _inspect(folder: Path, text: str, output: Path) -> None:
         replace_file(output, [file.getvalue()])
     except OSError as error:
         raise UserError(f"Can't write {output}: {error.strerror}.") from None
-    echo(f"{len(tokens.ids):,} tokens, {len(tokens.units)} layers: {output}")
+    layers = "one layer" if len(tokens.units) == 1 else f"{len(tokens.units)} layers"
+    echo(f"{len(tokens.ids):,} tokens, {layers}: {output}")

@@ -3,6 +3,7 @@
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,9 +57,8 @@ def surprise(model: str, file: str, form: str | None, as_json: bool) -> None:
     elif form:
         from tui.commands import shading
 
-        tokens = list(_tokens(parts))
         draw = shading.page if form == "html" else shading.picture
-        click.echo(draw(f"{file}: {_measures(totals)}", [(text, bits) for text, bits, _ in tokens]))
+        click.echo(draw(f"{file}: {_measures(totals)}", list(_tokens(parts))))
     else:
         _print_surprise(parts, totals)
 
@@ -68,13 +68,17 @@ async def _surprise(folder: Path, file: str) -> "tuple[list[SurprisePart], Surpr
     from tui.progress_line import Waiting
 
     parts: list[p.SurprisePart] = []
+    totals: p.SurpriseTotals | None = None
     with tempfile.TemporaryDirectory(prefix="lstm-tui-") as temporary:
         query = p.Surprise(source=_source(file, Path(temporary)))
         async for found in answers(folder, query, Waiting(sys.stderr)):
             if isinstance(found, p.SurpriseTotals):
-                return parts, found
-            parts.append(found)
-    raise UserError("The engine ended before it had an answer.")
+                totals = found
+            else:
+                parts.append(found)
+    if totals is None:
+        raise UserError("The engine ended before it had an answer.")
+    return parts, totals
 
 
 def _source(file: str, temporary: Path) -> str:
@@ -115,16 +119,19 @@ def _print_surprise(parts: "list[SurprisePart]", totals: "SurpriseTotals") -> No
         rows.append((name, f"{bits:,.0f}", f"{perplexity:,.2f}", shown))
     echo()
     print_table(rows)
-    found = [each for each in _tokens(parts) if each[1] is not None]
-    found.sort(key=lambda each: -(each[1] or 0))
     echo()
     echo("Most surprising:")
-    print_table(
-        [
-            (f"{bits:.1f}", token(text.strip() or text), "unknown" if unknown else "")
-            for text, bits, unknown in found[:MOST_SURPRISING]
-        ]
-    )
+    print_table([*islice(_most_surprising(parts), MOST_SURPRISING)])
+
+
+def _most_surprising(parts: "list[SurprisePart]") -> Iterator[tuple[str, str, str]]:
+    """Bits, token, and whether it is unknown, of each different token where it surprised most."""
+    seen: set[str] = set()
+    for text, bits, unknown in sorted(_tokens(parts), key=lambda each: -(each[1] or 0.0)):
+        shown = text.strip() or text
+        if bits is not None and shown not in seen:
+            seen.add(shown)
+            yield f"{bits:.1f}", token(shown), "unknown" if unknown else ""
 
 
 def _measures(totals: "SurpriseTotals") -> str:

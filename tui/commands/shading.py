@@ -1,12 +1,13 @@
-"""A text each of whose tokens is shaded by its surprisal, as a page and as a picture."""
+"""A text each of whose tokens is shaded by its surprisal, as a page and as a picture. Unknown ones
+are underlined."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
 
 from engine.visible import visible
 
-Token = tuple[str, float | None]
-"""What it was read from, and its surprisal in bits."""
+Token = tuple[str, float | None, bool]
+"""What it was read from, its surprisal in bits, and whether it is unknown."""
 _DARKEST = 16.0
 """Bits of the darkest shade, and of all beyond."""
 _COLUMNS = 100
@@ -19,8 +20,9 @@ _MOST_DRAWN = 20_000
 def page(title: str, tokens: Sequence[Token]) -> str:
     """An HTML page: the surprisal also stands in each token's title."""
     spans = "".join(
-        f'<span style="background:{_shade(bits)}" title="{_bits(bits)}">{_shown(text)}</span>'
-        for text, bits in tokens
+        f'<span style="background:{_shade(bits)}{";text-decoration:underline" if unknown else ""}" '
+        f'title="{_bits(bits)}">{_shown(text)}</span>'
+        for text, bits, unknown in tokens
     )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -47,30 +49,33 @@ def picture(title: str, tokens: Sequence[Token]) -> str:
     )
 
 
-def _cells(tokens: Sequence[Token]) -> Iterator[tuple[int, int, int, str, float | None]]:
-    """(line, column, columns, text, bits) of the parts of tokens that stand on one line each."""
+def _cells(tokens: Sequence[Token]) -> Iterator[tuple[int, int, int, Token]]:
+    """(line, column, columns, token) of the parts of tokens that stand on one line each."""
     from rich.cells import cell_len
 
     line = column = 0
-    for text, bits in tokens:
+    for text, bits, unknown in tokens:
         for number, part in enumerate(visible(text, keep_newlines=True).split("\n")):
             if number:
                 line, column = line + 1, 0
             wide = cell_len(part)
             if column and column + wide > _COLUMNS:
-                line, column = line + 1, 0
+                line, column, part = line + 1, 0, part.lstrip(" ")
+                wide = cell_len(part)
             if wide:
-                yield line, column, wide, part, bits
+                yield line, column, wide, (part, bits, unknown)
             column += wide
 
 
-def _cell(line: int, column: int, wide: int, text: str, bits: float | None) -> str:
+def _cell(line: int, column: int, wide: int, token: Token) -> str:
+    text, bits, unknown = token
+    line_below = ' text-decoration="underline"' if unknown else ""
     x, y = (1 + column) * _WIDE, (2 + line) * _HIGH
     return (
         f'<rect x="{x:.1f}" y="{y - 15}" width="{wide * _WIDE:.1f}" height="{_HIGH - 1}" '
         f'fill="{_shade(bits)}"><title>{_bits(bits)}</title></rect>'
-        f'<text x="{x:.1f}" y="{y}" textLength="{wide * _WIDE:.1f}" xml:space="preserve">'
-        f"{escape(text)}</text>"
+        f'<text x="{x:.1f}" y="{y}" textLength="{wide * _WIDE:.1f}" xml:space="preserve"'
+        f"{line_below}>{escape(text)}</text>"
     )
 
 

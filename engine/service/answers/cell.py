@@ -31,9 +31,9 @@ from engine.messages.cell import (
     TraceCell,
     UnitFollowing,
 )
-from engine.model.lstm import layer_sizes
 from engine.service.answers import answers, check_length
 from engine.service.run import Run
+from engine.sizes import layer_sizes
 from engine.text.stretches import stretches
 from engine.text.tokenizer import Tokenizer
 
@@ -105,17 +105,21 @@ def saturations(_: Saturation, run: Run) -> LayerSaturations:
     trainer = run.require_trainer()
     window, _targets = trainer.next_window()
     tokens = window[:WINDOW, :STREAMS].numpy()
-    layers = [
-        LayerSaturation(
-            **{
-                gate: GateSaturation(near_zero=near_zero, near_one=near_one)
-                for gate, (near_zero, near_one) in shares.items()
-            },
-            still=still,
-            units=units,
+    layers: list[LayerSaturation] = []
+    for shares, still, units in saturation(trainer.eval_model, tokens):
+        gates = {
+            gate: GateSaturation(near_zero=near_zero, near_one=near_one)
+            for gate, (near_zero, near_one) in shares.items()
+        }
+        layers.append(
+            LayerSaturation(
+                input_gate=gates["input_gate"],
+                forget_gate=gates["forget_gate"],
+                output_gate=gates["output_gate"],
+                still=still,
+                units=units,
+            )
         )
-        for shares, still, units in saturation(trainer.eval_model, tokens)
-    ]
     return LayerSaturations(step=run.step, tokens=tokens.size, layers=layers)
 
 

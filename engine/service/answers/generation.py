@@ -113,7 +113,7 @@ def generate_many(query: GenerateMany, run: Run) -> Iterator[Progress | WrittenT
         except StopIteration as end:
             texts: list[str] = end.value
             break
-        yield done and Progress(task="writing", done=done, total=total, unit="tokens")
+        yield Progress(task="writing", done=done, total=total, unit="tokens") if done else None
     note = unknown_words(query.prompt, tokenizer)
     for text, each in zip(texts, seeds, strict=True):
         yield WrittenText(text=text, step=step, seed=each, note=note)
@@ -125,7 +125,8 @@ def through_time(query: ThroughTime, run: Run) -> Generator[None, None, Samples]
     """As the run's record has them, of those that it did not go back from."""
     if not 1 <= query.most <= MAX_SAMPLES:
         raise UserError(f"Ask for 1 to {MAX_SAMPLES:,} samples.")
-    extent, found = run.record.extent, []
+    extent = run.record.extent
+    found: list[Sampled] = []
     for number, line in enumerate(Lines(run.folder, extent.size if extent else None)):
         if isinstance(line.event, Sampled):
             found.append(line.event)

@@ -22,9 +22,11 @@ from engine.generation.copies import copied_share, distinct, maximal, repetition
 from engine.measures import perplexity
 from engine.messages.reading import (
     Baseline,
+    BaselineList,
     Copies,
     Copy,
     FindCopies,
+    HeldOutBaselines,
     Surprise,
     SurprisePart,
     SurpriseTotals,
@@ -99,16 +101,38 @@ def surprise(
         loss=loss,
         perplexity=perplexity(loss),
         bits_per_character=_per_character(whole),
-        baselines=[
-            Baseline(
-                name=each.name,
-                bits=each.bits,
-                perplexity=perplexity(each.bits * LOG_2 / total),
-                bits_per_character=_per_character(each),
-            )
-            for each in measured
-        ],
+        baselines=[_baseline(each, total) for each in measured],
         convention="; ".join(reading_convention(tokenizer, columns)),
+    )
+
+
+@answers(HeldOutBaselines)
+def held_out_baselines(
+    query: HeldOutBaselines, run: Run
+) -> Generator[Progress | None, None, BaselineList]:
+    """Raises UserError where the run has no such split, or its text is missed."""
+    corpus = _own(run, "The baselines are of")
+    split, tokenizer = corpus.text(query.split), corpus.tokenizer
+    total = len(split.ids) - 1
+    measured = token_baselines(split.ids, tokenizer.vocabulary, split.characters)
+    yield None
+    if tokenizer.spells and split.characters <= MAX_SOURCE:
+        measured += yield from in_background(
+            lambda: compressor_baselines(tokenizer.decode(split.ids.tolist())), []
+        )
+    return BaselineList(
+        split=query.split,
+        tokens=total,
+        baselines=[_baseline(each, total) for each in measured],
+    )
+
+
+def _baseline(measured: Measured, tokens: int) -> Baseline:
+    return Baseline(
+        name=measured.name,
+        bits=measured.bits,
+        perplexity=perplexity(measured.bits * LOG_2 / tokens),
+        bits_per_character=_per_character(measured),
     )
 
 
@@ -116,7 +140,7 @@ def _per_character(measured: Measured) -> float | None:
     return measured.bits / measured.characters if measured.characters > 0 else None
 
 
-def _chunks(source: str) -> Generator[None, None, list[str]]:
+def _chunks(source: str) -> Generator[Progress | None, None, list[str]]:
     """The text of a source. Raises UserError where it can't be read, or is too long."""
     unwanted = Event()
 
@@ -137,14 +161,7 @@ def _chunks(source: str) -> Generator[None, None, list[str]]:
         return chunks
 
     try:
-        work = in_background(read, [])
-        while True:
-            try:
-                next(work)
-            except StopIteration as end:
-                found: list[str] = end.value
-                return found
-            yield
+        return (yield from in_background(read, []))
     finally:
         unwanted.set()
 
@@ -170,7 +187,7 @@ def find_copies(query: FindCopies, run: Run) -> Iterator[Progress | Copies | Non
     check_length(query.text, MAX_TEXT)
     if query.least < 2:
         raise UserError("A stretch has at least two tokens.")
-    corpus = _training(run)
+    corpus = _own(run, "Copies are looked for in")
     training = corpus.splits["train"]
     told: list[Progress] = []
     index: SuffixArray = yield from in_background(lambda: open_suffixes(corpus, told.append), told)
@@ -212,10 +229,8 @@ def find_copies(query: FindCopies, run: Run) -> Iterator[Progress | Copies | Non
     )
 
 
-def _training(run: Run) -> Corpus:
+def _own(run: Run, what: str) -> Corpus:
+    """The run's own text. Raises UserError where it is missed, for `what` is wanted of it."""
     if run.corpus is None:
-        raise UserError(
-            "Copies are looked for in the run's training text, which can't be used now: put the "
-            "text back."
-        )
+        raise UserError(f"{what} the run's own text, which can't be used now: put the text back.")
     return run.corpus

@@ -374,7 +374,8 @@ def test_words_on_raw_text_have_bits_per_character_too(
 
 
 @pytest.mark.parametrize(
-    ("tokens", "read"), [(3, "one stream"), (140, "one stream"), (300, "4 streams side by side")]
+    ("tokens", "read"),
+    [(3, "one stream"), (2_000, "one stream"), (2_001, "10 streams side by side")],
 )
 def test_as_many_streams_are_named_as_there_were(
     make_trainer: MakeTrainer, tmp_path: Path, tokens: int, read: str

@@ -444,7 +444,7 @@ def test_inspect_writes_arrays_that_numpy_reads(
             states[f"layer0.{name}"]
             for name in ("forget_gate", "input_gate", "candidate", "cell", "output_gate", "hidden")
         )
-        assert forget.shape == hidden.shape == (4, 128) and cell.dtype == np.float32
+        assert forget.shape == hidden.shape == (4, 32) and cell.dtype == np.float32
         expected = forget[1:] * cell[:-1] + inputs[1:] * candidate[1:]
         assert cell[1:] == pytest.approx(expected, abs=1e-6)
         assert hidden == pytest.approx(output * np.tanh(cell), abs=1e-6)
