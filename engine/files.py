@@ -10,9 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.errors import UserError
-from engine.visible import shortened, visible
-
 
 def open_plain(path: Path) -> BinaryIO:
     """Open a file for reading. Raises OSError, also where it is a link, a pipe or a device."""
@@ -93,15 +90,6 @@ def replace_file(path: Path, chunks: Iterable[bytes]) -> None:
             temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
-
-
-def check_plain(path: Path) -> Path:
-    """The path, if a file of that name may be put there: there is none, or a plain one. Raises
-    UserError for a folder, and for a device or a pipe, which would be lost."""
-    if path.exists() and not path.is_file():
-        what = "a folder: name a file in it" if path.is_dir() else "no plain file: name another one"
-        raise UserError(f"{shortened(visible(str(path)), 200)} is {what}.")
-    return path
 
 
 @contextmanager

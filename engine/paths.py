@@ -38,3 +38,12 @@ def named_path(text: str, what: str) -> Path:
         if error.errno == errno.ENAMETOOLONG:
             raise UserError(f"{what} can't be {quoted(text)}: the name is too long.") from None
     return path
+
+
+def check_plain(path: Path) -> Path:
+    """The path, if a file of that name may be put there: there is none, or a plain one. Raises
+    UserError for a folder, and for a device or a pipe, which would be lost."""
+    if path.exists() and not path.is_file():
+        what = "a folder: name a file in it" if path.is_dir() else "no plain file: name another one"
+        raise UserError(f"{shortened(visible(str(path)), 200)} is {what}.")
+    return path

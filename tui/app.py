@@ -37,13 +37,16 @@ class PlaygroundApp(InOrder[str]):
         settings: Settings | None = None,
         layout: Layout | None = None,
         note: str = "",
+        zoomed: bool = False,
     ) -> None:
-        """Without a `layout` none is remembered either. `note` is a sentence to begin with."""
+        """Without a `layout` none is remembered either. `note` is a sentence to begin with, and
+        `zoomed` says whether the first pane has the whole screen then."""
         super().__init__()
         self._folder = folder
         self._settings = settings or Settings()
         self._layout = layout
         self._note = note
+        self._zoomed = zoomed
         keys.remap(self._settings.keys)
         self.runs = RunController(models, launch)
         self.playground = Playground(self.runs, layout or Layout())
@@ -82,6 +85,7 @@ class PlaygroundApp(InOrder[str]):
             self.playground.say(self._settings.problem, warning=True)
         if self._note:
             self.playground.say(self._note)
+        self.playground.zoomed = self._zoomed
         # The engine's process is started once the first frame is on the screen.
         self.call_after_refresh(self._begin)
 

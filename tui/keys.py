@@ -411,8 +411,8 @@ _DEFAULTS = {action.id: action.keys for action in ACTIONS}
 _remapped: dict[str, str] = {}
 
 
-def declare(actions: Iterable[Action]) -> None:
-    """Let sentences name the keys of these actions, too."""
+def know(actions: Iterable[Action]) -> None:
+    """Let sentences name these too, which panes bring with them."""
     _DEFAULTS.update({action.id: action.keys for action in actions})
 
 

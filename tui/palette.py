@@ -14,7 +14,15 @@ class ActionCommands(Provider):
 
     def _possible(self) -> list[Action]:
         session: Session | None = getattr(self.app, "session", None)
-        return [action for action in ACTIONS if can(session, action)]
+        return [
+            action
+            for action in ACTIONS
+            if can(session, action) and (not action.local or self._is_here(action))
+        ]
+
+    def _is_here(self, action: Action) -> bool:
+        """Whether it is the current pane's."""
+        return bool(self.screen.check_action("in_laboratory", (action.pane, action.id)))
 
     async def discover(self) -> Hits:
         for action in self._possible():

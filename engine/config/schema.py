@@ -453,7 +453,9 @@ class RunConfig(Settings, frozen=True):
                 "corpus.valid_fraction and corpus.test_fraction leave too little to train."
             )
         if self.model.vectors_frozen and self.model.vectors is None:
-            raise UserError("model.vectors_frozen needs vectors to keep: set model.vectors.")
+            raise UserError(
+                "model.vectors_frozen can't be yes without vectors to keep: set model.vectors."
+            )
         limits = (training.steps, training.epochs, training.minutes)
         if self.schedule.name in _ENDING and limits == (None, None, None):
             raise UserError(

@@ -15,7 +15,8 @@ import numpy as np
 
 from engine.embeddings.space import Vectors
 from engine.errors import UserError
-from engine.files import check_plain, replacing
+from engine.files import replacing
+from engine.paths import check_plain
 from engine.visible import quoted, shortened, visible
 
 ExportFormat = Literal["word2vec", "word2vec-binary", "projector", "npz", "glove"]

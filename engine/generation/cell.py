@@ -68,7 +68,8 @@ class _Layer:
     def read(self, vectors: Doubles) -> Traces:
         time, batch, _ = vectors.shape
         gates = vectors @ self._inputs.T + self._bias
-        found: Traces = {name: np.empty((time, batch, self._cell.shape[1])) for name in QUANTITIES}
+        shape = (time, batch, self._cell.shape[1])
+        found: Traces = {name: np.empty(shape) for name in QUANTITIES}
         for at in range(time):
             sums = np.split(gates[at] + self._hidden @ self._recurrent.T, 4, axis=1)
             now = [_sigmoid(sums[0]), _sigmoid(sums[1]), np.tanh(sums[2]), _sigmoid(sums[3])]

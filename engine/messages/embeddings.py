@@ -7,6 +7,24 @@ from msgspec import Struct
 from engine.messages.base import Message
 
 
+class View(Struct, frozen=True, kw_only=True):
+    """Which word vectors are asked, seen how, and which words may be answered."""
+
+    table: Literal["input", "output"] = "input"
+    """The input embedding, or the output layer's weights; where they are tied, both are one."""
+    transformation: Literal["raw", "mean-removed", "all-but-the-top"] = "raw"
+    """raw: cosines as they are. mean-removed: of vectors less their mean. all-but-the-top: less
+    the directions they differ most in besides (Mu & Viswanath 2018)."""
+    components: int | None = None
+    """How many directions all-but-the-top takes away; None takes a hundredth of the size."""
+    min_count: int = 0
+    """Only words that occur at least so often in the training split."""
+    among: list[str] = []
+    """Only these words, as the vocabulary has them; empty for all. At most 20,000."""
+    words_only: bool = False
+    """Leave out `<unk>`, `<eos>` and numbers."""
+
+
 class Neighbours(Message, frozen=True, kw_only=True):
     """The words whose embeddings have the largest cosine with this word's: NeighbourList. Of
     characters and pieces of words it is one as it stands in the text, a blank too."""
@@ -45,6 +63,7 @@ class Rank(Message, frozen=True, kw_only=True):
     """At most 2,000 characters."""
     other: str
     """The one whose place is asked for; at most 2,000 characters."""
+    view: View = View()
 
 
 class NeighbourRank(Message, frozen=True, kw_only=True):
@@ -97,25 +116,7 @@ class Representation(Message, frozen=True, kw_only=True):
     """For the whole sentence: tokens x embedding_size x 4."""
 
 
-# --- the laboratory: which vectors, seen how --------------------------------------------------
-
-
-class View(Struct, frozen=True, kw_only=True):
-    """Which word vectors are asked, seen how, and which words may be answered."""
-
-    table: Literal["input", "output"] = "input"
-    """The input embedding, or the output layer's weights; where they are tied, both are one."""
-    transformation: Literal["raw", "mean-removed", "all-but-the-top"] = "raw"
-    """raw: cosines as they are. mean-removed: of vectors less their mean. all-but-the-top: less
-    the directions they differ most in besides (Mu & Viswanath 2018)."""
-    components: int | None = None
-    """How many directions all-but-the-top takes away; None takes a hundredth of the size."""
-    min_count: int = 0
-    """Only words that occur at least so often in the training split."""
-    among: list[str] = []
-    """Only these words, as the vocabulary has them; empty for all. At most 20,000."""
-    words_only: bool = False
-    """Leave out `<unk>`, `<eos>` and numbers."""
+# --- the laboratory: asking ----------------------------------------------------------------------
 
 
 class WordQuery(Message, frozen=True, kw_only=True):

@@ -40,6 +40,7 @@ def load_file(run: Run, on_progress: Callable[[Progress], None]) -> None:
     path = run.folder
     vocabulary, run.file_vectors = load_vectors(path, _telling(path, on_progress))
     run.tokenizer = WhitespaceTokenizer(vocabulary)
+    run.parameters = run.file_vectors.size
     run.set_state("paused", f"{path.name} holds word vectors alone: there is no model to ask.")
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from engine.embeddings.history import WordHistory
     from engine.embeddings.space import Vectors
     from engine.model.lstm import LSTMLanguageModel
-    from engine.service.answers.embeddings.references import Reference
     from engine.text.corpus import Corpus
     from engine.text.tokenizer import Tokenizer
     from engine.training.trainer import Trainer
@@ -71,8 +70,6 @@ class Run:
         """Those of a file, of the tokenizer's words, where there is no run at all."""
         self.history: WordHistory | None = None
         """What is kept of the embedding's past; None until it is asked, or trained."""
-        self.references: list[Reference] = []
-        """Other models that its neighbours were compared with last."""
         self.changed_limits: list[tuple[str, float | None, float | None]] = []
         """Since the newest checkpoint: name, before, now. They are told once the run goes on, since
         looking writes nothing."""

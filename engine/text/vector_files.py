@@ -8,8 +8,9 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,11 +67,17 @@ class VectorFile:
             source.finish()
             self.fingerprint = digest.hexdigest()
 
-    def _open(self) -> BinaryIO:
-        raw = open_plain(self.path.resolve())
-        if raw.peek(2)[:2] == b"\x1f\x8b":  # type: ignore[attr-defined]
-            return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
-        return raw
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
+        """What the file holds, unpacked."""
+        with open_plain(self.path.resolve()) as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            if packed:
+                with gzip.GzipFile(fileobj=raw) as file:
+                    yield cast(BinaryIO, file)
+            else:
+                yield raw
 
     def _reading(self) -> "_Reading":
         return _Reading(self.name)

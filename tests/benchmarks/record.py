@@ -1,14 +1,17 @@
 """What a record costs: to write, to keep, and to open in the screen's process.
 
-    python -m tests.benchmarks.record [--steps 1000000] [--old]
+    python -m tests.benchmarks.record [--steps 1000000] [--old | --generate]
 
 A run of so many steps, with an evaluation, a sample and a save every 500, is written through the
 engine's own `Record`, batch by batch as at full speed. Then a fresh process that has loaded the
 screen's modules reads it into a `History`. `--old` writes the lines of versions before steps.bin.
+`--generate` times `lstm-tui generate` on a run with such a record, in turns with a fresh one.
 """
 
 import argparse
 import os
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -112,14 +115,40 @@ def write_old(folder: Path, steps: int) -> float:
     return spent
 
 
+def race_generate(place: Path, steps: int, rounds: int = 7) -> None:
+    """Print how long `generate` takes on a run of 20 steps, and on one that tells of so many."""
+    os.environ |= {"LSTM_TUI_CACHE": f"{place}/cache", "LSTM_TUI_STATE": f"{place}/state"}
+    program = [str(Path(sys.executable).with_name("lstm-tui"))]
+    models = ["--models-dir", str(place / "models")]
+    train = ["train", "toy-world", "--steps", "20", "--name", "fresh"]
+    subprocess.run([*program, *train, *models], check=True, capture_output=True)
+    shutil.copytree(place / "models" / "fresh", place / "models" / "long")
+    write(place / "models" / "long", steps)
+    spent: dict[str, list[float]] = {"fresh": [], "long": []}
+    for _ in range(rounds):
+        for name, times in spent.items():
+            began = time.perf_counter()
+            subprocess.run(
+                [*program, "generate", name, *models], check=True, stdout=subprocess.DEVNULL
+            )
+            times.append(time.perf_counter() - began)
+    for name, times in spent.items():
+        print(f"generate, {name}: {statistics.median(times):.2f} s ({min(times):.2f} to "
+              f"{max(times):.2f})")  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--old", action="store_true")
+    parser.add_argument("--generate", action="store_true")
     options = parser.parse_args()
     tell_machine("numpy", "msgspec")
     with tempfile.TemporaryDirectory() as name:
         folder, steps = Path(name), options.steps
+        if options.generate:
+            race_generate(folder, steps)
+            return
         spent = (write_old if options.old else write)(folder, steps)
         sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
         print(f"{steps:,} steps, {len(GROUPS)} groups: {1e9 * spent / steps:,.0f} ns a step")

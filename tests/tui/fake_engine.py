@@ -23,6 +23,7 @@ from engine.events import (
     Stepped,
 )
 from engine.service.client import EngineEnded
+from engine.text.queries import parse_query
 from tests.tui import fake_text
 
 CORPUS = CorpusSummary(
@@ -54,6 +55,16 @@ CORPUS = CorpusSummary(
 EMBEDDING = 32
 GROUPS = ["embedding", "lstm.0", "output"]
 NEAREST = ("physicist", "chemist", "teacher", "store", "soup", "ran", "problem", "open", "to")
+GROUPS_OF_WORDS = {
+    "mathematician": "person",
+    "physicist": "person",
+    "chemist": "person",
+    "teacher": "person",
+    "store": "place",
+    "soup": "dish",
+}
+KEPT_AT = [1, 2, 4, 8, 15, 30, 60, 100]
+"""Steps of the past that is kept."""
 WORDS = ("the", "mathematician", "ran", "to", "the", "store", "and", "solved", "the", "problem")
 
 
@@ -184,6 +195,7 @@ class FakeEngine:
         self.range_test: list[p.AnyAnswer] = [*RATES, p.RateFound(rate=0.008, reason="It fell.")]
         self.gradients = [2.0 ** (place - 15) for place in range(16)]
         self.gradient_ratio = 0.0002
+        self.pinned: list[str] = []
         self._ended: EngineEnded | None = None
         self._gone = asyncio.Event()
         self._events: asyncio.Queue[list[AnyEvent] | None] = asyncio.Queue()
@@ -239,6 +251,19 @@ class FakeEngine:
                 return self._neighbours(body)
             case p.Represent():
                 return self._represent(body)
+            case p.WordQuery():
+                return self._word_query(body)
+            case p.CompleteWord():
+                words = [word for word, _ in CORPUS.frequent if word.startswith(body.beginning)]
+                return p.Completions(words=words[: body.top])
+            case p.MapWords():
+                return self._map(body)
+            case p.PinWords():
+                if body.words is not None:
+                    self.pinned = list(body.words)
+                return self._past()
+            case p.WordDrift():
+                return self._drift(body)
             case p.Similarities():
                 return self._similarities(body)
             case p.GradientFlow():
@@ -307,6 +332,95 @@ class FakeEngine:
             for rank, word in enumerate(word for word in NEAREST if word != query.word)
         ]
         return p.NeighbourList(word=query.word, step=120, count=900, neighbours=near[: query.top])
+
+    def _word_query(self, query: p.WordQuery) -> p.WordAnswer:
+        understood = parse_query(query.query)
+        words = [term.text for term in understood.terms]
+        unknown = [word for word in words if word not in dict(CORPUS.frequent)]
+        if unknown:
+            raise UserError(
+                f"{unknown[0]!r} isn't in the vocabulary: did you mean mathematician, teacher?"
+            )
+        near = [
+            p.Neighbour(word, 0.93 - 0.11 * rank)
+            for rank, word in enumerate(word for word in NEAREST if word not in words)
+        ]
+        if query.at is not None:  # other words came before
+            near = [near[(rank * 3 + 1) % len(near)] for rank in range(len(near))]
+            near = [
+                p.Neighbour(word, 0.5 - 0.05 * rank)
+                for rank, (word) in enumerate(each.word for each in near[: -1 - query.at % 3])
+            ]
+        if understood.kind == "odd":
+            near = [p.Neighbour(word, 0.9 - 0.3 * rank) for rank, word in enumerate(words)]
+        pair = understood.kind in ("pair", "closer")
+        return p.WordAnswer(
+            kind=understood.kind,
+            word=query.query,
+            words=[p.AskedWord(word=word, pieces=[], count=900) for word in words],
+            notes=[],
+            table="tied",
+            transformation=query.view.transformation,
+            components=2 if query.view.transformation == "all-but-the-top" else 0,
+            step=120 if query.at is None else query.at,
+            score="3CosMul" if query.multiply and understood.kind == "analogy" else "cosine",
+            count=900 if understood.kind == "neighbours" else 0,
+            neighbours=[] if understood.kind == "pair" else near[: query.top],
+            among=63,
+            cosine=0.42 if pair else None,
+            ranks=(3, 5) if understood.kind == "pair" else None,
+            overlaps=[p.Overlap(other="checkpoint", step=100, shared=7, of=10)]
+            if query.compare
+            else [],
+        )
+
+    def _map(self, query: p.MapWords) -> p.WordMap:
+        words = query.words or list(dict.fromkeys([*query.around.split(), *NEAREST]))
+        points = [
+            p.MapPoint(
+                word=word,
+                x=math.cos(2.4 * place) * (1 + place / 5),
+                y=math.sin(2.4 * place) * (1 + place / 5),
+                count=900 - place,
+                group=GROUPS_OF_WORDS.get(word, ""),
+                nearest=(place + 1) % len(words),
+            )
+            for place, word in enumerate(words)
+        ]
+        return p.WordMap(
+            points=points,
+            method=query.method,
+            explained=(0.31, 0.12),
+            unknown=[],
+            table="tied",
+            transformation=query.view.transformation,
+            components=0,
+            step=self.status.step,
+        )
+
+    def _past(self) -> p.WordPast:
+        return p.WordPast(
+            pinned=self.pinned, kept=64, steps=KEPT_AT, bytes=123_456, most_bytes=64 << 20
+        )
+
+    def _drift(self, query: p.WordDrift) -> p.Drift:
+        words = [word for word in NEAREST if word != query.word][: query.top]
+        return p.Drift(
+            word=query.word,
+            note="",
+            step=self.status.step,
+            steps=KEPT_AT,
+            neighbours=[
+                p.DriftedNeighbour(
+                    word=word,
+                    cosine=0.93 - 0.11 * rank,
+                    cosines=[(0.93 - 0.11 * rank) * step / 100 for step in KEPT_AT],
+                    arrived=KEPT_AT[rank] if rank < len(KEPT_AT) else None,
+                )
+                for rank, word in enumerate(words)
+            ],
+            past=self._past(),
+        )
 
     def _represent(self, query: p.Represent) -> p.Representation:
         known = {"i": 31, "am": 29, "going": 33, "to": 2, "the": 1}

@@ -157,6 +157,30 @@ DIALOG_SIZES = [(80, 24), (160, 48), (40, 12)]
 DIALOGS = {"help": "?", "new": "r", "corpus": "o", "models": "m", "quit": "q"}
 
 
+_VIEWS: dict[str, Callable[[Room], bool]] = {
+    "5": lambda room: "7 of 10" in room.text("#how"),
+    "6": lambda room: "▲" in room.text("#pinned") and "steps" in room.text("#past"),
+    "7": lambda room: "nearest to it" in room.text("#chosen"),
+    "8": lambda room: "one-hot rows" in room.text("#matrices"),
+}
+
+
+@pytest.mark.parametrize(
+    ("keys", "size"),
+    [("5", (80, 24)), ("6", (80, 24)), ("7", (80, 24)), ("8", (80, 24)),
+     ("85", (120, 36)), ("76", (120, 36)), ("76", (200, 60))],
+)  # fmt: skip
+def test_the_laboratory_of_words(picture, keys: str, size: tuple[int, int]) -> None:
+    async def show(room: Room) -> None:
+        await training(room)
+        await room.press("3", *keys)
+        for key in keys if size[0] >= 110 else keys[-1]:
+            await room.until(lambda key=key: _VIEWS[key](room))
+        await room.pilot.pause(1.5)
+
+    assert picture(show, size)
+
+
 @pytest.mark.parametrize("size", DIALOG_SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("dialog", DIALOGS)
 def test_dialogs(

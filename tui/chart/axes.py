@@ -92,7 +92,7 @@ def x_labels(scale: Scale, width: int, *, whole: bool) -> list[tuple[float, str]
         low, high = 10**scale.low, 10**scale.high
         for ticks, _ in _ticks(scale, max(width // 12, 2)):
             if len(ticks) <= max(width // 10, 2):
-                return [(float(tick), short(float(tick), 2)) for tick in ticks]
+                return [(float(tick), short(float(tick))) for tick in ticks]
         return [(low, short(low, 2)), (high, short(high, 2))]
     step = round_up(((scale.high - scale.low) or 1) / max(width // 12, 2))
     ticks = _multiples(max(step, 1) if whole else step, scale.low, scale.high)

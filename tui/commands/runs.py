@@ -7,6 +7,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +22,9 @@ from tui.commands.shared import (
     print_json,
     print_table,
 )
+
+if TYPE_CHECKING:
+    from tui.app import PlaygroundApp
 
 
 @click.command()
@@ -215,6 +219,31 @@ def play(folder: Path | None, note: str = "") -> None:
     app = PlaygroundApp(
         models, folder, settings=load_settings(ACTIONS), layout=remembered(), note=note
     )
+    _run(app)
+
+
+def look_at_words(file: Path) -> None:
+    """Open the laboratory of words on a file of vectors; other runs can be opened from there."""
+    _require_terminal()
+    gc.disable()  # as `play` does
+    from engine.service import client
+    from tui.app import PlaygroundApp
+    from tui.panes.neighbours import NeighboursPane
+    from tui.panes.registry import ACTIONS
+    from tui.settings import Layout, load_settings, remembered
+
+    async def launch(folder: Path) -> client.Engine:
+        return await (client.ask_vectors if folder == file else client.launch)(folder)
+
+    layout = Layout(remembered().theme, NeighboursPane.ID)
+    settings = load_settings(ACTIONS)
+    app = PlaygroundApp(
+        models_folder(), file, launch=launch, settings=settings, layout=layout, zoomed=True
+    )
+    _run(app)
+
+
+def _run(app: "PlaygroundApp") -> None:
     if farewell := app.run():
         echo(farewell)
     if app.return_code:

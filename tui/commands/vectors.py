@@ -62,7 +62,7 @@ def _correlation(value: float | None) -> str:
 
 def _tell_bad_lines(count: int) -> None:
     if count:
-        echo(f"{count:,} lines were left out: they are of another form.", err=True)
+        echo(f"lines left out, being of another form: {count:,}", err=True)
 
 
 @click.command()

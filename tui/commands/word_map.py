@@ -93,8 +93,7 @@ def word_map(
 
 def _drawn(output: str | None, as_json: bool) -> Path | None:
     """Where the map is written to. Raises UserError where it can't be."""
-    from engine.files import check_plain
-    from engine.paths import named_path
+    from engine.paths import check_plain, named_path
 
     if output is None:
         if as_json:
@@ -109,7 +108,7 @@ def _drawn(output: str | None, as_json: bool) -> Path | None:
 def _lines(path: Path, found: "WordMap", model: str) -> Iterable[str]:
     if path.suffix.lower() == ".csv":
         return _table(found)
-    from tui.svg_map import svg
+    from tui.commands.svg_map import svg
 
     return svg(found, f"{len(found.points)} words of {model}, step {found.step}, {found.method}")
 
@@ -137,7 +136,7 @@ def _tell(found: "WordMap", path: Path | None) -> None:
     if found.unknown:
         named = ", ".join(token(word) for word in found.unknown[:_NAMED])
         more = ", …" if len(found.unknown) > _NAMED else ""
-        echo(f"{len(found.unknown):,} words are not on it: {named}{more}", err=True)
+        echo(f"{len(found.unknown):,} not on the map: {named}{more}", err=True)
     shown = sum(found.explained)
     variance = f", which show {shown:.0%} of the variance" if found.method == "pca" else ""
     echo(f"{len(found.points):,} words in two dimensions{variance}:")

@@ -68,7 +68,7 @@ _FILTERS = (
 )
 _QUERY = (
     click.option(
-        "--top", type=WholeRange(1, MOST), default=10, show_default=True, help="How many words."
+        "--top", type=WholeRange(1, 1000), default=10, show_default=True, help="How many words."
     ),
     click.option("--multiply", is_flag=True, help="Analogies by 3CosMul (Levy & Goldberg 2014)."),
 )
@@ -128,15 +128,19 @@ def listed_words(name: str) -> list[str]:
 
 
 @click.command(
-    help=f"""Ask the word vectors of a model.
-
-    MODEL is a run's name or a path to its folder. {GRAMMAR}
-    """
+    help="Ask the word vectors of a model.\n\nMODEL is a run's name or a path to its folder. "
+    f"{GRAMMAR}"
 )
 @click.argument("model")
 @click.argument("query")
 @query_options
 @click.option("--rank", metavar="OTHER", help="Say instead which place OTHER takes among them.")
+@click.option(
+    "--at",
+    type=WholeRange(0, MOST),
+    metavar="STEP",
+    help="Of the vectors as they were then: kept are those of the most frequent words.",
+)
 @click.option(
     "--compare",
     is_flag=True,
@@ -151,27 +155,30 @@ def neighbours(model: str, query: str, rank: str | None, as_json: bool, **option
 
     folder, view = find(model), view_of(options)
     if rank is not None:
-        _tell_rank(wait_for(ask(folder, p.Rank(word=query, other=rank))), as_json)
+        _tell_rank(wait_for(ask(folder, p.Rank(word=query, other=rank, view=view))), as_json)
         return
     asked = p.WordQuery(query=query, view=view, **options)
     _tell(wait_for(ask(folder, asked)), as_json)
 
 
 @click.command(
-    help=f"""Ask a file of word vectors.
-
-    FILE is of GloVe's format, of word2vec's (text or binary; fastText's .vec too), or such a .gz.
-    {GRAMMAR}
-    """
+    help="Ask a file of word vectors; without a QUERY on the screen.\n\nFILE is of GloVe's format, "
+    f"of word2vec's (text or binary; fastText's .vec too), or such a .gz. {GRAMMAR}"
 )
 @click.argument("file")
-@click.argument("query")
+@click.argument("query", required=False)
 @query_options
 @json_option
-def words(file: str, query: str, as_json: bool, **options: Any) -> None:
+def words(file: str, query: str | None, as_json: bool, **options: Any) -> None:
     """Ask a file of word vectors."""
     from engine import messages as p
 
+    if query is None:
+        from engine.paths import named_path
+        from tui.commands.runs import look_at_words
+
+        look_at_words(named_path(file, "The file of vectors"))
+        return
     view = view_of(options)
     asked = p.WordQuery(query=query, view=view, **options)
     _tell(wait_for(ask(*of_file(file, asked))), as_json)
@@ -222,6 +229,5 @@ def _tell(found: "WordAnswer", as_json: bool) -> None:
         other = "the checkpoint" if overlap.other == "checkpoint" else overlap.other
         echo(
             f"{overlap.shared} of the first {overlap.of} are also those of {other} at step "
-            f"{overlap.step:,}",
-            err=True,
+            f"{overlap.step:,}"
         )

@@ -114,6 +114,12 @@ class Pane(Drawn):
         return ""
 
     @property
+    def words(self) -> str:
+        """What it says of its own: not the text of a corpus or a model."""
+        said = [block.words for block in self.query(Block) if block.explains]
+        return "\n".join([*said, *(chart.words for chart in self.query(Chart))])
+
+    @property
     def tabs(self) -> Content:
         """Its views with their keys, where it shows some of several; they take the hint's place."""
         return Content("")
@@ -122,12 +128,6 @@ class Pane(Drawn):
     def field(self) -> Input | None:
         """What typing goes into, if anything."""
         return next(iter(self.query(Input)), None)
-
-    @property
-    def words(self) -> str:
-        """What it says of its own: not the text of a corpus or a model."""
-        said = [block.words for block in self.query(Block) if block.explains]
-        return "\n".join([*said, *(chart.words for chart in self.query(Chart))])
 
     def on_mount(self) -> None:
         self.border_title = f"{self.key()} {self.ID}"

@@ -54,7 +54,7 @@ def _of_laboratories() -> Iterator[Action]:
 
 ACTIONS = (*_with_panes(), *_of_laboratories())
 """Every action there is."""
-keys.declare(ACTIONS)
+keys.know(ACTIONS)
 BY_ID = {action.id: action for action in ACTIONS}
 SHOWN_BY = {f"show_{pane.ID}": pane.ID for pane in PANES}
 """The pane that each of the actions that go to one goes to."""

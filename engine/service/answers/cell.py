@@ -103,7 +103,7 @@ def how_far_back(query: HowFarBack, run: Run) -> InputGradients:
 def saturations(_: Saturation, run: Run) -> LayerSaturations:
     """On the window that the next step will take, or some of it."""
     trainer = run.require_trainer()
-    window, _targets = trainer.next_window()
+    window, _targets = trainer.cursor.peek()
     tokens = window[:WINDOW, :STREAMS].numpy()
     layers: list[LayerSaturation] = []
     for shares, still, units in saturation(trainer.eval_model, tokens):

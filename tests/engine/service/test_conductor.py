@@ -147,6 +147,7 @@ def test_knobs_turned_together_are_turned_at_one_step_or_not_at_all(
     conductor.command(p.SetKnobs(values={"clip_mode": "off", "learning_rate": 5.0}))
     conductor.command(p.SetKnobs(values={}))
     advance(conductor, lambda: conductor.run.step == 6)
+    conductor.run.record.flush()
     turned = [event for event in told if isinstance(event, Intervened) and event.old is not None]
     assert [(e.step, e.action, e.old, e.new) for e in turned] == [
         (5, "clip_mode", "norm", "off"),

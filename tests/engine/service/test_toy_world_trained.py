@@ -96,10 +96,10 @@ def test_training_is_what_brings_the_scholars_together(name: str) -> None:
     vocabulary = trainer.corpus.tokenizer.vocabulary
     first, second = (vocabulary.id(word) for word in SCHOLARS)
 
-    def places() -> list[int]:
+    def places() -> tuple[int, int]:
         weight = trainer.model.embedding.weight.detach().numpy()
         space = Space(vocabulary.tokens, weight, vocabulary.readable)
-        return list(space.ranks(space.meant(first), space.meant(second)))
+        return space.ranks(space.meant(first), space.meant(second))
 
     assert min(places()) > 10
     trained(trainer, 2000)

@@ -133,7 +133,7 @@ def test_the_tokens_of_the_first_text_have_its_own_norms(make_trainer: MakeTrain
     steps(trainer, 2)
     flow = gradient_by_time(trainer)
     assert flow.token_norms == pytest.approx(flow.norms)
-    tokens, _ = trainer.next_window()
+    tokens, _ = trainer.cursor.peek()
     vocabulary = trainer.corpus.tokenizer.vocabulary.tokens
     assert flow.tokens == [vocabulary[token] for token in tokens[:, 0].tolist()]
 

@@ -709,7 +709,7 @@ async def test_the_form_goes_from_section_to_section(tmp_path: Path) -> None:
         await open_form(room, "r", NewRun)
         form = room.app.screen
         reached = []
-        await room.press("tab", "tab")  # to the first field of the corpus
+        await room.press("tab", "tab")  # to the first of those that are used most
         for key in ["pagedown"] * 8 + ["pageup"] * 2:
             await room.press(key)
             assert room.app.focused is not None
@@ -721,14 +721,14 @@ async def test_the_form_goes_from_section_to_section(tmp_path: Path) -> None:
                 )
             )
         assert reached == [
-            "model-embedding_size",
+            "corpus-lowercase",
+            "model-last_size",
             "regularisation-embedding_dropout",
             "optimiser-name",
             "schedule-name",
             "clipping-mode",
-            "training-batch_size",
-            "training-batch_size",
-            "training-batch_size",
+            "training-bptt",
+            "training-bptt",
             "clipping-mode",
             "schedule-name",
         ]
@@ -761,7 +761,7 @@ async def test_a_form_left_alone_is_its_preset(tmp_path: Path) -> None:
         room.app.screen.query_one("#name", Input).value = "plain"
         await room.press("ctrl+s")
         await room.until(lambda: (tmp_path / "plain").exists())
-        assert load_config(tmp_path / "plain") == preset("laptop")
+        assert load_config(tmp_path / "plain") == preset("toy"), "that of the run that is shown"
 
 
 async def test_a_text_file_is_opened(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from engine.events import Intervened, StateChanged
 from tests.tui.fake_engine import Launch, evaluation, step
 from tests.tui.screen_help import Room, playground
+from tui.panes.laboratory import Laboratory
 from tui.screens.playground import Playground
 
 MOVES = 12
@@ -49,12 +50,25 @@ def opened(models: Path, size: tuple[int, int]) -> AbstractAsyncContextManager[R
     return playground(models, Launch(), folder=models / "run", size=size)
 
 
+def chosen_views(room: Room) -> list[tuple[list[str], bool]]:
+    """Of each laboratory its views in the order they were chosen, and whether the last is alone."""
+    laboratories = room.app.playground.query(Laboratory)
+    return [(list(each._chosen), each._alone) for each in laboratories]
+
+
 async def fresh(
-    models: Path, state: State, size: tuple[int, int], current: str, zoomed: bool
+    models: Path,
+    state: State,
+    size: tuple[int, int],
+    current: str,
+    zoomed: bool,
+    views: list[tuple[list[str], bool]],
 ) -> list[str]:
     """What a screen shows that has been in this state and size from its start."""
     async with opened(models, size) as room:
         shown = room.app.playground
+        for each, (chosen, alone) in zip(shown.query(Laboratory), views, strict=True):
+            each._chosen, each._alone = list(chosen), alone
         shown.zoomed = zoomed
         shown.action_show_pane(current)
         await state(room)
@@ -78,9 +92,11 @@ async def settled(room: Room) -> None:
 async def wander(room: Room, draw: random.Random) -> None:
     """Go to a pane, zoom, or take another size; often before the last move has been drawn."""
     for _ in range(draw.randint(2, MOVES)):
-        match draw.choice(("show", "show", "zoom", "resize")):
+        match draw.choice(("show", "show", "view", "view", "zoom", "resize")):
             case "show":
                 await room.press(draw.choice("1234"))
+            case "view":
+                await room.press(draw.choice("5678"))
             case "zoom":
                 await room.press("z")
             case "resize":
@@ -103,8 +119,9 @@ async def test_what_is_seen_does_not_depend_on_the_way_there(
             await state(room)
         shown: Playground = room.app.playground
         size, current, zoomed = room.app.size, shown.current, shown.zoomed
-        expected = await fresh(tmp_path, state, tuple(size), current, zoomed)
+        views = chosen_views(room)
+        expected = await fresh(tmp_path, state, tuple(size), current, zoomed, views)
         try:
             await room.until(lambda: seen(room) == expected, PATIENCE)
         except AssertionError:
-            assert "\n".join(seen(room)) == "\n".join(expected), (size, current, zoomed)
+            assert "\n".join(seen(room)) == "\n".join(expected), (size, current, zoomed, views)

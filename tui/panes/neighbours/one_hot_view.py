@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
@@ -14,6 +14,7 @@ from tui.panes.corpus import EXAMPLE, short, size
 from tui.panes.neighbours.asked import Asked, WordView
 from tui.run.session import Session
 from tui.sanitize import content, token
+from tui.vector_rows import first_fitting
 from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
 
 _WAITING = "How near the tokens are to one another shows here once the model is built."
@@ -45,7 +46,7 @@ class OneHotView(WordView):
 
     def compose(self) -> ComposeResult:
         yield Labelled("sentence", PaneInput(EXAMPLE, id="compared"))
-        yield Block(id="matrices")
+        yield Block(id="matrices", explains=False)
 
     @on(Input.Changed, "#compared")
     def _typed(self, event: Input.Changed) -> None:
@@ -84,22 +85,30 @@ def _comparison(answer: SimilarityMatrix, width: int, height: int) -> Content:
 
 
 def _costs(answer: SimilarityMatrix, width: int) -> list[Content]:
-    parts = [
-        Content.assemble(
-            ("the vocabulary as one-hot rows ", MUTED),
-            (size(answer.vocabulary_one_hot_bytes), "bold"),
-            (", as embeddings ", MUTED),
-            (size(answer.vocabulary_embedding_bytes), "bold"),
-        )
+    """What rows of numbers take, in words that fit."""
+    one_hot, embedding = (
+        size(count)
+        for count in (answer.vocabulary_one_hot_bytes, answer.vocabulary_embedding_bytes)
+    )
+    text, tokens = size(answer.text_one_hot_bytes), short(answer.text_tokens)
+    told = [
+        first_fitting(
+            [
+                f"the vocabulary as one-hot rows {one_hot}, as embeddings {embedding}",
+                f"vocabulary: one-hot {one_hot}, embedding {embedding}",
+                f"{one_hot} against {embedding}",
+            ],
+            width,
+        ),
+        first_fitting(
+            [
+                f"the training text's {tokens} tokens as one-hot rows {text}",
+                f"the text as one-hot rows {text}",
+            ],
+            width,
+        ),
     ]
-    if answer.text_tokens:
-        parts.append(
-            Content.assemble(
-                (f"the training text's {short(answer.text_tokens)} tokens as one-hot rows ", MUTED),
-                (size(answer.text_one_hot_bytes), "bold"),
-            )
-        )
-    return [part.truncate(width, ellipsis=True) for part in parts]
+    return [Content.styled(each, MUTED) for each in told[: 2 if answer.text_tokens else 1]]
 
 
 def _matrices(answer: SimilarityMatrix, width: int, height: int) -> list[Content]:
@@ -115,9 +124,9 @@ def _matrices(answer: SimilarityMatrix, width: int, height: int) -> list[Content
     right = Content.styled("embedding", "bold")
     heads = [
         fit("", label),
-        *(fit(name, _SHADE - 1) + " " for name in names[:count]),
+        *(_head(name, _SHADE) for name in names[:count]),
         " " * _BETWEEN,
-        *(fit(name, column - 1) + " " for name in names[:count]),
+        *(_head(name, column) for name in names[:count]),
     ]
     rows = [left + right, Content.styled("".join(heads), MUTED)]
     rows += [
@@ -135,6 +144,11 @@ def _matrices(answer: SimilarityMatrix, width: int, height: int) -> list[Content
     return rows
 
 
+def _head(name: str, column: int) -> str:
+    """The beginning of a token above its column."""
+    return set_cell_size(name, column - 1) + " "
+
+
 def _one_hot(ids: Sequence[int], place: int) -> list[tuple[str, str]]:
     """Similarities of one-hot rows: 1 of the same token, else 0."""
     cells = (f"{int(other == ids[place])}" for other in ids)
@@ -150,4 +164,5 @@ def _cell(cosine: float | None, column: int) -> tuple[str, str]:
     shade = f"on {hue} {round(60 * abs(cosine))}%"
     if column == _SHADE:
         return (_SHADES if cosine >= 0 else _OPPOSITE)[strength] * _SHADE, f"{hue} {shade}"
-    return f"{cosine:+.2f}"[:column].replace("0.", ".").ljust(column), shade
+    number = f"{cosine:+.2f}".replace("0.", ".")
+    return f"{number[: column - 1]:<{column}}", shade

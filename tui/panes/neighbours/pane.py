@@ -1,23 +1,39 @@
 """The neighbours: ask the word vectors, and see the answer grow while they are learned."""
 
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
+import msgspec
 from textual import on
 from textual.widget import Widget
 from textual.widgets import Input
 
+from engine.errors import UserError
 from engine.events import CorpusSummary
+from tui.keys import Action
 from tui.panes.corpus import EXAMPLE
 from tui.panes.laboratory import Laboratory
-from tui.panes.neighbours.asked import Asked, WordView
+from tui.panes.neighbours.asked import Asked, WordView, listed
+from tui.panes.neighbours.completion import WordSuggester
+from tui.panes.neighbours.drift_view import DriftView
 from tui.panes.neighbours.list_view import ListView
+from tui.panes.neighbours.map_view import MapView
 from tui.panes.neighbours.one_hot_view import OneHotView
 from tui.panes.neighbours.suggestion import suggested
 from tui.run.session import Session
+from tui.sanitize import visible
 from tui.widgets.text import Labelled, PaneInput
 
 _FIRST_WORD = "mathematician"
+_COUNTS = (0, 2, 5, 10, 50, 100)
+_COMPONENTS = (None, 1, 2, 3, 5, 10)
+Transformation = Literal["raw", "mean-removed", "all-but-the-top"]
+T = TypeVar("T")
+
+
+def action(id: str, keys: str, title: str, effect: str) -> Action:  # noqa: A002
+    """Something that is done in the laboratory."""
+    return Action(id, keys, id, title, "", effect, lambda _session: "")
 
 
 class NeighboursPane(Laboratory):
@@ -28,7 +44,57 @@ class NeighboursPane(Laboratory):
     ABOUT = "The words whose embeddings are closest to the one you type."
     COLUMN = "right"
     SHARE = 15
-    VIEWS: ClassVar[tuple[type[WordView], ...]] = (ListView, OneHotView)
+    VIEWS: ClassVar[tuple[type[WordView], ...]] = (ListView, DriftView, MapView, OneHotView)
+    ACTIONS = (
+        action(
+            "table",
+            "b",
+            "Ask the other table",
+            "The input embedding or the output layer's weights; tied, they are one.",
+        ),
+        action(
+            "transformation",
+            "h",
+            "Change how vectors are seen",
+            "Raw cosine; with the mean removed; all but the top (Mu & Viswanath 2018).",
+        ),
+        action(
+            "components",
+            "k",
+            "Take away more directions",
+            "How many all-but-the-top takes: by itself a hundredth of the size, then 1 to 10.",
+        ),
+        action(
+            "multiply",
+            "asterisk",
+            "Multiply in analogies",
+            "Analogies by 3CosMul (Levy & Goldberg 2014) instead of 3CosAdd, or back.",
+        ),
+        action(
+            "words_only",
+            "w",
+            "Leave out what is no word",
+            "Hide <unk>, <eos> and numbers from the answers, or show them.",
+        ),
+        action(
+            "min_count",
+            "d",
+            "Leave out rare words",
+            "Answer only what occurs at least 2, 5, 10, 50, 100 times in the training text.",
+        ),
+        action(
+            "among",
+            "i",
+            "Answer only words of a list",
+            "Type the words, or the path of a file that holds them; nothing: all words again.",
+        ),
+        action(
+            "pin",
+            "p",
+            "Pin the word",
+            "Keep the word that is asked for, and its past; again: let it go.",
+        ),
+    )
 
     def __init__(self) -> None:
         self.asked = Asked(_FIRST_WORD, EXAMPLE)
@@ -36,14 +102,88 @@ class NeighboursPane(Laboratory):
         self._suggested = _FIRST_WORD
 
     def head(self) -> Iterator[Widget]:
-        yield Labelled("word", PaneInput(_FIRST_WORD, id="word"))
+        word = PaneInput(_FIRST_WORD, placeholder="a word, a + b - c, a ~ b, odd: a b c", id="word")
+        word.suggester = WordSuggester(lambda: self.session)
+        among = PaneInput(placeholder="words, or the path of a list", id="among")
+        yield Labelled("word", word)
+        yield Labelled("only", among)
 
     def draw(self, session: Session | None) -> None:
+        self._show_list()
         self._suggest(session.status.corpus if session else None)
+
+    def clear(self) -> None:
+        self.asked.at = None
 
     @on(Input.Changed, "#word")
     def _typed(self, event: Input.Changed) -> None:
         self.asked.query = event.value
+        self.changed()
+
+    @on(WordView.Ask)
+    def _ask(self, event: WordView.Ask) -> None:
+        self.query_one("#word", Input).value = event.query
+
+    @on(Input.Submitted, "#among")
+    def _list_typed(self, event: Input.Submitted) -> None:
+        try:
+            self.asked.listed = listed(event.value)
+        except UserError as error:
+            self.notify(visible(str(error)), severity="warning", markup=False)
+            return
+        self._look(among=self.asked.listed)
+
+    def on_descendant_blur(self) -> None:
+        self._show_list()
+
+    def _show_list(self) -> None:
+        """The line with the words that may be answered, where there are any, or to type them."""
+        field = self.query_one("#among", Input)
+        line = field.parent
+        assert isinstance(line, Widget)
+        line.display = self.zoomed and (bool(self.asked.listed) or field.has_focus)
+
+    # --- what is done in all views ------------------------------------------------------------
+
+    def action_table(self) -> None:
+        self._look(table="output" if self.asked.view.table == "input" else "input")
+
+    def action_transformation(self) -> None:
+        self._look(transformation=_next(get_args(Transformation), self.asked.view.transformation))
+
+    def action_components(self) -> None:
+        self._look(components=_next(_COMPONENTS, self.asked.view.components))
+
+    def action_multiply(self) -> None:
+        self.asked.multiply = not self.asked.multiply
+        self.changed()
+
+    def action_words_only(self) -> None:
+        self._look(words_only=not self.asked.view.words_only)
+
+    def action_min_count(self) -> None:
+        self._look(min_count=_next(_COUNTS, self.asked.view.min_count))
+
+    def action_among(self) -> None:
+        field = self.query_one("#among", Input)
+        line = field.parent
+        assert isinstance(line, Widget)
+        line.display = True
+        self.screen.set_focus(field)
+
+    def action_pin(self) -> None:
+        word = self.asked.word
+        if not word:
+            self.notify("One word is pinned at a time: ask for one.", markup=False)
+        elif word in self.asked.pins:
+            self.asked.pins.remove(word)
+        else:
+            self.asked.pins.append(word)
+        self.changed()
+
+    def _look(self, **changes: Any) -> None:
+        """See the vectors in another way."""
+        self.asked.view = msgspec.structs.replace(self.asked.view, **changes)
         self.changed()
 
     def _suggest(self, corpus: CorpusSummary | None) -> None:
@@ -53,3 +193,7 @@ class NeighboursPane(Laboratory):
         if word.value != self._suggested or self._suggested in tokens or not tokens:
             return
         self._suggested = word.value = suggested(tokens)
+
+
+def _next(options: Sequence[T], now: T) -> T:
+    return options[(options.index(now) + 1) % len(options)] if now in options else options[0]

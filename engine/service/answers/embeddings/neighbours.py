@@ -89,7 +89,7 @@ def rank_of(query: Rank, run: Run) -> NeighbourRank:
     """Among the words that `neighbours` may answer. Raises UnknownWord and UserError as it does."""
     for text in (query.word, query.other):
         check_length(text, MAX_SENTENCE)
-    space, tokenizer, *_ = see(run, View())
+    space, tokenizer, *_ = see(run, query.view)
     vocabulary = tokenizer.vocabulary
     (token, note), (other, other_note) = (
         find_token(text, tokenizer) for text in (query.word, query.other)
@@ -103,6 +103,6 @@ def rank_of(query: Rank, run: Run) -> NeighbourRank:
         notes=[each for each in (note, other_note) if each],
         step=run.step,
         rank=space.ranks(one, two)[0],
-        among=int(vocabulary.readable.sum()) - bool(vocabulary.readable[token]),
+        among=int(space.answerable.sum()) - bool(space.answerable[token]),
         cosine=space.cosine(one, two),
     )

@@ -45,7 +45,7 @@ def map_words(query: MapWords, run: Run) -> Generator[None, None, WordMap]:
     ids, unknown = _chosen(query, seen)
     tokens, counts = seen.tokenizer.vocabulary.tokens, seen.tokenizer.vocabulary.counts
     units = unit_vectors(seen.space.vectors[ids])
-    sound: NDArray[np.bool_] = np.isfinite(units).all(axis=1)
+    sound: NDArray[np.bool_] = np.all(np.isfinite(units), axis=1)
     unknown += [tokens[index] for index, fine in zip(ids, sound, strict=True) if not fine]
     ids, units = [index for index, fine in zip(ids, sound, strict=True) if fine], units[sound]
     if len(ids) < LEAST:

@@ -52,10 +52,9 @@ def _compared(
 ) -> Generator[None, None, WordAnswer]:
     """The answer, with how far other models agree. One that can't be asked this is left out."""
     query = msgspec.structs.replace(query, top=FIRST)
-    run.references = yield from references(run)
     overlaps: list[Overlap] = []
     own = {near.word for near in answer.neighbours[:FIRST]}
-    for each in run.references:
+    for each in (yield from references(run)):
         try:
             other = _Asked(query, understood, each.see(query.view)).answer(each.step)
         except UserError:

@@ -4,6 +4,7 @@ the run, and another run on the same corpus."""
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from engine.config import CorpusConfig
 from engine.embeddings.space import Vectors
@@ -36,13 +37,18 @@ class Reference(NamedTuple):
         return seen_as(self.tokenizer, self.tables[table], table, view)
 
 
+_read_last: WeakKeyDictionary[Run, list[Reference]] = WeakKeyDictionary()
+
+
 def references(run: Run) -> Generator[None, None, list[Reference]]:
     """Those there are now. They are read in the background; what was read before is not read again,
     and what can't be read is left out."""
     if run.file_vectors is not None:
         return []
-    folder, corpus, step, known = run.folder, run.config.corpus, run.step, run.references
-    return (yield from in_background(lambda: list(_find(folder, corpus, step, known)), []))  # type: ignore[misc]
+    folder, corpus, step, known = run.folder, run.config.corpus, run.step, _read_last.get(run, [])
+    found = yield from in_background(lambda: list(_find(folder, corpus, step, known)), [])  # type: ignore[misc]
+    _read_last[run] = found
+    return found
 
 
 def _find(

@@ -12,7 +12,7 @@ from gensim.models import KeyedVectors
 
 from engine.text.toy_world import CLASSES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class CommandLine:
@@ -60,6 +60,8 @@ def test_every_kind_of_query_is_answered(run: CommandLine) -> None:
     assert "doesn't belong" in run.well("neighbours", "toy", "odd: red green dog").splitlines()[-1]
     assert "red is number" in run.well("neighbours", "toy", "red ~ green")
     assert "nearer to red than green" in run.well("neighbours", "toy", "closer: red green")
+    past = json.loads(run.well("neighbours", "toy", "red green", "--at", "20", "--json"))
+    assert 0 < past["step"] <= 20 and len(past["neighbours"]) == 10
     view = ["--transform", "all-but-the-top", "--min-count", "50", "--words-only"]
     assert run.well("neighbours", "toy", "red green", *view)
 
@@ -117,7 +119,7 @@ def test_a_map_is_a_drawing_or_a_table(run: CommandLine) -> None:
     (run.folder / "list.txt").write_text("red green blue\ndog cat monday nowhere\n")
     ended = run("map", "toy", "--words", "list.txt", "-o", "map.svg")
     assert ended.returncode == 0
-    assert ended.stderr == "1 words are not on it: nowhere\n"
+    assert ended.stderr == "1 not on the map: nowhere\n"
     drawing = ET.parse(run.folder / "map.svg").getroot()
     texts = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
     assert {"red", "dog", "monday", "colour", "animal"} <= set(texts)

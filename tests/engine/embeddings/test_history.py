@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import messages as p
@@ -24,6 +24,7 @@ def vectors(seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.random.default_rng(seed).normal(size=(50, 8)).astype(np.float32)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 8192), st.integers(2, 1_000_000))
 def test_whatever_the_model_208_frames_stay_within_the_limit(size: int, vocabulary: int) -> None:
     words = capacity(size, vocabulary)
@@ -70,6 +71,7 @@ def test_a_past_that_was_gone_back_from_is_cut_off(tmp_path: Path) -> None:
     assert [frame.step for frame in WordHistory(tmp_path, 8, ALL).frames] == [0, 10, 15]
 
 
+@settings(deadline=None)
 @given(cut=st.integers(0, 400), garbage=st.binary(max_size=60))
 def test_a_damaged_file_gives_what_is_whole_before(
     tmp_path_factory: pytest.TempPathFactory, cut: int, garbage: bytes

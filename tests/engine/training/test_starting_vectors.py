@@ -143,5 +143,5 @@ def test_a_new_run_without_its_file_says_what_is_missing(make: Make, file: Path)
 
 
 def test_vectors_can_only_be_frozen_where_there_are_some(small_config: RunConfig) -> None:
-    with pytest.raises(UserError, match="needs vectors to keep"):
+    with pytest.raises(UserError, match="without vectors to keep"):
         replace(small_config, {"model.vectors_frozen": True})

@@ -9,6 +9,8 @@ from tui.sanitize import token
 
 _WIDTH, _HEIGHT, _MARGIN = 1000.0, 700.0, 40.0
 _LEGEND = 100.0
+_LEAST = 1e-9
+"""Points that are nearer to each other than this lie on one."""
 _FONT, _RADIUS = 12.0, 3.0
 _LETTER = 0.62
 """Width of a letter, in heights of the font."""
@@ -49,7 +51,10 @@ def places(points: list[MapPoint]) -> list[tuple[float, float]]:
     begin = _LEGEND if any(point.group for point in points) else 0.0
     xs, ys = [point.x for point in points], [point.y for point in points]
     across, down = max(xs) - min(xs), max(ys) - min(ys)
-    scale = min((_WIDTH - 2 * _MARGIN) / (across or 1.0), (_HEIGHT - 2 * _MARGIN) / (down or 1.0))
+    scale = min(
+        (_WIDTH - begin - 2 * _MARGIN) / max(across, _LEAST),
+        (_HEIGHT - 2 * _MARGIN) / max(down, _LEAST),
+    )
     middle = (max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2
     return [
         ((begin + _WIDTH) / 2 + (x - middle[0]) * scale, _HEIGHT / 2 - (y - middle[1]) * scale)
@@ -65,7 +70,7 @@ def labels(points: list[MapPoint], at: list[tuple[float, float]]) -> list[Label]
     taken = [_Box(x - _RADIUS, y - _RADIUS, x + _RADIUS, y + _RADIUS) for x, y in at]
     found: list[Label] = []
     for point, (x, y) in zip(points, at, strict=True):
-        text = token(point.word)
+        text = _shown(point.word)
         width = max(1, cell_len(text)) * _FONT * _LETTER
         for left, base in _around(x, y, width):
             box = _Box(left, base - 0.8 * _FONT, left + width, base + 0.25 * _FONT)
@@ -106,7 +111,7 @@ def svg(found: WordMap, caption: str) -> Iterator[str]:
     yield f'<rect width="{_WIDTH:g}" height="{_HEIGHT:g}" fill="white"/>'
     for point, (x, y) in zip(found.points, at, strict=True):
         mark, colour = looks.get(point.group, ("circle", "#555555"))
-        word = escape(token(point.word))
+        word = escape(_shown(point.word))
         yield f'<g fill="{colour}"><title>{word}</title>{_mark(mark, x, y)}</g>'
     for label in labels(found.points, at):
         yield (
@@ -117,6 +122,11 @@ def svg(found: WordMap, caption: str) -> Iterator[str]:
         yield f'<g fill="{colour}">{_mark(mark, x, y)}'
         yield f'<text x="{x + 8:g}" y="{y + 4:g}">{escape(group)}</text></g>'
     yield "</svg>"
+
+
+def _shown(word: str) -> str:
+    """The word, with nothing in it that XML can't hold."""
+    return token(word).replace("\ufffe", "\ufffd").replace("\uffff", "\ufffd")
 
 
 def _look(number: int) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import messages as p
@@ -83,6 +83,7 @@ def test_what_is_no_query_says_why_and_where(typed: str, blamed: str, why: str) 
     assert typed[caught.value.begin : caught.value.end] == blamed
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_a_query_or_is_refused_at_a_place(typed: str) -> None:
     for part in split_query(typed):
@@ -95,6 +96,7 @@ def test_any_text_is_a_query_or_is_refused_at_a_place(typed: str) -> None:
         assert query.positive
 
 
+@settings(deadline=None)
 @given(st.lists(WORDS, min_size=1, max_size=5), st.lists(WORDS, max_size=3))
 def test_words_and_signs_come_back(positive: list[str], negative: list[str]) -> None:
     typed = " + ".join(positive) + "".join(f" - {word}" for word in negative)
