@@ -302,8 +302,7 @@ async def test_what_was_written_is_read_and_what_was_copied_is_marked(tmp_path: 
         await room.until(lambda: room.app.playground.query_one(ReadView)._totals is not None)
         assert room.engine.asked(p.Surprise)[-1].text.startswith(" word0 word1")
         await room.press("i")
-        await room.until(lambda: "copied" in room.text("#baselines"))
-        assert "4 tokens at 34%" in room.text("#baselines")
+        await room.until(lambda: "4 tokens at 34%" in room.text("#baselines"))
         assert "distinct-1 1.00" in room.text("#baselines")
         assert len(room.engine.asked(p.FindCopies)) == 1
         await room.press("i", "i")
@@ -360,7 +359,7 @@ async def test_units_are_rows_and_can_be_picked_and_sorted(tmp_path: Path) -> No
         room.app.playground.query_one("#cell-text", Input).value = "the owl saw it"
         await room.until(lambda: len(view._rows) == 5)
         assert room.text("#heat").count("\n") == UNITS
-        assert flow(room, "#cell-flow") == "the owl saw it"
+        await room.until(lambda: flow(room, "#cell-flow") == "the owl saw it")
         await room.press("down", "down", "right", "right")
         await room.until(lambda: f"unit 2 {view._rows[2][2]:+.3f}" in room.text("#cell-head"))
         await room.press("F")
@@ -422,11 +421,11 @@ async def filled(room: Room, view: str, text: str) -> None:
 @pytest.mark.parametrize("view", list(VIEWS))
 async def test_hostile_text_leaves_every_border_straight(tmp_path: Path, view: str) -> None:
     draw = random.Random(view)
-    async with playground(tmp_path, size=(80, 24)) as room:
+    async with playground(tmp_path, size=(112, 30)) as room:
         for text in (*HOSTILE, *("".join(draw.choices(HOSTILE, k=3)) for _ in range(5))):
             await filled(room, view, text)
             seen = rows(room)
-            assert all(cell_len(row) == 80 for row in seen)
+            assert all(cell_len(row) == 112 for row in seen)
             frame = room.app.playground.query_one(GenerationPane).region
             for row in seen[frame.y + 1 : frame.bottom - 1]:
                 assert row[0] == "┃" and row[-1] == "┃", (text, row)
@@ -447,11 +446,11 @@ async def test_a_view_looks_the_same_whichever_size_it_had_before(
             await filled(room, view, "the quick owl")
             await room.pilot.resize_terminal(*size)
             before: list[str] = []
-            for _ in range(100):
-                await room.pilot.pause(0.05)
-                if (now := rows(room)) == before:
-                    break
-                before = now
+            same = 0
+            while same < 6:
+                await room.pilot.pause(0.1)
+                now = rows(room)
+                same, before = (same + 1 if now == before else 0), now
             looks.append("\n".join(before))
     assert looks[0] == looks[1] == looks[2]
 

@@ -102,7 +102,7 @@ class CellView(TextView):
         yield Labelled("text", PaneInput(placeholder=_EXAMPLE, id="cell-text"))
         yield Block(id="cell-head", explains=False)
         yield Block(id="heat", explains=False)
-        yield Flow(id="cell-flow")
+        yield Flow(id="cell-flow", follows=False)
 
     # --- drawing ------------------------------------------------------------------------------
 

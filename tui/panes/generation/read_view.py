@@ -84,7 +84,7 @@ class ReadView(TextView):
         yield Labelled("text", text, file)
         yield Block(id="totals")
         with Container(id="read-body"):
-            yield Flow(id="read-flow")
+            yield Flow(id="read-flow", follows=False)
             with Vertical(id="read-beside"):
                 yield Block(id="baselines", explains=False)
                 yield Chart(id="running")
@@ -96,7 +96,8 @@ class ReadView(TextView):
     def draw(self, _session: Session | None) -> None:
         width, height = self.content_size
         self.set_class(width >= _LEAST_BESIDE, "-roomy")
-        self.query_one("#totals", Block).show(self._summary(width))
+        totals = Content("\n").join([self._summary(width), self._here(width)])
+        self.query_one("#totals", Block).show(totals)
         empty = not self._texts
         beside = self.query_one("#read-beside")
         beside.display = not empty
@@ -163,21 +164,27 @@ class ReadView(TextView):
             return content(self._refusal, "$text-warning").truncate(width, ellipsis=True)
         if totals is None or self._progress is not None:
             return Content.styled(self._waiting if self._texts else "", MUTED)
-        unknown = f" ({totals.unknown:,} unknown)" if totals.unknown else ""
         told = Content.assemble(
             ("perplexity ", MUTED),
             (grouped(totals.perplexity, 1), "bold"),
             *_per_character(totals.bits_per_character),
-            (f" · {totals.tokens:,} tokens{unknown} · step {totals.step:,}", MUTED),
         )
-        place = self._cursor
+        return told.truncate(width, ellipsis=True)
+
+    def _here(self, width: int) -> Content:
+        """The token at the cursor; without one, what was read."""
+        totals, place = self._totals, self._cursor
         if place is not None and place < len(self._bits):
             of = self._bits[place]
             bits = "not predicted" if of is None else f"{of:.2f} bits"
             unknown = ", unknown" if place in self._unknown else ""
-            here = fit(token(self._texts[place]), 20).rstrip()
-            told = Content.assemble((f"{here}: {bits}{unknown}", "bold"), " · ", told)
-        return told.truncate(width, ellipsis=True)
+            name = fit(token(self._texts[place]), 20).strip()
+            return Content.styled(f"{name}: {bits}{unknown}", "bold").truncate(width, ellipsis=True)
+        if totals is None:
+            return Content("")
+        unknown = f" ({totals.unknown:,} unknown)" if totals.unknown else ""
+        told = f"{totals.tokens:,} tokens{unknown} · step {totals.step:,} · {totals.convention}"
+        return Content.styled(told, MUTED).truncate(width, ellipsis=True)
 
     def _compared(self, width: int) -> Content:
         """The model beside simpler ones: bits for all of the text, as bars; then what was

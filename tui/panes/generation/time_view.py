@@ -52,7 +52,7 @@ class TimeView(TextView):
             for side in ("kept", "leafed"):
                 with Container(id=side):
                     yield Block(id=f"{side}-head", explains=False)
-                    yield Flow(id=f"{side}-text")
+                    yield Flow(id=f"{side}-text", follows=False)
 
     def draw(self, session: Session | None) -> None:
         self.set_class(self.content_size.width >= _LEAST_BESIDE, "-roomy")

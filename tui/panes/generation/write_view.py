@@ -280,21 +280,19 @@ class WriteView(TextView):
         entropy = Content.styled(f"entropy of the moment {opened.entropy:.1f} bits", MUTED)
         chosen = self._chosen(piece)
         lines = [
-            _candidate(each, each.token == opened.token, each is chosen, width)
-            for each in candidates(piece)
+            _candidate(each, each.token == opened.token, place == chosen, width)
+            for place, each in enumerate(candidates(piece))
         ]
         return Content("\n").join([head, entropy, *lines])
 
-    def _chosen(self, piece: TextPiece) -> Alternative | None:
-        """The candidate that is meant: the one walked to, else the token itself."""
-        found = candidates(piece)
-        if not found or piece.opened is None:
-            return None
+    def _chosen(self, piece: TextPiece) -> int:
+        """Which candidate is meant: the one walked to, else the token itself, and of those that may
+        come next the most probable."""
         if self._choice is not None:
-            return found[self._choice]
-        if piece is self._proposal:
-            return found[0]
-        return next(each for each in found if each.token == piece.opened.token)
+            return self._choice
+        if piece is self._proposal or piece.opened is None:
+            return 0
+        return [each.token for each in candidates(piece)].index(piece.opened.token)
 
     def walk(self, change: int) -> None:
         last = len(self._texts) - 1
@@ -322,19 +320,17 @@ class WriteView(TextView):
         if piece is None:
             self.walk(-1)
             return
-        found = candidates(piece)
-        chosen = self._chosen(piece)
-        if chosen is not None:
-            here = next(place for place, each in enumerate(found) if each is chosen)
-            self._choice = max(0, min(len(found) - 1, here + change))
+        if found := candidates(piece):
+            self._choice = max(0, min(len(found) - 1, self._chosen(piece) + change))
             self.redraw()
 
     def pick(self) -> None:
         """Take the chosen candidate: the text goes on from there, in a branch of its own."""
         piece, session = self._piece, self.session
-        chosen = self._chosen(piece) if piece is not None else None
-        if piece is None or chosen is None or session is None or not session.answering:
+        found = candidates(piece) if piece is not None else []
+        if piece is None or not found or session is None or not session.answering:
             return
+        chosen = found[self._chosen(piece)]
         if piece is self._proposal:
             self._ask_next(session, chosen.token)
         elif piece.opened is not None and chosen.token != piece.opened.token:
