@@ -24,6 +24,7 @@ from engine.events import (
 )
 from engine.service.client import EngineEnded
 from engine.text.queries import parse_query
+from tests.tui import fake_text
 
 CORPUS = CorpusSummary(
     source="toy-world",
@@ -185,6 +186,8 @@ class FakeEngine:
         self.cancelled = 0
         """Streams closed before their end."""
         self.passage: tuple[str, ...] = tuple(f" {word}" for word in WORDS)
+        self.opens = False
+        """Whether numbered words are written instead, each laid open."""
         self.endless = False
         """Whether a passage goes on until it is cancelled."""
         self.unhurried = False
@@ -241,6 +244,8 @@ class FakeEngine:
         self.calls.append(body)
         if type(body) in self.refusals:
             raise UserError(self.refusals[type(body)])
+        if (told := fake_text.answer(body, self.status.step)) is not None:
+            return told
         match body:
             case p.Neighbours():
                 return self._neighbours(body)
@@ -298,6 +303,12 @@ class FakeEngine:
     def _answers(self, body: p.AnyQuery) -> Iterator[p.AnyAnswer]:
         if isinstance(body, p.FindRate):
             yield from self.range_test
+            return
+        if (told := fake_text.stream(body, self.status.step)) is not None:
+            yield from told
+            return
+        if self.opens and isinstance(body, p.Generate):
+            yield from fake_text.laid_open(body, self.status.step)
             return
         for piece in itertools.cycle(self.passage) if self.endless else self.passage:
             yield p.TextPiece(text=piece, step=self.status.step)

@@ -14,6 +14,7 @@ from engine.runs import create_run
 from tests.tui.fake_engine import Launch, built, step
 from tests.tui.screen_help import Room, playground
 from tui.panes.generation import GenerationPane
+from tui.panes.generation.write_view import WriteView
 from tui.panes.neighbours import NeighboursPane
 from tui.panes.pane import Pane
 from tui.panes.registry import ACTIONS, BY_ID
@@ -243,7 +244,7 @@ async def log_axis(room: Room) -> None:
 
 @check("generate")
 async def generate(room: Room) -> None:
-    pane = room.app.playground.query_one(GenerationPane)
+    pane = room.app.playground.query_one(WriteView)
     await room.press("g")
     await room.until(lambda: "mathematician ran to the store" in room.current)
     assert room.engine.asked(p.Generate)[0].temperature == 1.0
@@ -332,6 +333,85 @@ async def words_of_a_list(room: Room) -> None:
     await room.press("3", "z", "i", *"soup", "enter")
     pane = room.app.playground.query_one(NeighboursPane)
     await room.until(lambda: pane.asked.view.among == ["soup"])
+
+
+@check("view_write", "view_read", "view_through_time", "view_cell")
+async def views_of_texts(room: Room) -> None:
+    pane = room.app.playground.query_one(GenerationPane)
+    await room.press("4")
+    for view in reversed(pane.VIEWS):
+        await room.press(pane.go(view).keys)
+        await room.until(lambda view=view: room.app.playground.zoomed and pane.active.ID == view.ID)
+
+
+@check(
+    "walk_back", "walk_on", "walk_up", "walk_down", "walk_first", "walk_last", "pick", "back",
+    "next_branch", "branch_before", "name_branch", "copy_text", "raw_tokens", "shading",
+)  # fmt: skip
+async def walking_over_a_text(room: Room) -> None:
+    room.engine.opens = True
+    view = room.app.playground.query_one(WriteView)
+    await room.press("4", "z", "g")
+    await room.until(lambda: view._whole and not view.writing)
+    await room.press("left")
+    await room.until(lambda: view._cursor == 99)
+    await room.press("home", "right", "right", "left")
+    await room.until(lambda: view._cursor == 1)
+    await room.press("down", "down", "up", "p")
+    await room.until(lambda: len(view._tree) == 2 and view._whole and not view.writing)
+    branch = view._tree.now
+    await room.press("backspace")
+    assert view._tree.now is branch.parent
+    await room.press("b")
+    assert view._tree.now is branch
+    await room.press("B")
+    assert view._tree.now is branch.parent
+    await room.press("end")
+    assert view._cursor is None
+    await room.press("N", *"first", "enter")
+    await room.until(lambda: view._tree.now.name == "first")
+    await room.press("C", "w", "j")
+    assert view._raw and not view._shaded
+    assert any("Copied" in toast for toast in room.toasts)
+
+
+@check("knobs", "by_hand")
+async def knobs_and_by_hand(room: Room) -> None:
+    room.engine.opens = True
+    await room.press("4", "z", "k")
+    form = room.app.playground.query_one("#form")
+    await room.until(lambda: form.display)
+    await room.press("escape", "k")
+    assert not form.display
+    await room.press("h")
+    await room.until(lambda: "What comes next?" in room.text("#token"))
+
+
+@check("read_written", "copies", "cell_written")
+async def what_was_written_is_read(room: Room) -> None:
+    room.engine.opens = True
+    view = room.app.playground.query_one(WriteView)
+    await room.press("4", "z", "g")
+    await room.until(lambda: view._whole and not view.writing)
+    await room.press("6", "R")
+    await room.until(lambda: "perplexity" in room.text("#totals"))
+    assert room.engine.asked(p.Surprise)[-1].text == view.text
+    await room.press("i")
+    await room.until(lambda: room.engine.asked(p.FindCopies))
+    await room.press("8", "W")
+    await room.until(lambda: room.engine.asked(p.TraceCell)[-1].text == view.text[:400])
+
+
+@check("next_layer", "next_quantity", "follow", "far_back", "saturation")
+async def the_inside_of_the_cell(room: Room) -> None:
+    await room.press("4", "8", "L", "M")
+    await room.until(lambda: room.engine.asked(p.TraceCell)[-1].quantities == ["hidden"])
+    await room.press("F")
+    await room.until(lambda: room.engine.asked(p.FindUnits))
+    await room.press("H")
+    await room.until(lambda: room.engine.asked(p.HowFarBack))
+    await room.press("S")
+    await room.until(lambda: room.engine.asked(p.Saturation))
 
 
 @check("earlier", "later", "next_pin")

@@ -108,6 +108,8 @@ class ChartData:
     points: tuple[Points, ...] = ()
     marks: tuple[Mark, ...] = ()
     rule: Rule | None = None
+    levels: tuple[Rule, ...] = ()
+    """Straight lines to compare with, each drawn where its value lies within the chart anyway."""
     y: YAxis = YAxis()
     empty: str = ""
     """A sentence shown while there is nothing to draw."""

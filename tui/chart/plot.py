@@ -153,6 +153,8 @@ def draw(data: ChartData, width: int, height: int) -> Picture:
     _draw_marks(canvas, data, x)
     if data.rule is not None:
         _draw_rule(canvas, data.rule, data, y)
+    for level in data.levels:
+        _draw_level(canvas, level, y)
     for index, each in enumerate(drawn):
         others = [before.extent for before in drawn[:index]]
         _draw_curve(canvas, each, _without(each.extent, others), y)
@@ -333,6 +335,17 @@ def _draw_rule(canvas: Picture, rule: Rule, data: ChartData, scale: Scale) -> No
     rows = scale.rows(np.where(np.isnan(y), scale.low, y), 4 * canvas.height).round() // 4
     drawn = np.isfinite(y) & (rows >= 0) & (rows < canvas.height)
     canvas.put(rows[drawn].astype(np.intp), columns[drawn], "╌", "rule")
+
+
+def _draw_level(canvas: Picture, level: Rule, scale: Scale) -> None:
+    """Draw a line with its name at the right end, under whatever else there is."""
+    row = _rule_row(level, scale, canvas.height)
+    if row is None or not 0 <= row < canvas.height:
+        return
+    canvas.put(row, slice(None), "┈", "mark")
+    name = f" {level.name} {narrow(level.value)}"
+    if len(name) < canvas.width:
+        canvas.write(canvas.width - len(name), row, name, "mark")
 
 
 def _rule_row(rule: Rule, scale: Scale, height: int) -> int | None:

@@ -4,11 +4,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from textual import work
 from textual.app import ComposeResult
 from textual.content import Content
 
+from engine.errors import UserError
 from engine.events import Evaluated, State, Stepped
-from engine.messages import Status
+from engine.messages import BaselineList, HeldOutBaselines, Status
+from engine.service.client import EngineEnded
 from tui.chart.data import ChartData, Curve, Mark, Points, Rule, XAxis, YAxis
 from tui.chart.widget import Chart
 from tui.keys import sentence
@@ -68,6 +71,10 @@ class TrainingPane(Pane):
         super().__init__()
         self._log_loss = False
         self._view: View = "most"
+        self._baselines: BaselineList | None = None
+        """What simpler models make of the text that is validated on."""
+        self._asked: Session | None = None
+        """The run that they were asked of."""
 
     @property
     def hint(self) -> str:
@@ -95,7 +102,24 @@ class TrainingPane(Pane):
         self._view = "most" if self._view == view else view
         self.redraw()
 
+    def clear(self) -> None:
+        self._baselines = self._asked = None
+
+    @work(exclusive=True)
+    async def _ask(self, session: Session) -> None:
+        """What uniform and unigram make of the text, for the loss to be compared with."""
+        try:
+            answer = await session.engine.call(HeldOutBaselines())
+        except (UserError, EngineEnded):
+            return  # a chart without them says all that it said before
+        if session is self.session and isinstance(answer, BaselineList):
+            self._baselines, self.stale = answer, True
+
     def draw(self, session: Session | None) -> None:
+        measured = session is not None and session.answering and session.history.evaluations
+        if session is not None and measured and self._asked is not session:
+            self._asked = session
+            self._ask(session)
         width, height = self.content_size
         numbers, norms = self.query_one("#numbers", Block), self.query_one("#norms", Chart)
         rows = _rows(session, width, roomy=height >= _LEAST_FOR_ALL)
@@ -103,7 +127,9 @@ class TrainingPane(Pane):
         numbers.show(Content("\n").join(rows))
         norms.display = height >= _LEAST_FOR_BOTH
         loss_chart = (
-            _loss_chart(session, self._view, log=self._log_loss) if session else sentence(_NO_LOSS)
+            _loss_chart(session, self._view, self._baselines, log=self._log_loss)
+            if session
+            else sentence(_NO_LOSS)
         )
         self.query_one("#loss", Chart).show(loss_chart)
         if norms.display:
@@ -113,7 +139,9 @@ class TrainingPane(Pane):
 # --- the charts ----------------------------------------------------------------------------------
 
 
-def _loss_chart(session: Session, view: View, *, log: bool) -> ChartData:
+def _loss_chart(
+    session: Session, view: View, baselines: BaselineList | None, *, log: bool
+) -> ChartData:
     history, status = session.history, session.status
     unit = UNITS[status.config.corpus.tokenizer].axis
     evaluations = _validations(history)
@@ -132,8 +160,19 @@ def _loss_chart(session: Session, view: View, *, log: bool) -> ChartData:
             ),
         ),
         marks=_marks(history),
+        levels=_levels(baselines),
         y=YAxis(log=log, robust=view == "most"),
         empty=sentence(_NO_LOSS),
+    )
+
+
+def _levels(baselines: BaselineList | None) -> tuple[Rule, ...]:
+    """The losses of simpler models, in nats a token."""
+    found = baselines.baselines if baselines is not None else []
+    return tuple(
+        Rule(math.log(each.perplexity), each.name)
+        for each in found
+        if 0 < each.perplexity < math.inf
     )
 
 

@@ -11,8 +11,7 @@ from textual.visual import Visual
 
 
 class Flow(ScrollView, can_focus=False):
-    """Settled pieces of text, wrapped once, and one that still grows. It stays at the end unless
-    the user scrolled up."""
+    """Settled pieces of text, wrapped once, and one that still grows."""
 
     DEFAULT_CSS = """
     Flow { overflow-x: hidden; overflow-y: scroll; scrollbar-size-vertical: 1; }
@@ -21,8 +20,10 @@ class Flow(ScrollView, can_focus=False):
     virtual_size: Reactive[Size] = Reactive(Size(0, 0))
     """As every widget's, but a change of it doesn't lay out the whole screen anew."""
 
-    def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's own name
+    def __init__(self, *, id: str, follows: bool = True) -> None:  # noqa: A002 - Textual's name
+        """`follows` says whether it stays at the end, unless the user scrolled up."""
         super().__init__(id=id)
+        self._follows = follows
         self._settled: Sequence[Content] = ()
         self._growing = Content("")
         self._settled_lines: list[Strip] = []
@@ -40,13 +41,26 @@ class Flow(ScrollView, can_focus=False):
         self._growing_lines = self._wrap(growing)
         self._lines_changed()
 
+    def reveal(self, characters: int) -> None:
+        """Scroll to where so many characters of the growing piece end, unless it is seen."""
+        line = len(self._settled_lines) + len(self._wrap(self._growing[:characters])) - 1
+        top, height = self.scroll_offset.y, self.scrollable_content_region.height
+        if line < top:
+            self.scroll_to(y=max(0, line), animate=False)
+        elif line >= top + height:
+            self.scroll_to(y=line - height + 1, animate=False)
+
+    def to_end(self) -> None:
+        """Scroll to the end, and stay there."""
+        self.scroll_to(y=self.max_scroll_y, animate=False)
+
     def on_resize(self) -> None:
         self._settled_lines = self._wrap(Content("\n").join(self._settled))
         self._growing_lines = self._wrap(self._growing)
         self._lines_changed()
 
     def _lines_changed(self) -> None:
-        at_end = self.scroll_offset.y >= self.max_scroll_y
+        at_end = self._follows and self.scroll_offset.y >= self.max_scroll_y
         height = len(self._settled_lines) + len(self._growing_lines)
         window = self.scrollable_content_region.size
         self.virtual_size = Size(window.width, height)

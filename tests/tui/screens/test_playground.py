@@ -36,7 +36,7 @@ from tests.tui.fake_engine import CORPUS, READY, FakeEngine, Launch, built, stat
 from tests.tui.screen_help import Room, playground
 from tui import ladder
 from tui.numbers import grouped, short
-from tui.panes.generation import GenerationPane
+from tui.panes.generation.write_view import WriteView
 from tui.panes.neighbours.suggestion import suggested
 from tui.panes.pane import Pane
 from tui.panes.training import _fixed as fixed_loss
@@ -449,7 +449,7 @@ async def test_the_model_writes_passage_by_passage_while_it_trains(tmp_path: Pat
         await room.until(lambda: prompts()[-2:] == ["the", "the"])
         await room.until(lambda: "step 2 · temp 1.0  the the mathematician" in room.earlier)
         await room.press("g")
-        await room.until(lambda: not room.app.playground.query_one(GenerationPane).writing)
+        await room.until(lambda: not room.app.playground.query_one(WriteView).writing)
 
 
 @pytest.mark.parametrize(
@@ -473,7 +473,7 @@ async def test_a_passage_is_shown_as_it_was_written(
     launch = Launch(lambda folder: built(folder, config=config))
     async with playground(tmp_path, launch) as room:
         await room.until(lambda: room.app.playground.session is not None)
-        pane = room.app.playground.query_one(GenerationPane)
+        pane = room.app.playground.query_one(WriteView)
         room.app.playground.query_one("#prompt", Input).value = prompt
         pane.request()
         pane.show(room.app.playground.session)
@@ -483,7 +483,7 @@ async def test_a_passage_is_shown_as_it_was_written(
         assert room.app.playground.query_one("#seed", Input).placeholder == "77"
 
 
-async def begin_writing(room: Room, pane: GenerationPane) -> None:
+async def begin_writing(room: Room, pane: WriteView) -> None:
     """Let a passage begin of which no word comes but by the test's own hand."""
     room.engine.passage, room.engine.unhurried = (), True
     pane.action_generate()
@@ -492,7 +492,7 @@ async def begin_writing(room: Room, pane: GenerationPane) -> None:
 
 async def test_the_temperature_is_never_cut_off_by_the_seed(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
-        pane = room.app.playground.query_one(GenerationPane)
+        pane = room.app.playground.query_one(WriteView)
         await begin_writing(room, pane)
         pane.add(p.TextPiece(text="the", step=5, seed=999_999_999))
         for columns in (40, 80, 120, 200):
@@ -507,7 +507,7 @@ async def test_the_temperature_is_never_cut_off_by_the_seed(tmp_path: Path) -> N
 
 async def test_unknown_words_of_the_prompt_are_told_with_the_passage(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
-        pane = room.app.playground.query_one(GenerationPane)
+        pane = room.app.playground.query_one(WriteView)
         pane.request()
         pane.add(p.TextPiece(text="cat", step=5, note="1 of 1 words unknown: \x1b[1m"))
         pane.show(room.app.playground.session)
@@ -526,7 +526,7 @@ async def test_a_passage_that_is_refused_is_not_asked_for_again(tmp_path: Path) 
 
 async def test_a_sample_comes_below_what_was_written_before_it(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
-        pane = room.app.playground.query_one(GenerationPane)
+        pane = room.app.playground.query_one(WriteView)
         pane.add(p.TextPiece(text="written", step=5))
         await room.happens(Sampled(step=9, text="sampled"))
         await room.until(lambda: "sampled" in room.earlier)
@@ -540,7 +540,7 @@ async def test_a_sample_comes_below_what_was_written_before_it(tmp_path: Path) -
 
 async def test_what_is_kept_of_generation_is_bounded(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
-        pane = room.app.playground.query_one(GenerationPane)
+        pane = room.app.playground.query_one(WriteView)
         for number in range(100):
             pane.request()
             pane.add(p.TextPiece(text=f"passage {number}", step=number))
@@ -1011,7 +1011,7 @@ async def test_a_pane_names_the_unit_of_its_text(tmp_path: Path, tokenizer: str,
 
 async def test_turning_the_temperature_leaves_no_stubs(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
-        pane = room.app.playground.query_one(GenerationPane)
+        pane = room.app.playground.query_one(WriteView)
         await begin_writing(room, pane)
         pane.add(p.TextPiece(text="a stub", step=5, seed=1))
         await room.press(".", ".", ",")
@@ -1033,7 +1033,7 @@ async def test_the_seed_is_set_beside_the_prompt_and_else_drawn_and_told(tmp_pat
         await room.press("enter", "tab", "ctrl+u", "enter")
         await room.until(lambda: len(room.engine.asked(p.Generate)) == 2)
         assert room.engine.asked(p.Generate)[-1].seed is None
-        pane = room.app.playground.query_one(GenerationPane)
+        pane = room.app.playground.query_one(WriteView)
         pane.add(p.TextPiece(text="x", step=5, seed=77))
         pane._seed = 77
         pane.redraw()
@@ -1042,7 +1042,7 @@ async def test_the_seed_is_set_beside_the_prompt_and_else_drawn_and_told(tmp_pat
 
 async def test_an_erased_prompt_takes_what_is_written_after_it_along(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
-        pane = room.app.playground.query_one(GenerationPane)
+        pane = room.app.playground.query_one(WriteView)
         prompt = room.app.playground.query_one("#prompt", Input)
         prompt.value = "zebra"
         await begin_writing(room, pane)

@@ -1,0 +1,465 @@
+"""The laboratory of texts: what its views show of given answers, and what their keys ask for."""
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from textual.widgets import Input
+
+from engine import messages as p
+from engine.config import Sampling
+from engine.events import Sampled, StateChanged
+from tests.tui.fake_engine import Launch, built, step
+from tests.tui.fake_text import UNITS, opened
+from tests.tui.screen_help import Room, playground
+from tui.panes.generation.branches import MOST, Tree, candidates
+from tui.panes.generation.cell_view import CellView
+from tui.panes.generation.knobs import KNOBS, name
+from tui.panes.generation.pane import GenerationPane
+from tui.panes.generation.read_view import ReadView
+from tui.panes.generation.shades import _GRADES, laid_out, shade
+from tui.panes.generation.time_view import TimeView
+from tui.panes.generation.write_view import WriteView
+from tui.widgets.flow import Flow
+from tui.widgets.text import Block
+
+VIEWS = {view.ID: key for view, key in zip(GenerationPane.VIEWS, "5678", strict=True)}
+HOSTILE = (
+    "\x1b[31mred\x1b[0m",
+    "\x1b]52;c;aGk=\x07",
+    "\x9b2J",
+    "[bold]markup[/bold] [/oops]",
+    "👩‍👩‍👧 🇩🇪 ☺️",
+    "漢字かな",
+    "e\u0301\u0323\u0302",
+    "\u0301",
+    "\u202eright to left\u202c",
+    "עברית العربية",
+    "क्षि",
+    "\ttab\r\n",
+    "\x00\ud800",
+)
+
+
+async def laboratory(room: Room, view: str, *, opens: bool = True) -> None:
+    """Zoom the generation at one of its views."""
+    room.engine.opens = opens
+    await room.press("4", VIEWS[view])
+    await room.until(lambda: room.app.playground.zoomed)
+
+
+def flow(room: Room, selector: str) -> str:
+    """What a flow of the laboratory shows."""
+    return room.app.playground.query_one(selector, Flow)._growing.plain
+
+
+def rows(room: Room) -> list[str]:
+    compositor = room.app.playground._compositor
+    return [strip.text for strip in compositor.render_strips(room.app.size)]
+
+
+async def written(room: Room, tokens: int = 100) -> WriteView:
+    """A whole text of numbered words, laid open."""
+    await laboratory(room, "write")
+    view = room.app.playground.query_one(WriteView)
+    await room.press("g")
+    await room.until(lambda: view._whole and not view.writing)
+    assert len(view._tokens) == tokens
+    return view
+
+
+# --- branches ------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.sampled_from(["fork", "back", "walk"]), max_size=120), st.randoms())
+def test_a_tree_of_branches_stays_a_tree_whatever_is_done(moves: list[str], draw) -> None:
+    tree = Tree()
+    tree.now.tokens = [p.TextPiece(text=f" {number}", step=1) for number in range(5)]
+    for move in moves:
+        match move:
+            case "fork":
+                before = tree.now
+                begun = tree.fork(draw.randint(0, len(before.tokens)))
+                assert begun.tokens == before.tokens[: begun.fork]
+                begun.tokens.append(p.TextPiece(text="x", step=1))
+            case "back":
+                parent = tree.now.parent
+                assert tree.back() == (parent is not None)
+            case "walk":
+                tree.walk(draw.choice((-1, 1)))
+        seen = [branch for _, branch in tree.rows()]
+        assert tree.now in seen
+        assert len(seen) == len(tree) <= MOST
+        assert all(branch.parent is None or branch.parent in seen for branch in seen)
+
+
+def test_the_candidates_are_the_token_and_those_it_beat_the_most_probable_first() -> None:
+    piece = p.TextPiece(text="x", step=1, opened=opened(4))
+    found = candidates(piece)
+    assert len(found) == 11
+    assert sum(each.token == 4 for each in found) == 1
+    assert [each.probability for each in found] == sorted(
+        (each.probability for each in found), reverse=True
+    )
+    assert candidates(p.TextPiece(text="x", step=1)) == []
+
+
+# --- shades --------------------------------------------------------------------------------------
+
+
+def test_each_grade_is_told_without_colour() -> None:
+    letters = [" ".join(grade.partition("on #")[0].split()) for grade in _GRADES]
+    assert len(set(letters)) == len(letters)
+
+
+@given(st.floats(0, 40), st.floats(0, 40))
+def test_a_more_surprising_token_is_shaded_no_less(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    assert _GRADES.index(shade(low)) <= _GRADES.index(shade(high))
+
+
+@given(st.lists(st.one_of(st.text(max_size=8), st.sampled_from(HOSTILE)), max_size=12))
+def test_tokens_laid_out_hold_nothing_that_a_terminal_obeys(texts: list[str]) -> None:
+    for cursor in (None, *range(len(texts))):
+        shown, reach = laid_out(texts, [""] * len(texts), cursor)
+        assert all(each == "\n" or (each >= " " and each != "\x7f") for each in shown.plain)
+        assert not set(shown.plain) & set("\u202e\u202c\u200f\x9b\ufeff")
+        assert 0 <= reach <= len(shown.plain)
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+async def test_walking_over_a_text_lays_each_token_open(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await written(room)
+        await room.press("home", "right", "right", "right", "right")
+        await room.until(lambda: "word4" in room.text("#token"))
+        told = room.text("#token").split("\n")
+        assert "rank 2" in told[0] and "3.2 bits" in told[0]
+        assert "entropy of the moment 3.2 bits" in told[1] or "3.3 bits" in told[1]
+        assert len(told) == 2 + 11
+        assert sum("●" in line for line in told) == 1
+
+
+async def test_another_token_is_taken_and_the_text_goes_on_from_there(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        view = await written(room)
+        await room.press("home", *["right"] * 4, "up", "p")
+        await room.until(lambda: len(room.engine.asked(p.Generate)) == 2)
+        asked = room.engine.asked(p.Generate)[-1]
+        taken = candidates(p.TextPiece(text="", step=0, opened=opened(4)))[0].token
+        assert asked.given == [0, 1, 2, 3, taken]
+        assert asked.seed == 7, "the same random numbers go on"
+        await room.until(lambda: view._whole and not view.writing)
+        texts = [piece.text for piece in view._tokens[:6]]
+        assert texts == [" word0", " word1", " word2", " word3", f" word{taken}", " word5"]
+        await room.until(lambda: room.text("#branches").count("\n") == 1)
+        await room.press("backspace")
+        assert [piece.text for piece in view._tokens[:5]][-1] == " word4"
+        await room.press("b")
+        assert view._tokens[4].text == f" word{taken}"
+        await room.press("N", *"mine", "enter")
+        await room.until(lambda: "● mine" in room.text("#branches"))
+        await room.press("z")
+        await room.press("z")
+        assert "● mine" in room.text("#branches"), "all of it stays when the pane shrinks again"
+
+
+async def test_the_text_is_copied_with_its_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with playground(tmp_path) as room:
+        copied: list[str] = []
+        monkeypatch.setattr(room.app, "copy_to_clipboard", copied.append)
+        room.app.playground.query_one("#prompt", Input).value = "once"
+        await written(room)
+        await room.press("C")
+        assert copied[0].startswith("once word0 word1") and copied[0].endswith("word49")
+
+
+async def test_by_hand_the_model_proposes_and_the_person_picks(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await laboratory(room, "write")
+        view = room.app.playground.query_one(WriteView)
+        await room.press("h")
+        await room.until(lambda: "What comes next?" in room.text("#token"))
+        first = room.engine.asked(p.Generate)[-1]
+        assert (first.given, first.tokens) == ([], 1)
+        best = candidates(p.TextPiece(text="", step=0, opened=opened(0)))
+        await room.press("down", "p")
+        await room.until(lambda: len(view._tokens) == 1)
+        assert view._tokens[0].opened is not None
+        assert view._tokens[0].opened.token == best[1].token
+        await room.until(lambda: view._cursor == 1)
+        await room.press("p")
+        await room.until(lambda: len(view._tokens) == 2)
+        assert room.engine.asked(p.Generate)[-1].given[0] == best[1].token
+        await room.press("h")
+        await room.until(lambda: view._whole and not view.writing)
+        assert len(view._tokens) == 100, "the model goes on from there"
+
+
+async def test_a_knob_that_is_turned_counts_from_the_next_token_on(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await laboratory(room, "write")
+        view = room.app.playground.query_one(WriteView)
+        room.engine.unhurried = True
+        await room.press("g")
+        await room.until(lambda: len(view._tokens) == 100)
+        await room.press(".")
+        await room.until(lambda: len(room.engine.asked(p.Generate)) == 2)
+        asked = room.engine.asked(p.Generate)[-1]
+        assert asked.temperature == 1.1
+        assert len(asked.given) == 100, "the text stays, and goes on"
+
+
+async def test_every_knob_has_a_field_that_counts_as_soon_as_it_is_in_range(
+    tmp_path: Path,
+) -> None:
+    async with playground(tmp_path) as room:
+        await laboratory(room, "write")
+        view = room.app.playground.query_one(WriteView)
+        await room.press("k")
+        fields = {field.id for field in view.query("KnobForm LineInput")}
+        assert fields == {f"knob-{name(knob)}" for knob in KNOBS}
+        assert len(KNOBS) == len(Sampling.__struct_fields__) - 1, "all but the seed"
+        top_k = view.query_one("#knob-top-k", Input)
+        top_k.value = "-3"
+        await room.until(lambda: "top_k can't be" in room.text("#knob-fault"))
+        top_k.value = "40"
+        await room.until(lambda: view.settings.sampling.top_k == 40)
+        assert room.text("#knob-fault") == ""
+        await room.until(lambda: "top-k 40" in room.text("#knobs"))
+        await room.press("escape", ".")
+        await room.until(lambda: view.query_one("#knob-temperature", Input).value == "1.1")
+        await room.press("g")
+        await room.until(lambda: room.engine.asked(p.Generate))
+        asked = room.engine.asked(p.Generate)[-1]
+        assert (asked.top_k, asked.temperature) == (40, 1.1)
+
+
+async def test_raw_tokens_are_those_of_the_vocabulary(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await written(room)
+        assert "word0 word1" in flow(room, "#passages")
+        await room.press("w")
+        await room.until(lambda: "word0 word1 word2 " in flow(room, "#passages"))
+
+
+async def test_no_other_passage_begins_while_one_walks_over_a_text(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        view = await written(room)
+        await room.press("left")
+        asked = len(room.engine.asked(p.Generate))
+        await room.happens(StateChanged(state="running"), step(1), step(2))
+        await room.happens(step(3))
+        assert len(room.engine.asked(p.Generate)) == asked
+        assert view._cursor == 99
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+async def read(room: Room, text: str) -> ReadView:
+    await laboratory(room, "read")
+    view = room.app.playground.query_one(ReadView)
+    room.app.playground.query_one("#read-text", Input).value = text
+    await room.press("enter", "enter")
+    await room.until(lambda: view._totals is not None and view._ranked)
+    return view
+
+
+async def test_a_text_is_read_with_totals_baselines_and_its_most_surprising_words(
+    tmp_path: Path,
+) -> None:
+    async with playground(tmp_path) as room:
+        view = await read(room, "the owl saw a zebra extraordinarily late")
+        assert room.engine.asked(p.Surprise)[-1].text.startswith("the owl")
+        await room.until(lambda: "perplexity" in room.text("#totals"))
+        assert "6 tokens (1 unknown)" in room.text("#totals")
+        told = room.text("#baselines")
+        assert all(each in told for each in ("the model", "uniform", "unigram", "gzip", "xz"))
+        listed = room.text("#surprising").split("\n")
+        assert "16.0 bits extraordinarily" in listed[1]
+        assert "zebra unknown" in listed[2]
+        await room.press("down")
+        await room.until(lambda: "extraordinarily: 16.00 bits" in room.text("#totals"))
+        await room.press("down")
+        await room.until(lambda: "zebra: 6.00 bits, unknown" in room.text("#totals"))
+        await room.press("home")
+        await room.until(lambda: "the: not predicted" in room.text("#totals"))
+        assert view._cursor == 0
+
+
+async def test_what_was_written_is_read_and_what_was_copied_is_marked(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=(160, 48)) as room:
+        await written(room)
+        await room.press(VIEWS["read"], "R")
+        await room.until(lambda: room.app.playground.query_one(ReadView)._totals is not None)
+        assert room.engine.asked(p.Surprise)[-1].text.startswith(" word0 word1")
+        await room.press("i")
+        await room.until(lambda: "4 tokens at 34%" in room.text("#baselines"))
+        assert "distinct-1 1.00" in room.text("#baselines")
+        assert len(room.engine.asked(p.FindCopies)) == 1
+        await room.press("i", "i")
+        assert len(room.engine.asked(p.FindCopies)) == 1, "found once, it is kept"
+
+
+async def test_a_file_is_read_by_its_path_and_a_refusal_is_told(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await laboratory(room, "read")
+        room.engine.refusals[p.Surprise] = "There is no file /\x1b[1m."
+        field = room.app.playground.query_one("#read-file", Input)
+        field.value = "/a"
+        await field.action_submit()
+        await room.until(lambda: "There is no file /␛[1m." in flow(room, "#read-flow"))
+        assert room.engine.asked(p.Surprise)[-1].source == "/a"
+
+
+# --- through time --------------------------------------------------------------------------------
+
+
+async def test_samples_are_leafed_through_and_one_is_kept_beside(tmp_path: Path) -> None:
+    launch = Launch(lambda folder: built(folder, step=500, state="paused"))
+    async with playground(tmp_path, launch) as room:
+        await laboratory(room, "through_time")
+        await room.until(lambda: "at step 500" in flow(room, "#leafed-text"))
+        assert "at step 100" in flow(room, "#kept-text"), "the first beside the newest"
+        assert "5 samples · seed 3 · after “the owl”" in room.text("#time-head")
+        await room.press("left", "left", "p")
+        await room.until(lambda: "at step 300" in flow(room, "#kept-text"))
+        await room.press("right")
+        await room.until(lambda: "at step 400" in flow(room, "#leafed-text"))
+        await room.press("home")
+        await room.until(lambda: "at step 100" in flow(room, "#leafed-text"))
+        await room.press("end")
+        await room.until(lambda: "step 500  5 of 5" in room.text("#leafed-head"))
+        assert len(room.engine.asked(p.ThroughTime)) == 1
+        await room.happens(Sampled(step=501, text="the owl"))
+        await room.until(lambda: len(room.engine.asked(p.ThroughTime)) == 2)
+
+
+async def test_without_samples_it_says_how_there_will_be_some(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await laboratory(room, "through_time")
+        await room.until(lambda: "No sample is written yet" in room.text("#time-head"))
+
+
+# --- the inside of the cell ----------------------------------------------------------------------
+
+
+async def test_units_are_rows_and_can_be_picked_and_sorted(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=(120, 40)) as room:
+        await laboratory(room, "cell")
+        view = room.app.playground.query_one(CellView)
+        room.app.playground.query_one("#cell-text", Input).value = "the owl saw it"
+        await room.until(lambda: len(view._rows) == 5)
+        assert room.text("#heat").count("\n") == UNITS
+        await room.until(lambda: flow(room, "#cell-flow") == "the owl saw it")
+        await room.press("down", "down", "right", "right")
+        await room.until(lambda: f"unit 2 {view._rows[2][2]:+.3f}" in room.text("#cell-head"))
+        await room.press("F")
+        await room.until(lambda: "▸    5 +0.90" in room.text("#heat"))
+        assert "inside quotes" in room.text("#cell-head")
+        await room.press("L", "M")
+        await room.until(lambda: room.engine.asked(p.TraceCell)[-1].layers == [1])
+        await room.until(lambda: room.engine.asked(p.TraceCell)[-1].quantities == ["hidden"])
+        await room.until(lambda: "layer 2 of 2 · hidden" in room.text("#cell-head"))
+
+
+async def test_how_far_back_is_asked_of_the_token_at_the_cursor(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await laboratory(room, "cell")
+        view = room.app.playground.query_one(CellView)
+        room.app.playground.query_one("#cell-text", Input).value = "the owl saw it"
+        await room.until(lambda: len(view._rows) == 5)
+        await room.press("H")
+        await room.until(lambda: "how far back: owl" in room.text("#cell-head"))
+        assert room.engine.asked(p.HowFarBack)[-1].position is None
+        await room.press("end")
+        await room.until(lambda: room.engine.asked(p.HowFarBack)[-1].position == 3)
+        await room.press("S")
+        await room.until(lambda: "3 of 24" in room.text("#heat"))
+        assert "25%   50%" in room.text("#heat")
+
+
+# --- all of them ---------------------------------------------------------------------------------
+
+
+async def filled(room: Room, view: str, text: str) -> None:
+    """Let a view show this text, in all that it tells of one."""
+    await laboratory(room, view)
+    shown = room.app.playground
+    match view:
+        case "write":
+            piece = p.TextPiece(text=text, step=1, seed=1, note=text, opened=opened(3))
+            write = shown.query_one(WriteView)
+            write._prompt = text
+            for _ in range(20):
+                write.add(piece)
+            write._tree.fork(3).name = text
+            write.add(piece)
+            write.walk(-1)
+        case "read":
+            await read(room, f"a{text} b{text} c{text}")
+        case "through_time":
+            time = shown.query_one(TimeView)
+            sample = p.Sample(1, text * 20)
+            time._samples = p.Samples(prompt=text, seed=1, total=2, samples=[sample, sample])
+            time.redraw()
+        case "cell":
+            shown.query_one("#cell-text", Input).value = f"a{text} b{text}"
+            cell = shown.query_one(CellView)
+            await room.until(lambda: cell._rows)
+    await room.pilot.pause(0.1)
+
+
+@pytest.mark.parametrize("view", list(VIEWS))
+async def test_hostile_text_leaves_every_border_straight(tmp_path: Path, view: str) -> None:
+    draw = random.Random(view)
+    async with playground(tmp_path, size=(112, 30)) as room:
+        for text in (*HOSTILE, *("".join(draw.choices(HOSTILE, k=3)) for _ in range(5))):
+            await filled(room, view, text)
+            seen = rows(room)
+            assert all(cell_len(row) == 112 for row in seen)
+            frame = room.app.playground.query_one(GenerationPane).region
+            for row in seen[frame.y + 1 : frame.bottom - 1]:
+                assert row[0] == "┃" and row[-1] == "┃", (text, row)
+            assert all(each >= " " and each not in "\x7f\x9b\u202e" for row in seen for each in row)
+
+
+@pytest.mark.parametrize("view", list(VIEWS))
+@pytest.mark.parametrize("size", [(40, 12), (80, 24), (120, 36), (200, 60)])
+async def test_a_view_looks_the_same_whichever_size_it_had_before(
+    tmp_path: Path, view: str, size: tuple[int, int]
+) -> None:
+    def launch() -> Launch:
+        return Launch(lambda folder: built(folder, step=500, state="paused"))
+
+    looks = []
+    for first in (size, (100, 30), (52, 14)):
+        async with playground(tmp_path, launch(), folder=tmp_path / "run", size=first) as room:
+            await filled(room, view, "the quick owl")
+            await room.pilot.resize_terminal(*size)
+            before: list[str] = []
+            same = 0
+            while same < 6:
+                await room.pilot.pause(0.1)
+                now = rows(room)
+                same, before = (same + 1 if now == before else 0), now
+            looks.append("\n".join(before))
+    assert looks[0] == looks[1] == looks[2]
+
+
+async def test_an_empty_view_says_what_to_press(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await laboratory(room, "write")
+        assert "g lets the model write" in flow(room, "#passages")
+        await room.press(VIEWS["read"])
+        await room.until(lambda: "enter takes a text to read" in flow(room, "#read-flow"))
+        block = room.app.playground.query_one("#token", Block)
+        assert block.id == "token"

@@ -1,0 +1,428 @@
+"""The inside of the cell: what gates and states of a layer do while a text is read, what single
+units follow, how far back a prediction looks, and how saturated the gates are."""
+
+import math
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Literal, get_args
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import Input
+
+from engine.errors import UserError
+from engine.messages import (
+    AnyQuestion,
+    CellPart,
+    CellTokens,
+    FindUnits,
+    FollowingUnits,
+    HowFarBack,
+    InputGradients,
+    LayerSaturation,
+    LayerSaturations,
+    Saturation,
+    TraceCell,
+)
+from engine.messages.cell import Quantity
+from engine.service.client import EngineEnded
+from tui.keys import sentence
+from tui.panes.generation.shades import CURSOR, coloured, grade, laid_out, signed
+from tui.panes.generation.text_view import TextView, action
+from tui.panes.generation.write_view import WriteView
+from tui.run.session import Session
+from tui.sanitize import content, token
+from tui.widgets.flow import Flow
+from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
+
+QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
+Mode = Literal["units", "how far back", "saturation"]
+_MOST = 400
+"""Characters of a text whose cells are kept: the first ones."""
+_MOST_ROWS = 400
+"""Tokens whose cells are kept."""
+_LABEL = 14
+"""Columns for a unit's number, and how well it follows what units are sorted by."""
+_CELL = 2
+"""Columns of a token in the heat map."""
+_EXAMPLE = 'She said "this (or that) was long ago", and left.'
+_FLOOR = 1e-4
+"""A gradient so small beside the largest one counts as vanished."""
+
+
+class CellView(TextView):
+    """A heat map over time: a row a unit, a column a token."""
+
+    ID = "cell"
+    NAME = "cell"
+    ABOUT = "Gates and states of a layer while a text is read: a row a unit, a column a token."
+    ACTIONS = (
+        action("next_layer", "L", "See the next layer", "Go through the layers."),
+        action("next_quantity", "M", "See another gate or state", "Gates, cell, hidden in turn."),
+        action(
+            "follow", "F", "Sort units by what they follow", "Quotes, brackets, lines, capitals."
+        ),
+        action("far_back", "H", "See how far back it looks", "The gradient of one prediction."),
+        action("saturation", "S", "See how saturated gates are", "Shares near 0 and 1, by layer."),
+        action("cell_written", "W", "Take what was written", "Read the beginning of that text."),
+    )
+
+    def __init__(self, write: WriteView) -> None:
+        super().__init__()
+        self._write = write
+        self._text = ""
+        self._layer = 0
+        self._quantity: Quantity = "cell"
+        self._mode: Mode = "units"
+        self._feature = ""
+        """What units are sorted by; empty for their numbers."""
+        self._unit = 0
+        """Which unit is picked: its place among the rows."""
+        self._cursor: int | None = None
+        """The token that is walked to."""
+        self._tokens: CellTokens | None = None
+        self._rows: list[tuple[float, ...]] = []
+        """For each token the values of all units."""
+        self._largest = 1.0
+        self._found: FollowingUnits | None = None
+        self._gradients: InputGradients | None = None
+        self._saturations: LayerSaturations | None = None
+        self._asked: tuple[Session, int, AnyQuestion] | None = None
+        self._refusal = ""
+
+    @property
+    def hint(self) -> str:
+        return sentence(
+            "{type_in} text · {next_layer} layer · {next_quantity} gate or state · {walk_up} "
+            "{walk_down} unit · {follow} sort · {far_back} how far back · {saturation} saturation"
+        )
+
+    def compose(self) -> ComposeResult:
+        yield Labelled("text", PaneInput(placeholder=_EXAMPLE, id="cell-text"))
+        yield Block(id="cell-head", explains=False)
+        yield Block(id="heat", explains=False)
+        yield Flow(id="cell-flow", follows=False)
+
+    # --- drawing ------------------------------------------------------------------------------
+
+    def draw(self, session: Session | None) -> None:
+        if session is not None and session.answering:
+            self._keep_up(session)
+        head, heat = self.query_one("#cell-head", Block), self.query_one("#heat", Block)
+        width = self.content_size.width
+        head.show(self._head().truncate(width, ellipsis=True))
+        if self._refusal:
+            heat.show(content(self._refusal, "$text-warning"))
+            self.query_one("#cell-flow", Flow).show((), Content(""))
+            return
+        if session is None or not session.answering:
+            heat.show(
+                Content.styled("The inside of the cell shows once the model is built.", MUTED)
+            )
+            return
+        if self._mode == "saturation":
+            heat.show(_saturated(self._saturations, heat.size.width))
+        else:
+            heat.show(self._map(*heat.size))
+        self._draw_text()
+
+    def _head(self) -> Content:
+        layers = len(self._tokens.units) if self._tokens is not None else 0
+        name = self._quantity.replace("_", " ")
+        of = f" of {layers}" if layers else ""
+        told = Content.assemble((f"layer {self._layer + 1}{of} · {name}", "bold"))
+        if self._tokens is not None:
+            told += Content.styled(f" · step {self._tokens.step:,}", MUTED)
+        if self._mode == "how far back" and self._gradients is not None:
+            predicted = token(self._gradients.predicted)
+            told += Content.assemble(
+                " · how far back: ",
+                (fit(predicted, 20).rstrip(), "bold"),
+                (f" {self._gradients.probability:.1%}", MUTED),
+            )
+        elif self._feature:
+            told += Content.styled(f" · sorted by how well units follow {self._sorted_by}", MUTED)
+        if self._unit_number is not None and self._mode == "units":
+            value = self._value(self._cursor)
+            at = "" if value is None else f" {value:+.3f}"
+            told += Content.assemble(" · ", (f"unit {self._unit_number}{at}", "bold"))
+        return told
+
+    @property
+    def _sorted_by(self) -> str:
+        names = {"quotes": "being inside quotes", "brackets": "being inside brackets"}
+        return names.get(self._feature, self._feature.replace("_", " "))
+
+    def _value(self, place: int | None) -> float | None:
+        number = self._unit_number
+        if place is None or number is None or place >= len(self._rows):
+            return None
+        return self._rows[place][number]
+
+    @property
+    def _order(self) -> list[tuple[int, float | None]]:
+        """The units as they are seen, with how well each follows what they are sorted by."""
+        units = len(self._rows[0]) if self._rows else 0
+        found = self._found
+        if not self._feature or found is None:
+            return [(unit, None) for unit in range(units)]
+        feature = next((each for each in found.features if each.name == self._feature), None)
+        best = [(each.unit, each.correlation) for each in feature.units] if feature else []
+        known = {unit for unit, _ in best}
+        rest = [(unit, None) for unit in range(units) if unit not in known]
+        return [*((unit, each) for unit, each in best if unit < units), *rest]
+
+    @property
+    def _unit_number(self) -> int | None:
+        order = self._order
+        return order[min(self._unit, len(order) - 1)][0] if order else None
+
+    def _map(self, width: int, height: int) -> Content:
+        """A row of tokens, and one for each unit, those around the picked one."""
+        if not self._rows or self._tokens is None:
+            return Content.styled("Reading …", MUTED)
+        order = self._order
+        columns = max(1, (width - _LABEL) // _CELL)
+        rows = max(1, height - 1)
+        first = self._first_column(columns)
+        begin = max(0, min(self._unit - rows // 2, len(order) - rows))
+        places = range(first, min(first + columns, len(self._rows)))
+        lines = [self._names(places)]
+        for number, (unit, follows) in enumerate(order[begin : begin + rows], start=begin):
+            lines.append(self._unit_row(number, unit, follows, places))
+        return Content("\n").join(lines)
+
+    def _first_column(self, columns: int) -> int:
+        here = self._cursor or 0
+        return max(0, min(here - columns // 2, len(self._rows) - columns))
+
+    def _names(self, places: Sequence[int]) -> Content:
+        """The beginning of each token above its column."""
+        assert self._tokens is not None
+        parts = []
+        for place in places:
+            name = fit(token(self._tokens.raw[place]).strip() or " ", _CELL - 1) + " "
+            parts.append((fit(name, _CELL), CURSOR if place == self._cursor else MUTED))
+        return Content.assemble(" " * _LABEL, *parts)
+
+    def _unit_row(
+        self, number: int, unit: int, follows: float | None, places: Sequence[int]
+    ) -> Content:
+        picked = number == min(self._unit, len(self._order) - 1)
+        label = f"{'▸' if picked else ' '}{unit:>5}"
+        label += f" {follows:+.2f}" if follows is not None else ""
+        cells = (signed(self._scaled(self._rows[place][unit])) for place in places)
+        return Content.assemble(
+            (fit(label, _LABEL), "bold" if picked else MUTED),
+            *((glyph * _CELL, style) for glyph, style in cells),
+        )
+
+    def _scaled(self, value: float) -> float:
+        """From -1 to 1: a cell's state has no bound of its own."""
+        return value / self._largest
+
+    def _draw_text(self) -> None:
+        """The text, coloured by the picked unit, or by how much each token matters."""
+        flow, tokens = self.query_one("#cell-flow", Flow), self._tokens
+        if tokens is None or self._mode == "saturation":
+            flow.show((), Content(""))
+            return
+        texts = tokens.texts[1 : len(self._rows)]
+        at = None if self._cursor in (None, 0) else (self._cursor or 0) - 1
+        text, reach = laid_out(texts, self._styles(len(texts)), at)
+        flow.show((), text)
+        flow.reveal(reach if at is not None else 1)
+
+    def _styles(self, count: int) -> Iterator[str]:
+        if self._mode == "how far back":
+            norms = self._gradients.norms[1:] if self._gradients is not None else []
+            most = max((each for each in norms if math.isfinite(each)), default=0.0)
+            for place in range(count):
+                norm = norms[place] if place < len(norms) else 0.0
+                yield grade(_relative(norm, most)) if place < len(norms) else MUTED
+            return
+        unit = self._unit_number
+        for row in self._rows[1 : count + 1]:
+            yield coloured(self._scaled(row[unit])) if unit is not None else ""
+
+    # --- walking ------------------------------------------------------------------------------
+
+    def walk(self, change: int) -> None:
+        if self._rows:
+            here = 0 if self._cursor is None else self._cursor
+            self._cursor = max(0, min(len(self._rows) - 1, here + change))
+            self.redraw()
+
+    def walk_to(self, *, first: bool) -> None:
+        if self._rows:
+            self._cursor = 0 if first else len(self._rows) - 1
+            self.redraw()
+
+    def climb(self, change: int) -> None:
+        if self._rows:
+            self._unit = max(0, min(len(self._rows[0]) - 1, self._unit + change))
+            self.redraw()
+
+    # --- what is seen -------------------------------------------------------------------------
+
+    def action_next_layer(self) -> None:
+        """Go through the layers."""
+        if self._tokens is not None:
+            self._layer = (self._layer + 1) % len(self._tokens.units)
+            self._found, self._unit = None, 0
+        self.redraw()
+
+    def action_next_quantity(self) -> None:
+        """Go through gates and states."""
+        at = QUANTITIES.index(self._quantity)
+        self._quantity = QUANTITIES[(at + 1) % len(QUANTITIES)]
+        self._found = None
+        self.redraw()
+
+    def action_follow(self) -> None:
+        """Sort units by the next thing they may follow, at the end by number again."""
+        names = ["", "quotes", "brackets", "line_position", "line_length", "capitals"]
+        self._feature = names[(names.index(self._feature) + 1) % len(names)]
+        self._unit = 0
+        self._mode = "units"
+        self.redraw()
+
+    def action_far_back(self) -> None:
+        """See how much each token matters for the prediction at the cursor, or the units again."""
+        self._mode = "units" if self._mode == "how far back" else "how far back"
+        self.redraw()
+
+    def action_saturation(self) -> None:
+        """See how far gates are shut or open, or the units again."""
+        self._mode = "units" if self._mode == "saturation" else "saturation"
+        self.redraw()
+
+    def action_cell_written(self) -> None:
+        """Read the beginning of what the model wrote."""
+        if self._write.text:
+            self.query_one("#cell-text", Input).value = self._write.text[:_MOST]
+            self._typed()
+        else:
+            self.notify(sentence("Nothing is written yet: {generate} writes."), markup=False)
+
+    @on(Input.Changed, "#cell-text")
+    def _typed(self) -> None:
+        self._text = self.query_one("#cell-text", Input).value[:_MOST]
+        self._cursor, self._found = None, None
+        self.redraw()
+
+    def clear(self) -> None:
+        self._tokens = self._found = self._gradients = self._saturations = None
+        self._rows, self._asked, self._refusal = [], None, ""
+        self._cursor, self._unit, self._layer = None, 0, 0
+
+    def refused(self, reason: str) -> None:
+        self._refusal = reason
+
+    # --- what is asked --------------------------------------------------------------------------
+
+    def _questions(self) -> Iterator[AnyQuestion]:
+        """All that what is seen takes, the trace first."""
+        text = self._text or _EXAMPLE
+        if self._mode == "saturation":
+            yield Saturation()
+            return
+        yield TraceCell(text=text, layers=[self._layer], quantities=[self._quantity])
+        if self._mode == "how far back":
+            at = None if self._cursor is None or self._cursor < 2 else self._cursor - 1
+            yield HowFarBack(text=text, position=at)
+        elif self._feature:
+            # Of the text that is seen where it was typed; else of the run's own held-out text.
+            yield FindUnits(text=self._text, layer=self._layer, quantity=self._quantity, top=1_000)
+
+    def _keep_up(self, session: Session) -> None:
+        """Ask again as soon as something else is seen, or the weights are others."""
+        questions = tuple(self._questions())
+        asked = session, session.status.step, questions
+        before = self._asked
+        if asked == before:
+            return
+        if before is None or before[0] is not session or before[2] != questions or not self._busy:
+            self._asked = asked
+            self._hear(session, questions)
+
+    @property
+    def _busy(self) -> bool:
+        return any(worker.node is self and not worker.is_finished for worker in self.workers)
+
+    @work(exclusive=True)
+    async def _hear(self, session: Session, questions: tuple[AnyQuestion, ...]) -> None:
+        self._refusal = ""
+        for question in questions:
+            if isinstance(question, TraceCell):
+                await self._trace(session, question)
+                continue
+            try:
+                answer = await session.engine.call(question)
+            except UserError as error:
+                self.refused(str(error))
+                break
+            except EngineEnded:
+                return
+            if session is not self.session:
+                return
+            match answer:
+                case FollowingUnits():
+                    self._found = answer
+                case InputGradients():
+                    self._gradients = answer
+                case LayerSaturations():
+                    self._saturations = answer
+        self.stale = True
+
+    async def _trace(self, session: Session, question: TraceCell) -> None:
+        tokens, rows = None, []
+        async for answer in self.hear(session, question):
+            match answer:
+                case CellTokens():
+                    tokens = answer
+                case CellPart() if len(rows) < _MOST_ROWS:
+                    rows += _unpacked(answer)
+        if tokens is not None and rows:
+            self._tokens, self._rows = tokens, rows[:_MOST_ROWS]
+            finite = (abs(each) for row in self._rows for each in row if math.isfinite(each))
+            self._largest = max(1.0, max(finite, default=1.0))
+
+
+def _unpacked(part: CellPart) -> list[tuple[float, ...]]:
+    """Its rows, each the values of all units."""
+    values = struct.unpack(f"<{len(part.values) // 4}f", part.values)
+    units = len(values) // max(1, part.rows)
+    return [values[begin : begin + units] for begin in range(0, len(values), max(1, units))]
+
+
+def _relative(norm: float, most: float) -> float:
+    """How much a gradient is of the largest one, on a logarithmic scale: 0 for a vanished one."""
+    if not math.isfinite(norm):
+        return norm
+    share = norm / most if most > 0 else 0.0
+    return 0.0 if share <= _FLOOR else 1 - math.log(share) / math.log(_FLOOR)
+
+
+def _saturated(found: LayerSaturations | None, width: int) -> Content:
+    if found is None:
+        return Content.styled("Reading a stretch of the training text …", MUTED)
+    lines = [
+        Content.styled(
+            fit(f"{'':<9}{'input':>15}{'forget':>17}{'output':>17}   units that", width), MUTED
+        ),
+        Content.styled(
+            fit(f"{'':<9}" + f"{'<0.1':>9}{'>0.9':>6}  " * 3 + "  never change", width), MUTED
+        ),
+    ]
+    lines += [_layer(number, each) for number, each in enumerate(found.layers, start=1)]
+    told = f"over {found.tokens:,} tokens of the training text, at step {found.step:,}"
+    return Content("\n").join([*lines, Content(""), Content.styled(told, MUTED)])
+
+
+def _layer(number: int, each: LayerSaturation) -> Content:
+    gates = (each.input_gate, each.forget_gate, each.output_gate)
+    shares = [f"{gate.near_zero:>9.0%}{gate.near_one:>6.0%}  " for gate in gates]
+    still = f"  {each.still:,} of {each.units:,}"
+    return Content.assemble((f"layer {number:<3}", "bold"), *shares, (still, "bold"))

@@ -1,0 +1,89 @@
+"""Shades of tokens. Each grade differs in its letters too, so that it is told without colour."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from textual.content import Content
+
+from tui.sanitize import visible
+
+_HUE, _OTHER = "#E69F00", "#56B4E9"
+"""Two colours that are told apart with any kind of colour vision."""
+_BOUNDS = (1.0, 4.0, 8.0, 12.0)
+"""Bits of surprisal from which on the next grade begins."""
+_GRADES = (
+    "dim",
+    f"on {_HUE} 15%",
+    f"underline on {_HUE} 30%",
+    f"bold underline on {_HUE} 45%",
+    f"bold italic underline on {_HUE} 65%",
+)
+CURSOR = "bold reverse not dim"
+UNKNOWN = "bold strike $text-error"
+COPIED = f"bold underline on {_OTHER} 45%"
+"""A token that stands verbatim in the training text with those around it."""
+_UP, _DOWN = " ░▒▓█", " ─=≡≡"
+"""Strengths above zero, and below it: strokes as of a minus."""
+
+
+def bits(probability: float) -> float:
+    """The surprisal of a probability, in bits."""
+    return -math.log2(probability) if probability > 0 else math.inf
+
+
+def shade(surprisal: float | None) -> str:
+    """The style of a token of so many bits; none where nothing predicted it."""
+    if surprisal is None:
+        return ""
+    return _GRADES[sum(surprisal >= bound for bound in _BOUNDS)]
+
+
+def legend() -> Content:
+    """What the grades mean, in bits and as probabilities."""
+    names = ["<1 bit", "1 to 4", "4 to 8", "8 to 12", "from 12"]
+    parts = [Content.styled(f" {name} ", style) for name, style in zip(names, _GRADES, strict=True)]
+    return Content(" ").join(parts)
+
+
+def grade(share: float) -> str:
+    """The style for a share from 0 to 1."""
+    return _GRADES[min(4, int(5 * max(0.0, share)))] if math.isfinite(share) else UNKNOWN
+
+
+def signed(value: float) -> tuple[str, str]:
+    """The glyph and the style of a number from -1 to 1."""
+    if not math.isfinite(value):
+        return "×", "$text-error"
+    strength = min(1.0, abs(value))
+    hue = _HUE if value >= 0 else _OTHER
+    glyph = (_UP if value >= 0 else _DOWN)[round(4 * strength)]
+    return glyph, f"{hue} on {hue} {round(60 * strength)}%"
+
+
+def coloured(value: float) -> str:
+    """The style of a token at which a unit has this value, from -1 to 1: below zero italic, and
+    from a half on underlined."""
+    if not math.isfinite(value):
+        return UNKNOWN
+    strength = min(1.0, abs(value))
+    hue = _HUE if value >= 0 else _OTHER
+    letters = ("italic " if value < 0 else "") + ("bold underline " if strength >= 0.5 else "")
+    return f"{letters}on {hue} {round(65 * strength)}%"
+
+
+def laid_out(
+    texts: Sequence[str], styles: Iterable[str], cursor: int | None = None
+) -> tuple[Content, int]:
+    """Tokens one behind the other, each made visible in its style, and how many characters there
+    are up to the cursor's end (all of them without one). Line ends are seen, and kept."""
+    parts: list[tuple[str, str]] = []
+    length = reach = 0
+    for place, (text, style) in enumerate(zip(texts, styles, strict=True)):
+        shown = visible(text, keep_newlines=True, begins=not parts).replace("\n", "⏎\n")
+        if not shown and place == cursor:
+            shown = "·"
+        parts.append((shown, CURSOR if place == cursor else style))
+        length += len(shown)
+        if place == cursor or cursor is None:
+            reach = length
+    return Content.assemble(*parts), reach

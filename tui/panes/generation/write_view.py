@@ -1,0 +1,727 @@
+"""Writing: text from the live weights as it is written, and each of its tokens laid open."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.content import Content
+from textual.widgets import Input
+from textual.worker import Worker
+
+from engine.config import GenerationSettings, replace
+from engine.errors import UserError
+from engine.events import Sampled
+from engine.messages import Alternative, Generate, TextPiece
+from engine.service.client import EngineEnded
+from tui.keys import sentence
+from tui.panes.generation.branches import Branch, Tree, candidates
+from tui.panes.generation.knobs import KnobForm, row
+from tui.panes.generation.shades import bits, laid_out, legend, shade
+from tui.panes.generation.text_view import SPELLING, TextView, action
+from tui.run.session import Session
+from tui.sanitize import content, token, visible
+from tui.widgets.flow import Flow
+from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
+
+if TYPE_CHECKING:
+    from tui.panes.generation.text_view import Answers
+
+PER_SECOND = 20.0
+"""Tokens a second: as fast as people read along."""
+_TOKENS = 100
+_OVERRUN = 100
+"""Tokens more, at most, for the end of a sentence."""
+_BEATEN = 10
+"""Other tokens that each is laid open with."""
+_KEPT = 20
+"""Earlier passages kept."""
+_HOTTEST = 2.0
+_BETWEEN_PASSAGES = 1.0
+"""Seconds to read the end of a passage before the next begins."""
+_FADED = "$foreground 75%"
+_LEAST_WIDTH = 19
+"""Columns for what the model does and its temperature, so that the prompt seldom moves."""
+_LEAST_FOR_SEED = 60
+"""Columns of the pane from which on there is room for the seed."""
+_LEAST_BESIDE = 84
+"""Columns from which on what a token beat stands beside the text, not below it."""
+_NO_SEED = "by chance"
+_EMPTY = (
+    "{generate} lets the model write from its weights as they are now:\n"
+    "before any training, noise; after some, sentences."
+)
+_NO_TOKEN = (
+    "{walk_back} {walk_on} walk over the text: how sure the model was of each token, and which "
+    "others it beat. {by_hand} lets you choose each token yourself."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A text with the number of steps its writer had taken, and the prompt it goes on from."""
+
+    step: int
+    text: str
+    temperature: float | None = None
+    """None where the run wrote it by itself."""
+    prompt: str = ""
+    note: str = ""
+    """What there is to say of the prompt."""
+    spelt: bool = False
+    """Whether the text's white space is the model's own, to be shown as it was written."""
+
+
+class SeedInput(PaneInput):
+    """A whole number, or nothing; then it shows the one that chance drew."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002
+        super().__init__(placeholder=_NO_SEED, id=id)
+        self.restrict = r"[0-9]{0,18}"
+
+    def restricted(self) -> None:
+        """Something else was typed."""
+        self.notify("A seed is a whole number of at most 18 digits.", severity="warning")
+
+
+class WriteView(TextView):
+    """Prompt, seed, knobs, and what the model writes. Zoomed, the text is a tree of branches, over
+    which one walks."""
+
+    ID = "write"
+    NAME = "write"
+    ABOUT = "What the model writes: how sure it is of each token, and the others that it beat."
+    ACTIONS = (
+        action("knobs", "k", "Turn the knobs of sampling", "Open the form of all knobs, or shut."),
+        action("by_hand", "h", "Write by hand", "The model proposes, you pick each token; or not."),
+        action("back", "backspace", "Go back a branch", "See the text that this was taken from."),
+        action("next_branch", "b", "See the next branch", "Go through the ways the text went on."),
+        action("branch_before", "B", "See the branch before", "Go back through the branches."),
+        action("name_branch", "N", "Name the branch", "Give this way through the text a name."),
+        action("copy_text", "C", "Copy the text", "Put prompt and text into the clipboard."),
+        action("raw_tokens", "w", "See the raw tokens", "The tokens as the vocabulary has them."),
+        action("shading", "j", "Shade the tokens, or don't", "Each by its probability."),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings = GenerationSettings()
+        self._writer: Worker[None] | None = None
+        self._write_along = True
+        """Whether the model writes by itself while training runs and the view can be seen."""
+        self._earlier: deque[Passage] = deque(maxlen=_KEPT)
+        self._earlier_shown: list[Content] = []
+        self._earlier_changed = False
+        self._tree = Tree()
+        self._cursor: int | None = None
+        """The token that is laid open; behind the last one, the one that is to be picked."""
+        self._choice: int | None = None
+        """Which of the cursor's candidates is meant; None for the one that stands there."""
+        self._by_hand = False
+        self._proposal: TextPiece | None = None
+        """What the model would write next, where somebody picks each token."""
+        self._raw = False
+        self._shaded = True
+        self._whole = False
+        """Whether the passage has come to its end."""
+        self._step = 0
+        self._written_at = self.temperature
+        self._seed: int | None = None
+        self._prompt = ""
+        self._note = ""
+        self._spelt = False
+        self._sampled: Sampled | None = None
+        self._refusal = ""
+
+    @property
+    def temperature(self) -> float:
+        """The one that the next token is drawn at."""
+        return self.settings.sampling.temperature
+
+    @property
+    def hint(self) -> str:
+        return sentence(
+            "{walk_back} {walk_on} walk · {walk_up} {walk_down} {pick} take another · "
+            "{back} back · {next_branch} branches · {by_hand} by hand · {raw_tokens} raw"
+        )
+
+    def compose(self) -> ComposeResult:
+        prompt = PaneInput(placeholder="empty: a new sentence", id="prompt")
+        seed = Labelled("seed", SeedInput(id="seed"))
+        yield Labelled("prompt", prompt, seed, Block(id="temperature"))
+        yield Block(id="knobs", explains=False)
+        yield KnobForm(self.settings)
+        yield Labelled("name", PaneInput(placeholder="of this branch", id="branch-name"))
+        with Container(id="laid"):
+            yield Flow(id="passages")
+            with Vertical(id="opened"):
+                yield Block(id="token", explains=False)
+                yield Block(id="branches", explains=False)
+        yield Block(id="grades", explains=False)
+
+    # --- drawing ------------------------------------------------------------------------------
+
+    def draw(self, session: Session | None) -> None:
+        self._spelt = session is not None and session.status.config.corpus.tokenizer in SPELLING
+        self._take_samples(session)
+        self._draw_head()
+        self._draw_laboratory()
+        if self._earlier_changed:
+            self._earlier_changed = False
+            self._earlier_shown = [_shown(passage, _FADED) for passage in self._earlier]
+        flow = self.query_one(Flow)
+        text, reach = self._current()
+        flow.show(self._earlier_shown, text)
+        if self.zoomed and self._cursor is not None:
+            flow.reveal(reach)
+        if session is not None and session.running and self._write_along and not self.writing:
+            self._start_writing(session)
+
+    def _draw_head(self) -> None:
+        seed = self.query_one("#seed", SeedInput)
+        seed.placeholder = _NO_SEED if self._seed is None else str(self._seed)
+        if isinstance(seed.parent, Labelled):
+            seed.parent.display = self.content_size.width >= _LEAST_FOR_SEED
+        settings = _settings(self.temperature, self.writing)
+        block = self.query_one("#temperature", Block)
+        block.styles.width = max(_LEAST_WIDTH, settings.cell_length)
+        block.show(settings)
+
+    def _draw_laboratory(self) -> None:
+        """What there is of it only while it is one."""
+        form, name = self.query_one(KnobForm), self.query_one("#branch-name", Input)
+        assert isinstance(name.parent, Labelled)
+        form.display = form.display and self.zoomed
+        name.parent.display = name.has_focus and self.zoomed
+        self.query_one("#opened").display = self.zoomed
+        knobs, grades = self.query_one("#knobs", Block), self.query_one("#grades", Block)
+        knobs.display = self.zoomed
+        grades.display = self.zoomed and self._shaded
+        self.set_class(self.content_size.width >= _LEAST_BESIDE, "-roomy")
+        if not self.zoomed:
+            return
+        hint = sentence("{knobs} shuts" if form.display else "{knobs} opens")
+        knobs.show(row(self.settings, self.content_size.width, hint))
+        grades.show(legend())
+        block, branches = self.query_one("#token", Block), self.query_one("#branches", Block)
+        block.show(self._laid_open(block.size.width))
+        branches.display = len(self._tree) > 1
+        branches.show(_tree(self._tree, branches.size.width, max(1, branches.size.height)))
+
+    def _current(self) -> tuple[Content, int]:
+        """The text that is written, and how many of its characters reach to the cursor."""
+        if self._refusal:
+            return content(self._refusal, "$text-warning"), 0
+        if not self._tokens and self._proposal is None:
+            if self._earlier or self.writing:
+                return Content(""), 0
+            return Content.styled(sentence(_EMPTY), MUTED), 0
+        if not self.zoomed:
+            return _shown(self._passage, ""), 0
+        head = _head(self._passage)
+        prompt = content(self._prompt, "bold", keep_newlines=True)
+        text, reach = laid_out(self._texts, self._styles, self._cursor)
+        before = head + prompt
+        return before + text, len(before.plain) + reach
+
+    @property
+    def _tokens(self) -> list[TextPiece]:
+        return self._tree.now.tokens
+
+    @property
+    def _texts(self) -> list[str]:
+        tokens = [*self._tokens, *([self._proposal] if self._proposal is not None else [])]
+        if not self._raw:
+            return [each.text for each in tokens]
+        return [f"{token(each.opened.raw if each.opened else each.text)} " for each in tokens]
+
+    @property
+    def _styles(self) -> Iterator[str]:
+        for each in self._tokens:
+            seen = self._shaded and each.opened is not None
+            yield shade(bits(each.opened.probability)) if seen and each.opened else ""
+        if self._proposal is not None:
+            yield MUTED
+
+    @property
+    def _passage(self) -> Passage:
+        """The one being written."""
+        text = self._tree.now.text
+        return Passage(self._step, text, self._written_at, self._prompt, self._note, self._spelt)
+
+    # --- the token that is laid open ------------------------------------------------------------
+
+    @property
+    def _piece(self) -> TextPiece | None:
+        """The one the cursor is at."""
+        if self._cursor is None:
+            return None
+        return self._tokens[self._cursor] if self._cursor < len(self._tokens) else self._proposal
+
+    def _laid_open(self, width: int) -> Content:
+        piece = self._piece
+        if piece is None or piece.opened is None:
+            told = "This token wasn't laid open: it was written before." if piece else ""
+            return Content.styled(told or sentence(_NO_TOKEN), MUTED)
+        opened = piece.opened
+        if piece is self._proposal:
+            head = Content.styled(sentence("What comes next? {pick} picks it."), "bold")
+        else:
+            head = Content.assemble(
+                (fit(token(opened.raw), max(4, width - 26)).rstrip(), "bold"),
+                f"  rank {opened.rank:,} · {bits(opened.probability):.1f} bits",
+            )
+        entropy = Content.styled(f"entropy of the moment {opened.entropy:.1f} bits", MUTED)
+        chosen = self._chosen(piece)
+        lines = [
+            _candidate(each, each.token == opened.token, place == chosen, width)
+            for place, each in enumerate(candidates(piece))
+        ]
+        return Content("\n").join([head, entropy, *lines])
+
+    def _chosen(self, piece: TextPiece) -> int:
+        """Which candidate is meant: the one walked to, else the token itself, and of those that may
+        come next the most probable."""
+        if self._choice is not None:
+            return self._choice
+        if piece is self._proposal or piece.opened is None:
+            return 0
+        return [each.token for each in candidates(piece)].index(piece.opened.token)
+
+    def walk(self, change: int) -> None:
+        last = len(self._texts) - 1
+        if last < 0:
+            return
+        here = self._cursor if self._cursor is not None else last + (change < 0)
+        self._go_to(max(0, min(last, here + change)))
+
+    def walk_to(self, *, first: bool) -> None:
+        if first or self._by_hand:
+            self._go_to(0 if first else len(self._tokens))
+            return
+        self._cursor = self._choice = None
+        self.redraw()
+        self.query_one(Flow).to_end()
+
+    def _go_to(self, place: int) -> None:
+        """Lay open the token at this place: no other passage begins by itself any more."""
+        if self._texts:
+            self._cursor, self._choice, self._write_along = place, None, False
+            self.redraw()
+
+    def climb(self, change: int) -> None:
+        piece = self._piece
+        if piece is None:
+            self.walk(-1)
+            return
+        if found := candidates(piece):
+            self._choice = max(0, min(len(found) - 1, self._chosen(piece) + change))
+            self.redraw()
+
+    def pick(self) -> None:
+        """Take the chosen candidate: the text goes on from there, in a branch of its own."""
+        piece, session = self._piece, self.session
+        found = candidates(piece) if piece is not None else []
+        if piece is None or not found or session is None or not session.answering:
+            return
+        chosen = found[self._chosen(piece)]
+        if piece is self._proposal:
+            self._ask_next(session, chosen.token)
+        elif piece.opened is not None and chosen.token != piece.opened.token:
+            place = self._cursor or 0
+            self._halt()
+            self._tree.fork(place)
+            if self._by_hand:
+                self._ask_next(session, chosen.token)
+            else:
+                self._cursor = self._choice = None
+                self._go_on(session, chosen.token)
+
+    # --- branches -------------------------------------------------------------------------------
+
+    def action_back(self) -> None:
+        """See the text that this one was taken from."""
+        fork = self._tree.now.fork
+        self._leave_branch()
+        if self._tree.back():
+            self._go_to(fork)
+        self._propose()
+
+    def action_next_branch(self) -> None:
+        """Go through the branches."""
+        self._walk_branches(1)
+
+    def action_branch_before(self) -> None:
+        """Go back through the branches."""
+        self._walk_branches(-1)
+
+    def _walk_branches(self, change: int) -> None:
+        self._leave_branch()
+        self._tree.walk(change)
+        if self._tree.now.parent is not None:
+            self._go_to(self._tree.now.fork)
+        self._propose()
+        self.redraw()
+
+    def _leave_branch(self) -> None:
+        self._halt()
+        self._cursor = self._choice = self._proposal = None
+
+    def action_name_branch(self) -> None:
+        """Type a name for the present branch."""
+        field = self.query_one("#branch-name", Input)
+        assert isinstance(field.parent, Labelled)
+        field.value = self._tree.now.name
+        field.parent.display = True
+        self.screen.set_focus(field)
+
+    @on(Input.Submitted, "#branch-name")
+    def _named(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._tree.now.name = event.value.strip()[:80]
+        self.redraw()
+
+    def on_descendant_blur(self) -> None:
+        self.redraw()
+
+    def action_copy_text(self) -> None:
+        """Put prompt and text into the terminal's clipboard."""
+        text = self.text
+        self.app.copy_to_clipboard(text)
+        self.notify(f"Copied {len(text):,} characters.", markup=False)
+
+    @property
+    def text(self) -> str:
+        """The prompt, and what is written after it in the present branch."""
+        return self._prompt + self._tree.now.text
+
+    # --- how it is seen -------------------------------------------------------------------------
+
+    def action_raw_tokens(self) -> None:
+        """The tokens as the vocabulary has them, or as they read."""
+        self._raw = not self._raw
+        self.redraw()
+
+    def action_shading(self) -> None:
+        """Shade each token by its probability, or none."""
+        self._shaded = not self._shaded
+        self.redraw()
+
+    def action_knobs(self) -> None:
+        """Open the form of all knobs, or shut it."""
+        form = self.query_one(KnobForm)
+        form.display = not form.display
+        if form.display:
+            form.show(self.settings)
+            self.screen.set_focus(form.first)
+        self.redraw()
+
+    @on(KnobForm.Turned)
+    def _knobs_turned(self, event: KnobForm.Turned) -> None:
+        event.stop()
+        self._turn(event.settings)
+
+    def warm(self, change: float) -> None:
+        """Change the temperature, from 0 to 2."""
+        warmth = round(min(_HOTTEST, max(0.0, self.temperature + change)), 1)
+        self._turn(replace(self.settings, {"sampling.temperature": warmth}))
+
+    def _turn(self, settings: GenerationSettings) -> None:
+        """Choose otherwise from now on: a text under way goes on so, where its tokens are laid
+        open, else it begins anew."""
+        self.settings = settings
+        if self.is_mounted:
+            self.query_one(KnobForm).show(settings)
+        if self.writing and self.session is not None:
+            if self.zoomed and self._tree.now.ids and not self._whole:
+                self._go_on(self.session)
+            else:
+                self._start_writing(self.session)
+        elif self._by_hand:
+            self._propose()
+        self.redraw()
+
+    # --- what is asked --------------------------------------------------------------------------
+
+    def request(self) -> Generate:
+        """The next passage to ask for; what comes now belongs to it."""
+        self.end_passage()
+        self._refusal, self._whole = "", False
+        self._prompt = self.query_one("#prompt", Input).value
+        seed = self.query_one("#seed", Input).value
+        return self._asking([], _TOKENS, int(seed) if seed else None)
+
+    def _asking(self, given: list[int], tokens: int, seed: int | None) -> Generate:
+        self._written_at = self.temperature
+        sampling = msgspec.structs.asdict(self.settings.sampling) | {"seed": seed}
+        return Generate(
+            **sampling,
+            prompt=self._prompt,
+            given=given,
+            tokens=tokens,
+            overrun=_OVERRUN if tokens > 2 else 0,
+            alternatives=_BEATEN,
+            per_second=PER_SECOND,
+        )
+
+    def add(self, piece: TextPiece) -> None:
+        """Take in a piece of the current passage; it shows at the next draw."""
+        if not self._tokens:
+            self._step, self._seed, self._note = piece.step, piece.seed, piece.note
+        self._tokens.append(piece)
+        self.stale = True
+
+    def end_passage(self) -> None:
+        """What comes next is another passage."""
+        if self._tokens:
+            self._keep(self._passage)
+        self._tree = Tree()
+        self._cursor = self._choice = self._proposal = None
+
+    def refused(self, reason: str) -> None:
+        self._refusal = reason
+
+    def clear(self) -> None:
+        """Another run is shown: what the last one wrote goes."""
+        self._stop_writing()
+        self._earlier.clear()
+        self._earlier_changed = True
+        self._tree = Tree()
+        self._cursor = self._choice = self._proposal = None
+        self._seed = self._sampled = None
+        self._prompt = self._note = self._refusal = ""
+        self._by_hand = False
+
+    # --- writing ------------------------------------------------------------------------------
+
+    @property
+    def writing(self) -> bool:
+        """Whether the model writes into the view."""
+        return self._writer is not None and not self._writer.is_finished
+
+    @on(Input.Submitted, "#prompt, #seed")
+    def _submitted(self) -> None:
+        self._write_now()
+
+    @on(Input.Changed, "#prompt")
+    def _prompt_changed(self, event: Input.Changed) -> None:
+        """Where the prompt is erased, what is being written after it goes, and what was said of
+        it."""
+        if event.value or not self._prompt:
+            return
+        self._prompt = self._note = self._refusal = ""
+        if self.writing:
+            self._stop_writing()  # while training runs the next draw begins anew
+        if not self._whole:
+            self._tree = Tree()
+            self._cursor = self._choice = self._proposal = None
+        self.redraw()
+
+    def action_generate(self) -> None:
+        """Let the model write, or let it stop."""
+        if self.writing:
+            self._write_along = False
+            self._stop_writing()
+        else:
+            self._write_along = True
+            self._by_hand = False
+            self._write_now()
+
+    def action_by_hand(self) -> None:
+        """Let the person pick each token, or the model again, from where the text is."""
+        session = self.session
+        if session is None or not session.answering:
+            return
+        self._by_hand, self._write_along = not self._by_hand, False
+        self._stop_writing()
+        self._proposal = self._cursor = self._choice = None
+        if self._by_hand:
+            if not self._tokens or self._tree.now.ids is None:
+                self.request()  # a text of its own
+            self._propose()
+        else:
+            self._go_on(session)
+        self.redraw()
+
+    def _propose(self) -> None:
+        """Ask what would come next, where somebody picks each token."""
+        if self._by_hand and self.session is not None and self.session.answering:
+            self._ask_next(self.session)
+
+    def _write_now(self) -> None:
+        session = self.session
+        if session is not None and session.answering:
+            self._start_writing(session)
+
+    def _start_writing(self, session: Session) -> None:
+        if self.writing and not self._whole:
+            self._tree.now.tokens.clear()  # what is broken off is no passage
+        self._stop_writing()
+        self._by_hand = False
+        self._writer = self._write(session, None)
+
+    def _go_on(self, session: Session, chosen: int | None = None) -> None:
+        """Write on in the present branch, behind this token if one was chosen."""
+        given = self._given(chosen)
+        if given is None:
+            self._start_writing(session)
+            return
+        self._halt()
+        left = max(2, _TOKENS - len(given) + 1)
+        self._writer = self._write(session, self._asking(given, left, self._seed))
+
+    def _given(self, chosen: int | None) -> list[int] | None:
+        ids = self._tree.now.ids
+        if ids is None:
+            return None
+        return [*ids, chosen] if chosen is not None else ids
+
+    def _ask_next(self, session: Session, chosen: int | None = None) -> None:
+        """Ask what comes behind the present branch, or behind one token more."""
+        given = self._given(chosen)
+        if given is None:
+            return
+        self._halt()
+        asking = self._asking(given, 1 + bool(given), self._seed)
+        asking = msgspec.structs.replace(asking, beams=1, stop=(), per_second=0.0)
+        self._writer = self._hear_next(session, asking, taken=chosen is not None)
+
+    def _halt(self) -> None:
+        """Stop writing; what there is of the branch stays."""
+        self._stop_writing()
+        self._refusal = ""
+
+    def _stop_writing(self) -> None:
+        if self._writer is not None:
+            self._writer.cancel()
+            self._writer = None
+
+    @work(exclusive=True)
+    async def _write(self, session: Session, going_on: Generate | None) -> None:
+        """Stream passages into the view: one, or while training runs one by one. The first may go
+        on from tokens that are given."""
+        try:
+            while True:
+                request, known = going_on or self.request(), len(self._tokens)
+                await self._stream(session, request, known if going_on else 0)
+                going_on, self._whole = None, True
+                if not (session.running and self._write_along and self.seen):
+                    break
+                await asyncio.sleep(_BETWEEN_PASSAGES)
+        except UserError as error:
+            self.refused(str(error))
+            self._write_along = False
+        except EngineEnded:
+            pass
+        finally:
+            self.stale = True
+
+    async def _stream(self, session: Session, request: Generate, known: int) -> None:
+        """Take in a passage, behind so many tokens that are there. It is a generator: closing it
+        early tells the engine to stop."""
+        self._whole = False
+        branch = self._tree.now
+        skipped = bool(request.given) and len(request.given) == known
+        async with aclosing(cast("Answers", session.engine.stream(request))) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, TextPiece):
+                    if not skipped:
+                        self._take(branch, piece)
+                    skipped = False
+
+    def _take(self, branch: Branch, piece: TextPiece) -> None:
+        """Add a piece to the branch that it was asked for."""
+        if branch is self._tree.now:
+            self.add(piece)
+
+    @work(exclusive=True)
+    async def _hear_next(self, session: Session, request: Generate, *, taken: bool) -> None:
+        """The token that was picked, if one was, and what the model would write behind it."""
+        answers = [each async for each in self.hear(session, request)]
+        pieces = [each for each in answers if isinstance(each, TextPiece)]
+        if taken and pieces:
+            self.add(pieces[0])
+        if pieces:
+            self._proposal = pieces[-1] if len(pieces) == 1 + bool(request.given) else None
+            if self._seed is None:
+                self._step, self._seed, self._note = pieces[0].step, pieces[0].seed, pieces[0].note
+            self._cursor, self._choice = len(self._tokens), None
+        self.redraw()
+
+    def _take_samples(self, session: Session | None) -> None:
+        """The samples training writes by itself join the passages."""
+        samples = session.history.samples if session else []
+        if samples and samples[-1] is not self._sampled:
+            self._sampled = samples[-1]
+            if not self.writing and not self.zoomed:
+                self.end_passage()  # what was written before the sample stays above it
+            self._keep(Passage(samples[-1].step, samples[-1].text, spelt=self._spelt))
+
+    def _keep(self, passage: Passage) -> None:
+        self._earlier.append(passage)
+        self._earlier_changed = True
+
+
+def _head(passage: Passage) -> Content:
+    warmth = "" if passage.temperature is None else f" · temp {passage.temperature:.1f}"
+    note = f"{passage.note}\n" if passage.note else ""
+    return Content.assemble(
+        (f"step {passage.step:,}{warmth}  ", f"italic {MUTED}"),
+        content(note, "$text-warning", keep_newlines=True),
+    )
+
+
+def _shown(passage: Passage, style: str) -> Content:
+    prompt, text = passage.prompt, passage.text
+    if not passage.spelt:
+        prompt, text = prompt.lstrip(), text.rstrip() if prompt.strip() else text.strip()
+    written = content(prompt + text, style, keep_newlines=True)
+    return _head(passage) + written.stylize("bold", 0, len(visible(prompt, keep_newlines=True)))
+
+
+def _settings(temperature: float, writing: bool) -> Content:
+    return Content.assemble(
+        ("▶ writing  " if writing else "", "$text-success"),
+        ("temp ", MUTED),
+        (f"{temperature:.1f}", "bold"),
+    )
+
+
+def _candidate(each: Alternative, written: bool, chosen: bool, width: int) -> Content:
+    """A line: whether it is meant, whether it was written, how probable it was, and the token."""
+    name = max(4, min(16, width - 22))
+    bar = max(0, min(24, width - name - 13))
+    filled = round(bar * min(1.0, each.probability))
+    return Content.assemble(
+        ("▸" if chosen else " ", "bold $accent"),
+        ("● " if written else "  ", "$text-success"),
+        (fit(token(each.text), name), "bold" if written or chosen else ""),
+        f" {_percent(each.probability)} ",
+        ("━" * filled, "$accent"),
+        ("╌" * (bar - filled), "$foreground 15%"),
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{share:7.2%}" if share >= 0.0001 or share == 0 else " <0.01%"
+
+
+def _tree(tree: Tree, width: int, height: int) -> Content:
+    """The branches, those around the present one where there are too many."""
+    rows = list(tree.rows())
+    here = next(place for place, (_, branch) in enumerate(rows) if branch is tree.now)
+    begin = max(0, min(here - height // 2, len(rows) - height))
+    lines = []
+    for depth, branch in rows[begin : begin + height]:
+        mark = "● " if branch is tree.now else "○ "
+        words = branch.name or "".join(each.text for each in branch.tokens[branch.fork :])
+        room = max(1, width - 2 * min(depth, 8) - 2)
+        line = "  " * min(depth, 8) + mark + fit(words.strip() or "…", room).rstrip()
+        lines.append(Content.styled(line, "bold" if branch is tree.now else MUTED))
+    return Content("\n").join(lines)
