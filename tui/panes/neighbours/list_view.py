@@ -26,7 +26,7 @@ _MEANING = {
     "analogy": "cosine with what is added, less what is taken away",
     "odd": "cosine with the mean of the words: the last doesn't belong",
     "pair": "cosine: 1 same direction, 0 unrelated",
-    "closer": "nearer to the first than the second is",
+    "closer": "cosine with the first word: all are nearer to it than the second",
 }
 GRAMMAR = (
     ("physicist", "its neighbours"),
