@@ -214,7 +214,8 @@ def _chosen_told(points: Sequence[MapPoint], chosen: str) -> Content:
     place = points.index(point)
     of = [token(each.word) for each in points if each.nearest == place and each is not point]
     parts = [(f"{token(chosen)} ", "bold")]
-    parts.append((f"{point.count:,} times · of these nearest to it ", MUTED))
+    times = "once" if point.count == 1 else f"{point.count:,} times"
+    parts.append((f"{times} · of these nearest to it ", MUTED))
     parts.append((token(points[point.nearest].word), "bold"))
     if of:
         parts += [(" · it is nearest to ", MUTED), (", ".join(of), "")]
