@@ -512,7 +512,9 @@ async def test_tab_in_a_form_goes_before_what_is_typed_after_it(tmp_path: Path) 
     async with playground(tmp_path) as room:
         await room.press("r")
         await room.until(lambda: isinstance(room.app.screen, NewRun))
-        name, source = (room.app.screen.query_one(id, Input) for id in ("#name", "#corpus-source"))
+        name, source = (
+            room.app.screen.query_one(each, Input) for each in ("#name", "#corpus-source")
+        )
         source.value = ""
         name.focus()
         await room.pilot.pause()

@@ -88,7 +88,7 @@ class CellView(TextView):
         self._found: FollowingUnits | None = None
         self._gradients: InputGradients | None = None
         self._saturations: LayerSaturations | None = None
-        self._asked: tuple[Session, int, AnyQuestion] | None = None
+        self._asked: tuple[Session, int, tuple[AnyQuestion, ...]] | None = None
         self._refusal = ""
 
     @property
@@ -132,26 +132,23 @@ class CellView(TextView):
         name = self._quantity.replace("_", " ")
         of = f" of {layers}" if layers else ""
         told = Content.assemble((f"layer {self._layer + 1}{of} · {name}", "bold"))
-        if self._tokens is not None:
-            told += Content.styled(f" · step {self._tokens.step:,}", MUTED)
         if self._mode == "how far back" and self._gradients is not None:
-            predicted = token(self._gradients.predicted)
-            told += Content.assemble(
-                " · how far back: ",
-                (fit(predicted, 20).rstrip(), "bold"),
-                (f" {self._gradients.probability:.1%}", MUTED),
-            )
-        elif self._feature:
-            told += Content.styled(f" · sorted by how well units follow {self._sorted_by}", MUTED)
-        if self._unit_number is not None and self._mode == "units":
+            predicted = fit(token(self._gradients.predicted), 20).rstrip()
+            share = f" {self._gradients.probability:.1%}"
+            told += Content.assemble(" · how far back: ", (predicted, "bold"), (share, MUTED))
+        elif self._mode == "units" and self._unit_number is not None:
             value = self._value(self._cursor)
             at = "" if value is None else f" {value:+.3f}"
             told += Content.assemble(" · ", (f"unit {self._unit_number}{at}", "bold"))
+            if self._feature:
+                told += Content.styled(f" · sorted: {self._sorted_by}", MUTED)
+        if self._tokens is not None:
+            told += Content.styled(f" · step {self._tokens.step:,}", MUTED)
         return told
 
     @property
     def _sorted_by(self) -> str:
-        names = {"quotes": "being inside quotes", "brackets": "being inside brackets"}
+        names = {"quotes": "inside quotes", "brackets": "inside brackets"}
         return names.get(self._feature, self._feature.replace("_", " "))
 
     def _value(self, place: int | None) -> float | None:
@@ -377,7 +374,8 @@ class CellView(TextView):
         self.stale = True
 
     async def _trace(self, session: Session, question: TraceCell) -> None:
-        tokens, rows = None, []
+        tokens: CellTokens | None = None
+        rows: list[tuple[float, ...]] = []
         async for answer in self.hear(session, question):
             match answer:
                 case CellTokens():

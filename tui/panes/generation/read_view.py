@@ -107,9 +107,12 @@ class ReadView(TextView):
             return
         self.query_one("#read-grades", Block).show(legend())
         baselines = self.query_one("#baselines", Block)
-        baselines.show(self._compared(baselines.size.width))
+        compared = self._compared(baselines.size.width)
+        baselines.styles.height = compared.plain.count("\n") + 1
+        baselines.show(compared)
         chart = self.query_one("#running", Chart)
-        chart.display = height >= _LEAST_FOR_CURVE and len(self._bits) > 2
+        room = height if width >= _LEAST_BESIDE else height // 2
+        chart.display = room >= _LEAST_FOR_CURVE and len(self._bits) > 2
         if chart.display:
             chart.show(self._curve())
         listed = self.query_one("#surprising", Block)

@@ -210,7 +210,7 @@ class WriteView(TextView):
         knobs.show(row(self.settings, self.content_size.width, hint))
         grades.show(legend())
         block, branches = self.query_one("#token", Block), self.query_one("#branches", Block)
-        block.show(self._laid_open(block.size.width))
+        block.show(self._laid_open(*block.size))
         branches.display = len(self._tree) > 1
         branches.show(_tree(self._tree, branches.size.width, max(1, branches.size.height)))
 
@@ -264,7 +264,7 @@ class WriteView(TextView):
             return None
         return self._tokens[self._cursor] if self._cursor < len(self._tokens) else self._proposal
 
-    def _laid_open(self, width: int) -> Content:
+    def _laid_open(self, width: int, height: int) -> Content:
         piece = self._piece
         if piece is None or piece.opened is None:
             told = "This token wasn't laid open: it was written before." if piece else ""
@@ -279,9 +279,12 @@ class WriteView(TextView):
             )
         entropy = Content.styled(f"entropy of the moment {opened.entropy:.1f} bits", MUTED)
         chosen = self._chosen(piece)
+        found = list(enumerate(candidates(piece)))
+        rows = max(1, height - 2)
+        begin = max(0, min(chosen - rows // 2, len(found) - rows))
         lines = [
             _candidate(each, each.token == opened.token, place == chosen, width)
-            for place, each in enumerate(candidates(piece))
+            for place, each in found[begin : begin + rows]
         ]
         return Content("\n").join([head, entropy, *lines])
 
@@ -659,7 +662,8 @@ class WriteView(TextView):
         samples = session.history.samples if session else []
         if samples and samples[-1] is not self._sampled:
             self._sampled = samples[-1]
-            if not self.writing and not self.zoomed:
+            held = self.zoomed or self._cursor is not None or len(self._tree) > 1
+            if not self.writing and not held:
                 self.end_passage()  # what was written before the sample stays above it
             self._keep(Passage(samples[-1].step, samples[-1].text, spelt=self._spelt))
 
