@@ -44,8 +44,10 @@ _MOST_ROWS = 400
 """Tokens whose cells are kept."""
 _LABEL = 14
 """Columns for a unit's number, and how well it follows what units are sorted by."""
-_CELL = 2
-"""Columns of a token in the heat map."""
+_NARROW, _WIDE = 2, 8
+"""Columns of a token in the heat map, by how many there are."""
+_SIGNS = "  ▓ >0  ≡ <0 "
+"""How numbers above and below zero look."""
 _EXAMPLE = 'She said "this (or that) was long ago", and left.'
 _FLOOR = 1e-4
 """A gradient so small beside the largest one counts as vanished."""
@@ -180,31 +182,33 @@ class CellView(TextView):
         if not self._rows or self._tokens is None:
             return Content.styled("Reading …", MUTED)
         order = self._order
-        columns = max(1, (width - _LABEL) // _CELL)
+        cell = max(_NARROW, min(_WIDE, (width - _LABEL) // len(self._rows)))
+        columns = max(1, (width - _LABEL) // cell)
         rows = max(1, height - 1)
         first = self._first_column(columns)
         begin = max(0, min(self._unit - rows // 2, len(order) - rows))
         places = range(first, min(first + columns, len(self._rows)))
-        lines = [self._names(places)]
+        lines = [self._names(places, cell)]
         for number, (unit, follows) in enumerate(order[begin : begin + rows], start=begin):
-            lines.append(self._unit_row(number, unit, follows, places))
+            lines.append(self._unit_row(number, unit, follows, places, cell))
         return Content("\n").join(lines)
 
     def _first_column(self, columns: int) -> int:
         here = self._cursor or 0
         return max(0, min(here - columns // 2, len(self._rows) - columns))
 
-    def _names(self, places: Sequence[int]) -> Content:
+    def _names(self, places: Sequence[int], cell: int) -> Content:
         """The beginning of each token above its column."""
         assert self._tokens is not None
         parts = []
         for place in places:
-            name = fit(token(self._tokens.raw[place]).strip() or " ", _CELL - 1) + " "
-            parts.append((fit(name, _CELL), CURSOR if place == self._cursor else MUTED))
-        return Content.assemble(" " * _LABEL, *parts)
+            name = token(self._tokens.raw[place]).strip() or " "
+            shown = fit(name if cell > _NARROW else name[:1], cell - 1)
+            parts.append((f"{shown} ", CURSOR if place == self._cursor else MUTED))
+        return Content.assemble((fit(_SIGNS, _LABEL), MUTED), *parts)
 
     def _unit_row(
-        self, number: int, unit: int, follows: float | None, places: Sequence[int]
+        self, number: int, unit: int, follows: float | None, places: Sequence[int], cell: int
     ) -> Content:
         picked = number == min(self._unit, len(self._order) - 1)
         label = f"{'▸' if picked else ' '}{unit:>5}"
@@ -212,7 +216,7 @@ class CellView(TextView):
         cells = (signed(self._scaled(self._rows[place][unit])) for place in places)
         return Content.assemble(
             (fit(label, _LABEL), "bold" if picked else MUTED),
-            *((glyph * _CELL, style) for glyph, style in cells),
+            *((glyph * cell, style) for glyph, style in cells),
         )
 
     def _scaled(self, value: float) -> float:

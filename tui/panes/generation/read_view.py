@@ -108,11 +108,11 @@ class ReadView(TextView):
         self.query_one("#read-grades", Block).show(legend())
         baselines = self.query_one("#baselines", Block)
         compared = self._compared(baselines.size.width)
-        baselines.styles.height = compared.plain.count("\n") + 1
+        roomy = width >= _LEAST_BESIDE
+        baselines.styles.height = compared.plain.count("\n") + 1 if roomy else "1fr"
         baselines.show(compared)
         chart = self.query_one("#running", Chart)
-        room = height if width >= _LEAST_BESIDE else height // 2
-        chart.display = room >= _LEAST_FOR_CURVE and len(self._bits) > 2
+        chart.display = roomy and height >= _LEAST_FOR_CURVE and len(self._bits) > 2
         if chart.display:
             chart.show(self._curve())
         listed = self.query_one("#surprising", Block)

@@ -199,11 +199,12 @@ class WriteView(TextView):
         assert isinstance(name.parent, Labelled)
         form.display = form.display and self.zoomed
         name.parent.display = name.has_focus and self.zoomed
-        self.query_one("#opened").display = self.zoomed
+        roomy = self.content_size.width >= _LEAST_BESIDE
+        self.query_one("#opened").display = self.zoomed and (roomy or not form.display)
         knobs, grades = self.query_one("#knobs", Block), self.query_one("#grades", Block)
         knobs.display = self.zoomed
         grades.display = self.zoomed and self._shaded
-        self.set_class(self.content_size.width >= _LEAST_BESIDE, "-roomy")
+        self.set_class(roomy, "-roomy")
         if not self.zoomed:
             return
         hint = sentence("{knobs} shuts" if form.display else "{knobs} opens")
@@ -274,10 +275,10 @@ class WriteView(TextView):
             head = Content.styled(sentence("What comes next? {pick} picks it."), "bold")
         else:
             head = Content.assemble(
-                (fit(token(opened.raw), max(4, width - 26)).rstrip(), "bold"),
+                (fit(token(opened.raw), max(4, width - 22)).rstrip(), "bold"),
                 f"  rank {opened.rank:,} · {bits(opened.probability):.1f} bits",
             )
-        entropy = Content.styled(f"entropy of the moment {opened.entropy:.1f} bits", MUTED)
+        entropy = Content.styled(f"entropy {opened.entropy:.1f} bits", MUTED)
         chosen = self._chosen(piece)
         found = list(enumerate(candidates(piece)))
         rows = max(1, height - 2)
@@ -699,8 +700,8 @@ def _settings(temperature: float, writing: bool) -> Content:
 
 def _candidate(each: Alternative, written: bool, chosen: bool, width: int) -> Content:
     """A line: whether it is meant, whether it was written, how probable it was, and the token."""
-    name = max(4, min(16, width - 22))
-    bar = max(0, min(24, width - name - 13))
+    bar = max(0, min(24, (width - 12) // 2 - 2))
+    name = max(4, min(24, width - bar - 13))
     filled = round(bar * min(1.0, each.probability))
     return Content.assemble(
         ("▸" if chosen else " ", "bold $accent"),
