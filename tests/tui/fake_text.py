@@ -19,7 +19,7 @@ def opened(token: int, beaten: int = 10) -> p.TokenOpened:
     return p.TokenOpened(
         token=token,
         raw=VOCABULARY[token].strip(),
-        probability=2.0 ** -(rank + 1) * 0.9,
+        probability=2.0 ** -(rank + 0.5),
         rank=rank,
         entropy=3.25,
         alternatives=[

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from textual import on
 from textual.containers import Vertical
 from textual.content import Content
+from textual.css.query import NoMatches
 from textual.message import Message
 from textual.reactive import var
 from textual.widget import Widget
@@ -198,9 +199,10 @@ class Asking(Drawn):
                     await self._edited.wait()
                 await asyncio.sleep(_TYPING_PAUSE)
             self._edited.clear()
-            if not self.children:
+            try:
+                session, questions = self.session, self.questions()
+            except NoMatches:
                 return  # the screen is being closed
-            session, questions = self.session, self.questions()
             if not questions:
                 asked = None
             if not questions or session is None or not session.answering or not self.seen:

@@ -139,8 +139,8 @@ async def test_walking_over_a_text_lays_each_token_open(tmp_path: Path) -> None:
         await room.press("home", "right", "right", "right", "right")
         await room.until(lambda: "word4" in room.text("#token"))
         told = room.text("#token").split("\n")
-        assert "rank 2" in told[0] and "3.2 bits" in told[0]
-        assert "entropy of the moment 3.2 bits" in told[1] or "3.3 bits" in told[1]
+        assert "rank 2" in told[0] and "2.5 bits" in told[0]
+        assert "entropy 3.2 bits" in told[1]
         assert len(told) == 2 + 11
         assert sum("●" in line for line in told) == 1
 
@@ -232,7 +232,7 @@ async def test_every_knob_has_a_field_that_counts_as_soon_as_it_is_in_range(
         await room.until(lambda: "top_k can't be" in room.text("#knob-fault"))
         top_k.value = "40"
         await room.until(lambda: view.settings.sampling.top_k == 40)
-        assert room.text("#knob-fault") == ""
+        assert not view.query_one("#knob-fault").display
         await room.until(lambda: "top-k 40" in room.text("#knobs"))
         await room.press("escape", ".")
         await room.until(lambda: view.query_one("#knob-temperature", Input).value == "1.1")

@@ -44,8 +44,10 @@ _MOST_ROWS = 400
 """Tokens whose cells are kept."""
 _LABEL = 14
 """Columns for a unit's number, and how well it follows what units are sorted by."""
-_CELL = 2
-"""Columns of a token in the heat map."""
+_NARROW, _WIDE = 2, 8
+"""Columns of a token in the heat map, by how many there are."""
+_SIGNS = "  ▓ >0  ≡ <0 "
+"""How numbers above and below zero look."""
 _EXAMPLE = 'She said "this (or that) was long ago", and left.'
 _FLOOR = 1e-4
 """A gradient so small beside the largest one counts as vanished."""
@@ -88,7 +90,7 @@ class CellView(TextView):
         self._found: FollowingUnits | None = None
         self._gradients: InputGradients | None = None
         self._saturations: LayerSaturations | None = None
-        self._asked: tuple[Session, int, AnyQuestion] | None = None
+        self._asked: tuple[Session, int, tuple[AnyQuestion, ...]] | None = None
         self._refusal = ""
 
     @property
@@ -132,26 +134,23 @@ class CellView(TextView):
         name = self._quantity.replace("_", " ")
         of = f" of {layers}" if layers else ""
         told = Content.assemble((f"layer {self._layer + 1}{of} · {name}", "bold"))
-        if self._tokens is not None:
-            told += Content.styled(f" · step {self._tokens.step:,}", MUTED)
         if self._mode == "how far back" and self._gradients is not None:
-            predicted = token(self._gradients.predicted)
-            told += Content.assemble(
-                " · how far back: ",
-                (fit(predicted, 20).rstrip(), "bold"),
-                (f" {self._gradients.probability:.1%}", MUTED),
-            )
-        elif self._feature:
-            told += Content.styled(f" · sorted by how well units follow {self._sorted_by}", MUTED)
-        if self._unit_number is not None and self._mode == "units":
+            predicted = fit(token(self._gradients.predicted), 20).rstrip()
+            share = f" {self._gradients.probability:.1%}"
+            told += Content.assemble(" · how far back: ", (predicted, "bold"), (share, MUTED))
+        elif self._mode == "units" and self._unit_number is not None:
             value = self._value(self._cursor)
             at = "" if value is None else f" {value:+.3f}"
             told += Content.assemble(" · ", (f"unit {self._unit_number}{at}", "bold"))
+            if self._feature:
+                told += Content.styled(f" · sorted: {self._sorted_by}", MUTED)
+        if self._tokens is not None:
+            told += Content.styled(f" · step {self._tokens.step:,}", MUTED)
         return told
 
     @property
     def _sorted_by(self) -> str:
-        names = {"quotes": "being inside quotes", "brackets": "being inside brackets"}
+        names = {"quotes": "inside quotes", "brackets": "inside brackets"}
         return names.get(self._feature, self._feature.replace("_", " "))
 
     def _value(self, place: int | None) -> float | None:
@@ -183,31 +182,33 @@ class CellView(TextView):
         if not self._rows or self._tokens is None:
             return Content.styled("Reading …", MUTED)
         order = self._order
-        columns = max(1, (width - _LABEL) // _CELL)
+        cell = max(_NARROW, min(_WIDE, (width - _LABEL) // len(self._rows)))
+        columns = max(1, (width - _LABEL) // cell)
         rows = max(1, height - 1)
         first = self._first_column(columns)
         begin = max(0, min(self._unit - rows // 2, len(order) - rows))
         places = range(first, min(first + columns, len(self._rows)))
-        lines = [self._names(places)]
+        lines = [self._names(places, cell)]
         for number, (unit, follows) in enumerate(order[begin : begin + rows], start=begin):
-            lines.append(self._unit_row(number, unit, follows, places))
+            lines.append(self._unit_row(number, unit, follows, places, cell))
         return Content("\n").join(lines)
 
     def _first_column(self, columns: int) -> int:
         here = self._cursor or 0
         return max(0, min(here - columns // 2, len(self._rows) - columns))
 
-    def _names(self, places: Sequence[int]) -> Content:
+    def _names(self, places: Sequence[int], cell: int) -> Content:
         """The beginning of each token above its column."""
         assert self._tokens is not None
         parts = []
         for place in places:
-            name = fit(token(self._tokens.raw[place]).strip() or " ", _CELL - 1) + " "
-            parts.append((fit(name, _CELL), CURSOR if place == self._cursor else MUTED))
-        return Content.assemble(" " * _LABEL, *parts)
+            name = token(self._tokens.raw[place]).strip() or " "
+            shown = fit(name if cell > _NARROW else name[:1], cell - 1)
+            parts.append((f"{shown} ", CURSOR if place == self._cursor else MUTED))
+        return Content.assemble((fit(_SIGNS, _LABEL), MUTED), *parts)
 
     def _unit_row(
-        self, number: int, unit: int, follows: float | None, places: Sequence[int]
+        self, number: int, unit: int, follows: float | None, places: Sequence[int], cell: int
     ) -> Content:
         picked = number == min(self._unit, len(self._order) - 1)
         label = f"{'▸' if picked else ' '}{unit:>5}"
@@ -215,7 +216,7 @@ class CellView(TextView):
         cells = (signed(self._scaled(self._rows[place][unit])) for place in places)
         return Content.assemble(
             (fit(label, _LABEL), "bold" if picked else MUTED),
-            *((glyph * _CELL, style) for glyph, style in cells),
+            *((glyph * cell, style) for glyph, style in cells),
         )
 
     def _scaled(self, value: float) -> float:
@@ -377,7 +378,8 @@ class CellView(TextView):
         self.stale = True
 
     async def _trace(self, session: Session, question: TraceCell) -> None:
-        tokens, rows = None, []
+        tokens: CellTokens | None = None
+        rows: list[tuple[float, ...]] = []
         async for answer in self.hear(session, question):
             match answer:
                 case CellTokens():

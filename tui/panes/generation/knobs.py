@@ -18,6 +18,8 @@ from tui.widgets.text import MUTED, Block, LineInput, fit
 
 _SEED = "sampling.seed"
 """Which has a field beside the prompt."""
+_FIRST = ("temperature", "top-k", "top-p", "min-p", "typical", "repetition-penalty", "no-repeat")
+"""Those that are seen first where there isn't room for all."""
 KNOBS = tuple(field for field in fields(GenerationSettings) if field.path != _SEED)
 _DEFAULTS = GenerationSettings()
 
@@ -37,12 +39,12 @@ def as_text(value: Any) -> str:
 
 
 def row(settings: GenerationSettings, width: int, hint: str) -> Content:
-    """As many knobs as there is room for, those that were turned first, in the order in which they
-    are applied."""
+    """As many knobs as there is room for, those that were turned first."""
     turned = [field for field in KNOBS if _is_turned(settings, field)]
     rest = [field for field in KNOBS if field not in turned]
+    rest.sort(key=lambda field: (*_FIRST, name(field)).index(name(field)))
     shown: list[Content] = []
-    left = width - len(hint)
+    left = width - len(hint) - 3
     for field in (*turned, *rest):
         style = "bold" if field in turned else MUTED
         value = visible(as_text(get(settings, field.path))) or "none"
@@ -111,9 +113,10 @@ class KnobForm(VerticalScroll, can_focus=False):
         try:
             settings = replace(self._settings, {field.path: event.value})
         except UserError as error:
+            fault.display = True
             fault.show(Content.styled(visible(str(error)), "$text-warning"))
             return
-        fault.show(Content(""))
+        fault.display = False
         if settings != self._settings:
             self._settings = settings
             self.post_message(self.Turned(settings))

@@ -107,9 +107,12 @@ class ReadView(TextView):
             return
         self.query_one("#read-grades", Block).show(legend())
         baselines = self.query_one("#baselines", Block)
-        baselines.show(self._compared(baselines.size.width))
+        compared = self._compared(baselines.size.width)
+        roomy = width >= _LEAST_BESIDE
+        baselines.styles.height = compared.plain.count("\n") + 1 if roomy else "1fr"
+        baselines.show(compared)
         chart = self.query_one("#running", Chart)
-        chart.display = height >= _LEAST_FOR_CURVE and len(self._bits) > 2
+        chart.display = roomy and height >= _LEAST_FOR_CURVE and len(self._bits) > 2
         if chart.display:
             chart.show(self._curve())
         listed = self.query_one("#surprising", Block)

@@ -79,9 +79,8 @@ def laid_out(
     parts: list[tuple[str, str]] = []
     length = reach = 0
     for place, (text, style) in enumerate(zip(texts, styles, strict=True)):
-        shown = visible(text, keep_newlines=True, begins=not parts).replace("\n", "⏎\n")
-        if not shown and place == cursor:
-            shown = "·"
+        shown = visible(text, keep_newlines=True, begins=place == cursor or not parts)
+        shown = shown.replace("\n", "⏎\n") or ("·" if place == cursor else "")
         parts.append((shown, CURSOR if place == cursor else style))
         length += len(shown)
         if place == cursor or cursor is None:

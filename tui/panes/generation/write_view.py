@@ -199,18 +199,19 @@ class WriteView(TextView):
         assert isinstance(name.parent, Labelled)
         form.display = form.display and self.zoomed
         name.parent.display = name.has_focus and self.zoomed
-        self.query_one("#opened").display = self.zoomed
+        roomy = self.content_size.width >= _LEAST_BESIDE
+        self.query_one("#opened").display = self.zoomed and (roomy or not form.display)
         knobs, grades = self.query_one("#knobs", Block), self.query_one("#grades", Block)
         knobs.display = self.zoomed
         grades.display = self.zoomed and self._shaded
-        self.set_class(self.content_size.width >= _LEAST_BESIDE, "-roomy")
+        self.set_class(roomy, "-roomy")
         if not self.zoomed:
             return
         hint = sentence("{knobs} shuts" if form.display else "{knobs} opens")
         knobs.show(row(self.settings, self.content_size.width, hint))
         grades.show(legend())
         block, branches = self.query_one("#token", Block), self.query_one("#branches", Block)
-        block.show(self._laid_open(block.size.width))
+        block.show(self._laid_open(*block.size))
         branches.display = len(self._tree) > 1
         branches.show(_tree(self._tree, branches.size.width, max(1, branches.size.height)))
 
@@ -264,7 +265,7 @@ class WriteView(TextView):
             return None
         return self._tokens[self._cursor] if self._cursor < len(self._tokens) else self._proposal
 
-    def _laid_open(self, width: int) -> Content:
+    def _laid_open(self, width: int, height: int) -> Content:
         piece = self._piece
         if piece is None or piece.opened is None:
             told = "This token wasn't laid open: it was written before." if piece else ""
@@ -274,14 +275,17 @@ class WriteView(TextView):
             head = Content.styled(sentence("What comes next? {pick} picks it."), "bold")
         else:
             head = Content.assemble(
-                (fit(token(opened.raw), max(4, width - 26)).rstrip(), "bold"),
+                (fit(token(opened.raw), max(4, width - 22)).rstrip(), "bold"),
                 f"  rank {opened.rank:,} · {bits(opened.probability):.1f} bits",
             )
-        entropy = Content.styled(f"entropy of the moment {opened.entropy:.1f} bits", MUTED)
+        entropy = Content.styled(f"entropy {opened.entropy:.1f} bits", MUTED)
         chosen = self._chosen(piece)
+        found = list(enumerate(candidates(piece)))
+        rows = max(1, height - 2)
+        begin = max(0, min(chosen - rows // 2, len(found) - rows))
         lines = [
             _candidate(each, each.token == opened.token, place == chosen, width)
-            for place, each in enumerate(candidates(piece))
+            for place, each in found[begin : begin + rows]
         ]
         return Content("\n").join([head, entropy, *lines])
 
@@ -659,7 +663,8 @@ class WriteView(TextView):
         samples = session.history.samples if session else []
         if samples and samples[-1] is not self._sampled:
             self._sampled = samples[-1]
-            if not self.writing and not self.zoomed:
+            held = self.zoomed or self._cursor is not None or len(self._tree) > 1
+            if not self.writing and not held:
                 self.end_passage()  # what was written before the sample stays above it
             self._keep(Passage(samples[-1].step, samples[-1].text, spelt=self._spelt))
 
@@ -695,8 +700,8 @@ def _settings(temperature: float, writing: bool) -> Content:
 
 def _candidate(each: Alternative, written: bool, chosen: bool, width: int) -> Content:
     """A line: whether it is meant, whether it was written, how probable it was, and the token."""
-    name = max(4, min(16, width - 22))
-    bar = max(0, min(24, width - name - 13))
+    bar = max(0, min(24, (width - 12) // 2 - 2))
+    name = max(4, min(24, width - bar - 13))
     filled = round(bar * min(1.0, each.probability))
     return Content.assemble(
         ("▸" if chosen else " ", "bold $accent"),
