@@ -172,7 +172,8 @@ _VIEWS: dict[str, Callable[[Room], bool]] = {
 )  # fmt: skip
 def test_the_laboratory_of_words(picture, keys: str, size: tuple[int, int]) -> None:
     async def show(room: Room) -> None:
-        await training(room)
+        await empty(room)
+        await room.happens(StateChanged(state="running"), *map(step, range(1, 301)))
         await room.press("3", *keys)
         for key in keys if size[0] >= 110 else keys[-1]:
             await room.until(lambda key=key: _VIEWS[key](room))
