@@ -40,7 +40,8 @@ def load_file(run: Run, on_progress: Callable[[Progress], None]) -> None:
     path = run.folder
     vocabulary, run.file_vectors = load_vectors(path, _telling(path, on_progress))
     run.tokenizer = WhitespaceTokenizer(vocabulary)
-    run.parameters = run.file_vectors.size
+    run.parameters, run.device, run.threads = run.file_vectors.size, "cpu", 1
+    _publish_model(run)
     run.set_state("paused", f"{path.name} holds word vectors alone: there is no model to ask.")
 
 
@@ -161,6 +162,10 @@ def _tell_model(run: Run, device: str, threads: int) -> None:
     run.device, run.threads = device, threads
     dtype = run.model.training_dtype or torch.float32
     run.precision = str(dtype).removeprefix("torch.")
+    _publish_model(run)
+
+
+def _publish_model(run: Run) -> None:
     status = run.status()
     run.publish(
         ModelReady(**{name: getattr(status, name) for name in ModelReady.__struct_fields__})

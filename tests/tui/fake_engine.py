@@ -346,7 +346,7 @@ class FakeEngine:
             for rank, word in enumerate(word for word in NEAREST if word not in words)
         ]
         if query.at is not None:  # other words came before
-            near = [near[(rank * 3 + 1) % len(near)] for rank in range(len(near))]
+            near = [*near[3:], *near[2::-1]]
             near = [
                 p.Neighbour(word, 0.5 - 0.05 * rank)
                 for rank, (word) in enumerate(each.word for each in near[: -1 - query.at % 3])

@@ -98,10 +98,13 @@ async def test_a_value_is_replaced_by_keys_sent_at_once(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
         await together(room, "r")
         await room.until(lambda: isinstance(room.app.screen, NewRun))
-        room.app.screen.query_one("#optimiser-learning_rate", Input).focus()
-        await together(room, "ctrl+a", "ctrl+k", *"500", "tab", *"0.5")
-        assert room.app.screen.query_one("#optimiser-learning_rate", Input).value == "500"
-        assert room.app.screen.query_one("#optimiser-momentum", Input).value.endswith("0.5")
+        rate, threshold = (
+            room.app.screen.query_one(name, Input)
+            for name in ("#optimiser-learning_rate", "#clipping-threshold")
+        )
+        rate.focus()
+        await together(room, "ctrl+a", "ctrl+k", *"500", "tab", "ctrl+u", *"0.5")
+        assert (rate.value, threshold.value) == ("500", "0.5")
 
 
 async def test_what_is_typed_after_the_key_of_a_dialog_goes_into_it(tmp_path: Path) -> None:

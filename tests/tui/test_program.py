@@ -80,7 +80,7 @@ def test_a_first_session_from_start_to_reopening(
         program.wait_for("back to the keys")
         program.send("the physicist", "enter")
         program.wait_for("▶ writing")
-        program.wait_for(re.compile(r"step [\d,]+ +the physicist [a-z]+ [a-z]+"))
+        program.wait_for(re.compile(r"step [\d,]+ · temp 1\.0 +the physicist [a-z]+ [a-z]+"))
 
         program.send("s")
         program.wait_for("Saved as step-")

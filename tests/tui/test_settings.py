@@ -39,15 +39,15 @@ def test_without_a_file_every_key_is_its_own() -> None:
 def test_keys_are_named_as_people_or_textual_name_them() -> None:
     text = """[keys]
 zoom = "f5"
-warmer = "greater_than_sign, ctrl+up"
-rate_up = "*"
+warmer = "underscore, ctrl+up"
+rate_up = "&"
 show_corpus = "ctrl+b"
 """
     assert load(text) == Settings(
         {
             "zoom": "f5",
-            "warmer": "greater_than_sign,ctrl+up",
-            "rate_up": "asterisk",
+            "warmer": "underscore,ctrl+up",
+            "rate_up": "ampersand",
             "show_corpus": "ctrl+b",
         }
     )

@@ -14,7 +14,9 @@ from engine.messages import Representation, TokenView
 from tests.tui.fake_engine import CORPUS, step
 from tests.tui.panes.test_training_pane import evaluated, session, steps
 from tests.tui.screen_help import Room, playground
-from tui.panes import corpus, generation, neighbours, training
+from tui.panes import corpus, training
+from tui.panes.generation import write_view
+from tui.panes.neighbours import list_view
 from tui.screens.help import Help
 from tui.screens.terms import Terms
 from tui.terms import TERMS, terms_in
@@ -46,7 +48,7 @@ def training_labels(mode: ClipMode, tokenizer: TokenizerName, sampled: bool) -> 
         made = session(state, events, settings=more, clip_mode=mode)
         for row in training._rows(made, 1000, roomy=True):
             yield from row.plain.split(" · ")
-        loss = training._loss_chart(made, "most", log=False)
+        loss = training._loss_chart(made, "most", None, log=False)
         norms = training._norms_chart(made, "most")
         for chart in (loss, norms):
             yield chart.title
@@ -72,18 +74,19 @@ def test_what_the_training_pane_says_is_explained(
 
 
 def test_what_the_other_panes_say_is_explained() -> None:
-    views = [TokenView(text="going", id=3, known=False, embedding=[0.1])]
+    views = [TokenView(text="going", id=3, known=False, embedding=[0.1] * 8)]
     answer = Representation(
         tokens=views, vocabulary=64, embedding_size=8, one_hot_bytes=256, embedding_bytes=32
     )
-    settings = generation._settings(0.7, 3, writing=False).plain
+    settings = write_view._settings(0.7, writing=False).plain
     labels = {
         *re.findall("[a-z]+(?= )", corpus._facts(CORPUS, in_full=True).plain.split("\n", 2)[2]),
-        *re.split("  +", corpus._comparison(answer, 100).plain.split("\n")[2]),
+        *re.split("  +", corpus._comparison(answer, 100, 20).plain.split("\n")[2]),
         *re.findall("[a-z]+", settings),
-        *(line.split()[0] for line in corpus._comparison(answer, 100).plain.split("\n")[:2]),
-        neighbours._MEANING,
+        *(line.split()[0] for line in corpus._comparison(answer, 100, 20).plain.split("\n")[:2]),
+        *list_view._MEANING.values(),
         "prompt",
+        "seed",
     } - {"", "none"}
     assert {"vocabulary", "unknown", "tokens", "id", "one-hot row", "temp", "seed"} <= labels
     assert [label for label in labels if not terms_in(label)] == []

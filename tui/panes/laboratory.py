@@ -49,8 +49,7 @@ class View(Drawn):
     """Whether its pane is a laboratory now, rather than a part of the playground."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.id = self.ID
+        super().__init__(id=self.ID)
 
     @property
     def hint(self) -> str:
@@ -62,17 +61,13 @@ class View(Drawn):
         """What typing goes into, if it has something of its own for that."""
         return next(iter(self.query(Input)), None)
 
-    def ask(self) -> None:
-        """Something else is asked, pinned or chosen in the laboratory."""
-        self.redraw()
-
     def show_title(self, *, active: bool) -> None:
         """Write name and keys into its upper edge."""
         name = Content.styled(self.NAME, "bold $text-primary" if active else "bold")
         self.border_title = Content.assemble(name, f"  {self.hint}" if self.hint else "")
 
 
-class AskingView(Asking, View):
+class AskingView(View, Asking):
     """A view of the engine's answer, for which it asks only while it can be seen."""
 
 
@@ -172,7 +167,9 @@ class Laboratory(Pane):
     def changed(self) -> None:
         """Something else is asked, pinned or chosen: every view shows it."""
         for view in self.views.values():
-            view.ask()
+            if isinstance(view, Asking):
+                view.ask()
+            view.redraw()
 
     def watch_zoomed(self) -> None:
         self.set_class(self.zoomed, "-laboratory")

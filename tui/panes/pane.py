@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from textual import on
 from textual.containers import Vertical
 from textual.content import Content
+from textual.css.query import NoMatches
 from textual.message import Message
 from textual.reactive import var
 from textual.widget import Widget
@@ -141,8 +142,8 @@ class Asking(Drawn):
     change, as long as it can be seen.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
         self._edited = asyncio.Event()
 
     def question(self) -> AnyQuery | None:
@@ -198,9 +199,10 @@ class Asking(Drawn):
                     await self._edited.wait()
                 await asyncio.sleep(_TYPING_PAUSE)
             self._edited.clear()
-            if not self.children:
+            try:
+                session, questions = self.session, self.questions()
+            except NoMatches:
                 return  # the screen is being closed
-            session, questions = self.session, self.questions()
             if not questions:
                 asked = None
             if not questions or session is None or not session.answering or not self.seen:
@@ -229,5 +231,5 @@ class Asking(Drawn):
         return session is self.session and bool(self.questions())
 
 
-class AskingPane(Asking, Pane):
+class AskingPane(Pane, Asking):
     """A pane whose content is the engine's answer to what the user typed into it."""

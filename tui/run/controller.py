@@ -181,7 +181,10 @@ class RunController:
         return record
 
     async def _recall(self, record: Record, extent: Extent | None) -> None:
-        """Take in the run's past, all of it or as far as its record is said to hold it."""
+        """Take in the run's past, all of it or as far as its record is said to hold it. A file of
+        vectors has none."""
+        if record.folder.is_file():
+            return
         past = runs.open_past(record.folder, extent)
         try:
             for piece in past.pieces():

@@ -102,8 +102,8 @@ def token_bars(flow: p.GradientByTime, width: int, gap: str) -> list[Content]:
         return []
     names = [fit(token(text), min(_LONGEST, cell_len(token(text)))) for text in flow.tokens]
     left_out = _left_out(names, width, gap)
-    if left_out:
-        left_out = _left_out(names, width - len(_before(left_out)), gap)
+    while left_out < _left_out(names, width - len(_before(left_out)) * bool(left_out), gap):
+        left_out += 1  # the more are left out, the longer it takes to say how many
     before = _before(left_out) if left_out else ""
     heights = _heights(flow.token_norms)
     bars = gap.join(

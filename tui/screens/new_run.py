@@ -139,8 +139,14 @@ class NewRun(Dialog[Path | None]):
     @on(Input.Changed)
     def _change(self, event: Choice.Changed | Input.Changed) -> None:
         control = event.control
-        if self._complaint and (control.id == self._faulty or not (self._faulty or self._fault())):
-            self._complain("")
+        changed = self._take_changes() or control.id == "name"
+        corrected = control.id == self._faulty or not (self._faulty or self._fault())
+        if self._complaint and changed and corrected:
+            self._say("")
+            self._tell_price()
+
+    def _take_changes(self) -> bool:
+        """Mark the settings that were changed since, and tell the price. False if none was."""
         values = self._values()
         changed = [path for path, value in values.items() if value != self._seen.get(path)]
         self._seen = values
@@ -148,6 +154,7 @@ class NewRun(Dialog[Path | None]):
             self._mark(path)
         if changed:
             self._tell_price()
+        return bool(changed)
 
     def _mark(self, path: str) -> None:
         """Show whether the setting is the preset's, and what the preset says where it is not."""
@@ -265,8 +272,12 @@ class NewRun(Dialog[Path | None]):
         else:
             self.dismiss(folder)
 
-    def _complain(self, sentence: str, control: str = "") -> None:
-        """Say what is wrong, and with which control; nothing any more where it is corrected."""
+    def _complain(self, sentence: str, control: str) -> None:
+        """Say what is wrong with the settings as they are now, and with which control."""
+        self._take_changes()
+        self._say(sentence, control)
+
+    def _say(self, sentence: str, control: str = "") -> None:
         self._complaint, self._faulty = sentence, control
         self.query_one("#error", Static).update(content(sentence))
 

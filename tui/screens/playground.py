@@ -113,6 +113,7 @@ class Playground(Screen[None]):
             if isinstance(node, Widget):
                 node.add_class("-current")
         self._show_tab(first)
+        self.watch_zoomed()
         self._draw_on_time()
 
     # --- what the runs tell -------------------------------------------------------------------

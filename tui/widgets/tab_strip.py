@@ -17,7 +17,7 @@ class TabStrip(Widget):
     current = reactive("")
     hint = reactive("")
     """What can be done in the pane that is shown."""
-    views: reactive[Content] = reactive(Content(""))
+    views: reactive[Content] = reactive(Content(""), always_update=True)
     """Of the pane's views those that are shown, and the keys of the others."""
 
     def __init__(self, tabs: Sequence[tuple[str, str]], *, id: str) -> None:  # noqa: A002

@@ -96,6 +96,7 @@ async def test_what_was_asked_and_chosen_stays_when_it_shrinks(tmp_path: Path) -
     async with playground(tmp_path, size=(80, 24)) as room:
         await room.press("3", "z", "enter", "ctrl+u", *"teacher", "enter", "w", "p", "7", "z")
         asked = laboratory(room).asked
+        await room.until(lambda: not room.app.playground.zoomed and asked.pins)
         assert (asked.query, asked.pins, asked.view.words_only) == ("teacher", ["teacher"], True)
         await room.press("z")
         await room.until(lambda: shown(room) == ["map"])

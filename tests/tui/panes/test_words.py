@@ -198,7 +198,7 @@ async def test_the_map_is_of_frequent_words_or_of_a_list_too(tmp_path: Path) -> 
         await room.press("/")
         await room.until(lambda: "No list of words yet" in plot(room))
         await room.press("i", *"soup store open", "enter")
-        await room.until(lambda: "3 words: the listed words" in room.text("#subject"))
+        await room.until(lambda: "3 of the list" in room.text("#subject"))
         await room.press("#")
         await room.until(lambda: "t-SNE" in room.text("#subject"))
 

@@ -356,14 +356,14 @@ async def test_a_screenshot_is_saved_in_the_working_folder(
 async def test_neighbours_follow_the_word_and_the_training(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
         await room.until(lambda: "physicist" in room.text("#nearest"))
-        asked = len(room.engine.asked(p.Neighbours))
+        asked = len(room.engine.asked(p.WordQuery))
         await room.happens(*RUNNING)
-        await room.until(lambda: len(room.engine.asked(p.Neighbours)) > asked)
+        await room.until(lambda: len(room.engine.asked(p.WordQuery)) > asked)
         await room.until(lambda: "live" in room.text("#seen"))
         await room.press("3", "enter", "ctrl+u", *"tebcher")
         await room.until(lambda: "did you mean" in room.text("#nearest"))
         await room.press("ctrl+u", *"teacher", "enter")
-        await room.until(lambda: "mathematician" not in room.engine.asked(p.Neighbours)[-1].word)
+        await room.until(lambda: "mathematician" not in room.engine.asked(p.WordQuery)[-1].query)
         await room.until(lambda: "physicist" in room.text("#nearest"))
         assert room.app.focused is None, "enter gives the keys back"
 
@@ -372,8 +372,8 @@ async def test_of_characters_a_letter_is_asked_for_not_the_blank(tmp_path: Path)
     letters = msgspec.structs.replace(CORPUS, frequent=[(" ", 900), ("\n", 500), ("e", 400)])
     launch = Launch(lambda folder: built(folder, corpus=letters))
     async with playground(tmp_path, launch) as room:
-        await room.until(lambda: bool(room.engine.asked(p.Neighbours)))
-        assert room.engine.asked(p.Neighbours)[-1].word == "e"
+        await room.until(lambda: bool(room.engine.asked(p.WordQuery)))
+        assert room.engine.asked(p.WordQuery)[-1].query == "e"
     blank = msgspec.structs.replace(CORPUS, frequent=[(" ", 900), ("\n", 500), ("।", 400)])
     launch = Launch(lambda folder: built(folder, corpus=blank))
     async with playground(tmp_path, launch) as room:
@@ -401,7 +401,7 @@ def test_what_is_suggested_is_a_word_of_its_script(frequent: list[str], word: st
 
 async def test_what_is_pasted_is_asked_as_it_is(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
-        for key, kind, name in (("1", p.Represent, "text"), ("3", p.Neighbours, "word")):
+        for key, kind, name in (("1", p.Represent, "text"), ("3", p.WordQuery, "query")):
             await room.press(key, "enter", "ctrl+u")
             room.app.focused.post_message(events.Paste("a\u200d\tb\r\nc "))
             await room.until(

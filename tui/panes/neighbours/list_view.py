@@ -26,7 +26,7 @@ _MEANING = {
     "analogy": "cosine with what is added, less what is taken away",
     "odd": "cosine with the mean of the words: the last doesn't belong",
     "pair": "cosine: 1 same direction, 0 unrelated",
-    "closer": "nearer to the first than the second is",
+    "closer": "cosine with the first word: all are nearer to it than the second",
 }
 GRAMMAR = (
     ("physicist", "its neighbours"),
@@ -77,9 +77,14 @@ class ListView(WordView):
             view=self.asked.view,
             top=_MOST,
             multiply=self.asked.multiply,
-            at=self.asked.at,
+            at=self._at,
             compare=self.zoomed,
         )
+
+    @property
+    def _at(self) -> int | None:
+        """The step of the past that is asked, in the laboratory."""
+        return self.asked.at if self.zoomed else None
 
     def answered(self, answer: AnyAnswer) -> None:
         assert isinstance(answer, WordAnswer)
@@ -111,8 +116,8 @@ class ListView(WordView):
             return Content.styled("no answer", "$text-warning")
         if self._answer is None:
             return Content("")
-        live = self.asked.at is None and session is not None and session.running
-        return _seen(self._answer, live=live)
+        live = session is not None and session.running
+        return _seen(self._answer, "as it was" if self._at is not None else "live" if live else "")
 
     def _how(self) -> Content:
         """Which vectors are asked and seen how, and how far the list agrees with others."""
@@ -184,13 +189,13 @@ def _nothing_yet(session: Session | None, *, asked: bool) -> str:
     )
 
 
-def _seen(answer: WordAnswer, *, live: bool) -> Content:
+def _seen(answer: WordAnswer, when: str) -> Content:
     times = "once" if answer.count == 1 else f"{answer.count:,} times"
     composed = [f"{word.word}: {' + '.join(word.pieces)}" for word in answer.words if word.pieces]
     notes = " · ".join([*answer.notes, *composed])
     return Content.assemble(
         f"step {answer.step:,}",
-        (" · live" if live else "", "$text-success"),
+        (f" · {when}" if when else "", "$text-success" if when == "live" else "$text-warning"),
         (f" · the text has it {times}" if answer.kind == "neighbours" else "", MUTED),
         content(f" · {notes}" if notes else "", "$text-warning"),
     )

@@ -187,21 +187,22 @@ class MapView(WordView):
 
     def _subject_told(self, answer: WordMap) -> Content:
         names = {
-            "around": "around the query" if self.asked.words else "the most frequent words",
-            "frequent": "the most frequent words",
-            "list": "the listed words",
+            "around": "around the query" if self.asked.words else "most frequent",
+            "frequent": "most frequent",
+            "list": "of the list",
         }
-        explained = f"PCA, {sum(answer.explained):.0%} of the variance"
+        explained = f"PCA, {sum(answer.explained):.0%} of variance"
         how = "t-SNE" if answer.method == "tsne" else explained
         unknown = f" · {len(answer.unknown):,} unknown" if answer.unknown else ""
-        told = f"{len(answer.points):,} words: {names[self._subject]} · {how}{unknown}"
-        return Content.assemble((told, MUTED), *_legend(answer.points))
+        told = f"{len(answer.points):,} {names[self._subject]} · {how}{unknown}"
+        legend = _legend(answer.points)
+        return Content.assemble((told, MUTED), "\n" if legend else "", *legend)
 
 
 def _legend(points: Sequence[MapPoint]) -> list[Content]:
     """The marks of the classes, where words have one."""
     return [
-        Content.assemble("  ", (glyph, f"bold {COLOURS[look]}"), content(f" {group}"))
+        Content.assemble((glyph, f"bold {COLOURS[look]}"), content(f" {group}  "))
         for group, (glyph, look) in groups_of(points).items()
         if group
     ]
@@ -213,7 +214,8 @@ def _chosen_told(points: Sequence[MapPoint], chosen: str) -> Content:
     place = points.index(point)
     of = [token(each.word) for each in points if each.nearest == place and each is not point]
     parts = [(f"{token(chosen)} ", "bold")]
-    parts.append((f"{point.count:,} times · of these nearest to it ", MUTED))
+    times = "once" if point.count == 1 else f"{point.count:,} times"
+    parts.append((f"{times} · of these nearest to it ", MUTED))
     parts.append((token(points[point.nearest].word), "bold"))
     if of:
         parts += [(" · it is nearest to ", MUTED), (", ".join(of), "")]

@@ -141,7 +141,8 @@ class NeighboursPane(Laboratory):
         field = self.query_one("#among", Input)
         line = field.parent
         assert isinstance(line, Widget)
-        line.display = self.zoomed and (bool(self.asked.listed) or field.has_focus)
+        typing = self.screen.focused is field  # has_focus comes a moment later
+        line.display = self.zoomed and (bool(self.asked.listed) or typing)
 
     # --- what is done in all views ------------------------------------------------------------
 
