@@ -46,13 +46,13 @@ class Room:
     @property
     def earlier(self) -> str:
         """The passages of the generation pane that are complete."""
-        flow = self.app.playground.query_one(Flow)
+        flow = self.app.playground.query_one("#passages", Flow)
         return "\n".join(piece.plain for piece in flow._settled)
 
     @property
     def current(self) -> str:
         """The passage that is being written, or what stands in its place."""
-        return self.app.playground.query_one(Flow)._growing.plain
+        return self.app.playground.query_one("#passages", Flow)._growing.plain
 
     @property
     def toasts(self) -> list[str]:

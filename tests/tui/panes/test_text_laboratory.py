@@ -27,6 +27,8 @@ from tui.widgets.flow import Flow
 from tui.widgets.text import Block
 
 VIEWS = {view.ID: key for view, key in zip(GenerationPane.VIEWS, "5678", strict=True)}
+ONE = (106, 44)
+"""A size at which one view has all the room."""
 HOSTILE = (
     "\x1b[31mred\x1b[0m",
     "\x1b]52;c;aGk=\x07",
@@ -134,7 +136,7 @@ def test_tokens_laid_out_hold_nothing_that_a_terminal_obeys(texts: list[str]) ->
 
 
 async def test_walking_over_a_text_lays_each_token_open(tmp_path: Path) -> None:
-    async with playground(tmp_path) as room:
+    async with playground(tmp_path, size=ONE) as room:
         await written(room)
         await room.press("home", "right", "right", "right", "right")
         await room.until(lambda: "word4" in room.text("#token"))
@@ -146,7 +148,7 @@ async def test_walking_over_a_text_lays_each_token_open(tmp_path: Path) -> None:
 
 
 async def test_another_token_is_taken_and_the_text_goes_on_from_there(tmp_path: Path) -> None:
-    async with playground(tmp_path) as room:
+    async with playground(tmp_path, size=ONE) as room:
         view = await written(room)
         await room.press("home", *["right"] * 4, "up", "p")
         await room.until(lambda: len(room.engine.asked(p.Generate)) == 2)
@@ -172,7 +174,7 @@ async def test_another_token_is_taken_and_the_text_goes_on_from_there(tmp_path: 
 async def test_the_text_is_copied_with_its_prompt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with playground(tmp_path) as room:
+    async with playground(tmp_path, size=ONE) as room:
         copied: list[str] = []
         monkeypatch.setattr(room.app, "copy_to_clipboard", copied.append)
         room.app.playground.query_one("#prompt", Input).value = "once"
@@ -182,7 +184,7 @@ async def test_the_text_is_copied_with_its_prompt(
 
 
 async def test_by_hand_the_model_proposes_and_the_person_picks(tmp_path: Path) -> None:
-    async with playground(tmp_path) as room:
+    async with playground(tmp_path, size=ONE) as room:
         await laboratory(room, "write")
         view = room.app.playground.query_one(WriteView)
         await room.press("h")
@@ -204,7 +206,7 @@ async def test_by_hand_the_model_proposes_and_the_person_picks(tmp_path: Path) -
 
 
 async def test_a_knob_that_is_turned_counts_from_the_next_token_on(tmp_path: Path) -> None:
-    async with playground(tmp_path) as room:
+    async with playground(tmp_path, size=ONE) as room:
         await laboratory(room, "write")
         view = room.app.playground.query_one(WriteView)
         room.engine.unhurried = True
@@ -220,7 +222,7 @@ async def test_a_knob_that_is_turned_counts_from_the_next_token_on(tmp_path: Pat
 async def test_every_knob_has_a_field_that_counts_as_soon_as_it_is_in_range(
     tmp_path: Path,
 ) -> None:
-    async with playground(tmp_path) as room:
+    async with playground(tmp_path, size=ONE) as room:
         await laboratory(room, "write")
         view = room.app.playground.query_one(WriteView)
         await room.press("k")
@@ -243,7 +245,7 @@ async def test_every_knob_has_a_field_that_counts_as_soon_as_it_is_in_range(
 
 
 async def test_raw_tokens_are_those_of_the_vocabulary(tmp_path: Path) -> None:
-    async with playground(tmp_path) as room:
+    async with playground(tmp_path, size=ONE) as room:
         await written(room)
         assert "word0 word1" in flow(room, "#passages")
         await room.press("w")
@@ -251,7 +253,7 @@ async def test_raw_tokens_are_those_of_the_vocabulary(tmp_path: Path) -> None:
 
 
 async def test_no_other_passage_begins_while_one_walks_over_a_text(tmp_path: Path) -> None:
-    async with playground(tmp_path) as room:
+    async with playground(tmp_path, size=ONE) as room:
         view = await written(room)
         await room.press("left")
         asked = len(room.engine.asked(p.Generate))
@@ -276,7 +278,7 @@ async def read(room: Room, text: str) -> ReadView:
 async def test_a_text_is_read_with_totals_baselines_and_its_most_surprising_words(
     tmp_path: Path,
 ) -> None:
-    async with playground(tmp_path) as room:
+    async with playground(tmp_path, size=ONE) as room:
         view = await read(room, "the owl saw a zebra extraordinarily late")
         assert room.engine.asked(p.Surprise)[-1].text.startswith("the owl")
         await room.until(lambda: "perplexity" in room.text("#totals"))
@@ -310,7 +312,7 @@ async def test_what_was_written_is_read_and_what_was_copied_is_marked(tmp_path: 
 
 
 async def test_a_file_is_read_by_its_path_and_a_refusal_is_told(tmp_path: Path) -> None:
-    async with playground(tmp_path) as room:
+    async with playground(tmp_path, size=ONE) as room:
         await laboratory(room, "read")
         room.engine.refusals[p.Surprise] = "There is no file /\x1b[1m."
         field = room.app.playground.query_one("#read-file", Input)
@@ -325,7 +327,7 @@ async def test_a_file_is_read_by_its_path_and_a_refusal_is_told(tmp_path: Path) 
 
 async def test_samples_are_leafed_through_and_one_is_kept_beside(tmp_path: Path) -> None:
     launch = Launch(lambda folder: built(folder, step=500, state="paused"))
-    async with playground(tmp_path, launch) as room:
+    async with playground(tmp_path, launch, size=ONE) as room:
         await laboratory(room, "through_time")
         await room.until(lambda: "at step 500" in flow(room, "#leafed-text"))
         assert "at step 100" in flow(room, "#kept-text"), "the first beside the newest"
@@ -344,7 +346,7 @@ async def test_samples_are_leafed_through_and_one_is_kept_beside(tmp_path: Path)
 
 
 async def test_without_samples_it_says_how_there_will_be_some(tmp_path: Path) -> None:
-    async with playground(tmp_path) as room:
+    async with playground(tmp_path, size=ONE) as room:
         await laboratory(room, "through_time")
         await room.until(lambda: "No sample is written yet" in room.text("#time-head"))
 
@@ -372,7 +374,7 @@ async def test_units_are_rows_and_can_be_picked_and_sorted(tmp_path: Path) -> No
 
 
 async def test_how_far_back_is_asked_of_the_token_at_the_cursor(tmp_path: Path) -> None:
-    async with playground(tmp_path) as room:
+    async with playground(tmp_path, size=ONE) as room:
         await laboratory(room, "cell")
         view = room.app.playground.query_one(CellView)
         room.app.playground.query_one("#cell-text", Input).value = "the owl saw it"
@@ -456,7 +458,7 @@ async def test_a_view_looks_the_same_whichever_size_it_had_before(
 
 
 async def test_an_empty_view_says_what_to_press(tmp_path: Path) -> None:
-    async with playground(tmp_path) as room:
+    async with playground(tmp_path, size=ONE) as room:
         await laboratory(room, "write")
         assert "g lets the model write" in flow(room, "#passages")
         await room.press(VIEWS["read"])

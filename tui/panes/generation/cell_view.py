@@ -86,7 +86,6 @@ class CellView(TextView):
         self._tokens: CellTokens | None = None
         self._rows: list[tuple[float, ...]] = []
         """For each token the values of all units."""
-        self._largest = 1.0
         self._found: FollowingUnits | None = None
         self._gradients: InputGradients | None = None
         self._saturations: LayerSaturations | None = None
@@ -143,7 +142,9 @@ class CellView(TextView):
             at = "" if value is None else f" {value:+.3f}"
             told += Content.assemble(" · ", (f"unit {self._unit_number}{at}", "bold"))
             if self._feature:
-                told += Content.styled(f" · sorted: {self._sorted_by}", MUTED)
+                none = self._found is not None and self._order[0][1] is None
+                how = f"nothing {self._sorted_by}" if none else f"sorted: {self._sorted_by}"
+                told += Content.styled(f" · {how}", MUTED)
         if self._tokens is not None:
             told += Content.styled(f" · step {self._tokens.step:,}", MUTED)
         return told
@@ -220,8 +221,8 @@ class CellView(TextView):
         )
 
     def _scaled(self, value: float) -> float:
-        """From -1 to 1: a cell's state has no bound of its own."""
-        return value / self._largest
+        """From -1 to 1: a cell's state, which has no bound, as the output gate sees it."""
+        return math.tanh(value) if self._quantity == "cell" else value
 
     def _draw_text(self) -> None:
         """The text, coloured by the picked unit, or by how much each token matters."""
@@ -388,8 +389,6 @@ class CellView(TextView):
                     rows += _unpacked(answer)
         if tokens is not None and rows:
             self._tokens, self._rows = tokens, rows[:_MOST_ROWS]
-            finite = (abs(each) for row in self._rows for each in row if math.isfinite(each))
-            self._largest = max(1.0, max(finite, default=1.0))
 
 
 def _unpacked(part: CellPart) -> list[tuple[float, ...]]:

@@ -114,7 +114,9 @@ class KnobForm(VerticalScroll, can_focus=False):
             settings = replace(self._settings, {field.path: event.value})
         except UserError as error:
             fault.display = True
-            fault.show(Content.styled(visible(str(error)), "$text-warning"))
+            fault.show(
+                Content.styled(visible(str(error).removeprefix("sampling.")), "$text-warning")
+            )
             return
         fault.display = False
         if settings != self._settings:

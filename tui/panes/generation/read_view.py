@@ -11,7 +11,7 @@ from textual.widgets import Input
 
 from engine.events import Progress
 from engine.messages import Copies, FindCopies, Surprise, SurprisePart, SurpriseTotals
-from tui.chart.data import ChartData, Line, XAxis
+from tui.chart.data import ChartData, Line, XAxis, YAxis
 from tui.chart.widget import Chart
 from tui.keys import sentence
 from tui.numbers import grouped
@@ -234,6 +234,7 @@ class ReadView(TextView):
             "bits a token so far",
             XAxis(1.0, float(max(2, len(bits))), "token"),
             curves=(Line(places, means, "mean", "primary"),),
+            y=YAxis(robust=True),
         )
 
     def _list(self, width: int, height: int) -> Content:

@@ -469,7 +469,7 @@ class WriteView(TextView):
             prompt=self._prompt,
             given=given,
             tokens=tokens,
-            overrun=_OVERRUN if tokens > 2 else 0,
+            overrun=_OVERRUN,
             alternatives=_BEATEN,
             per_second=PER_SECOND,
         )
@@ -577,7 +577,7 @@ class WriteView(TextView):
             self._start_writing(session)
             return
         self._halt()
-        left = max(2, _TOKENS - len(given) + 1)
+        left = max(_TOKENS // 2, _TOKENS - len(given)) + bool(given)
         self._writer = self._write(session, self._asking(given, left, self._seed))
 
     def _given(self, chosen: int | None) -> list[int] | None:
@@ -593,7 +593,7 @@ class WriteView(TextView):
             return
         self._halt()
         asking = self._asking(given, 1 + bool(given), self._seed)
-        asking = msgspec.structs.replace(asking, beams=1, stop=(), per_second=0.0)
+        asking = msgspec.structs.replace(asking, overrun=0, beams=1, stop=(), per_second=0.0)
         self._writer = self._hear_next(session, asking, taken=chosen is not None)
 
     def _halt(self) -> None:
