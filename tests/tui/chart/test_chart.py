@@ -1,5 +1,6 @@
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -539,3 +540,14 @@ gradient norm, log  ⣤⣤ before  ⡢⡢ after  ◆ validation  ╌╌ threshol
   0.03┤      ⠁                   ┊
   step ╵0               ╵100             ╵200             ╵300          400╵
 """
+
+
+def test_a_level_is_drawn_only_where_it_lies_within_the_chart() -> None:
+    line = Line([1.0, 10.0], [1.0, 3.0], "loss")
+    levels = (Rule(2.0, "unigram"), Rule(9.0, "uniform"))
+    plain = ChartData("t", XAxis(1, 10), curves=(line,))
+    before, now = (str(draw(each, 60, 12)) for each in (plain, replace(plain, levels=levels)))
+    assert "unigram 2" in now and "┈" in now
+    assert "uniform" not in now
+    labels = [[row[:7] for row in text.split("\n")] for text in (before, now)]
+    assert labels[0] == labels[1], "the scale is that of the curves"

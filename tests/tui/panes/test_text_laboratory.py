@@ -355,7 +355,7 @@ async def test_without_samples_it_says_how_there_will_be_some(tmp_path: Path) ->
 
 
 async def test_units_are_rows_and_can_be_picked_and_sorted(tmp_path: Path) -> None:
-    async with playground(tmp_path, size=(120, 40)) as room:
+    async with playground(tmp_path, size=ONE) as room:
         await laboratory(room, "cell")
         view = room.app.playground.query_one(CellView)
         room.app.playground.query_one("#cell-text", Input).value = "the owl saw it"

@@ -44,6 +44,7 @@ class StandIn:
     running = Session.running
     exploded = Session.exploded
     ended = False
+    answering = False
 
 
 def corpus(*splits: str) -> CorpusSummary:

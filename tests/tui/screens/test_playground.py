@@ -32,7 +32,7 @@ from engine.events import (
 from engine.numerals import real_number
 from engine.runs import create_run, load_config
 from engine.service.client import EngineEnded
-from tests.tui.fake_engine import CORPUS, READY, FakeEngine, Launch, built, status, step
+from tests.tui.fake_engine import CORPUS, READY, FakeEngine, Launch, built, evaluation, status, step
 from tests.tui.screen_help import Room, playground
 from tui import ladder
 from tui.numbers import grouped, short
@@ -1092,3 +1092,13 @@ async def test_trouble_that_is_cut_says_how_much_is_missing(tmp_path: Path) -> N
     async with playground(tmp_path) as room:
         room.engine.die("\n".join(f"line {number}" for number in range(9)))
         await room.until(lambda: "and 3 more lines" in room.text("#trouble"))
+
+
+async def test_baselines_are_asked_for_once_there_is_a_loss_to_compare(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(StateChanged(state="running"), step(1), step(2))
+        assert not room.engine.asked(p.HeldOutBaselines)
+        await room.happens(evaluation(2, 3.5), step(3))
+        await room.until(lambda: room.engine.asked(p.HeldOutBaselines))
+        await room.happens(evaluation(3, 3.4), step(4))
+        assert len(room.engine.asked(p.HeldOutBaselines)) == 1
