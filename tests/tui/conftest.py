@@ -5,3 +5,9 @@ import pytest
 def prompt_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The playground draws without regard to what is trained beside it: tests need not wait."""
     monkeypatch.setattr("tui.screens.playground.SLOWEST", 0.1)
+
+
+@pytest.fixture(autouse=True)
+def earlier_apps_are_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app keeps what is loaded when it starts from the collector: here that is earlier apps."""
+    monkeypatch.setattr("gc.freeze", lambda: None)

@@ -1,6 +1,7 @@
 """Word vectors out to files that gensim and the projector read, and in from files they wrote."""
 
 import gzip
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -185,9 +186,10 @@ def test_glove_words_may_hold_blanks_and_the_first_of_two_counts(tmp_path: Path)
         (b"2 2\nthe \x00\x00\x80?\x00\x00\x80?\nof \x00\x00", "cut short: it has 1 of the 2"),
         (b"2 2\n" + b"x" * 5_000, "cut short: it has 0 of the 2"),
         (b"0 2\n", "no word vector"),
-        (gzip.compress(b"the 1 2\n" * 9999)[:-20], "Can't read the vectors"),
+        (gzip.compress(b"the 1 2\n" * 9999, mtime=0)[:-20], "Can't read the vectors"),
         (b"\x1f\x8bnonsense", "Can't read the vectors"),
     ],
+    ids=itertools.count(),
 )
 def test_a_damaged_file_says_how(tmp_path: Path, data: bytes, why: str) -> None:
     path = tmp_path / "v.txt"
