@@ -104,7 +104,7 @@ class Conductor:
         """Keep the words' vectors where that is due."""
         trainer, history = self.run.trainer, self.run.history
         assert trainer is not None
-        if history is not None and history.due(trainer.step):
+        if history is not None and history.due(trainer.step) and not self.run.folder_is_gone:
             weight = trainer.eval_model.embedding.weight
             history.observe(trainer.step, weight.detach().cpu().numpy())
 

@@ -103,7 +103,6 @@ class Trainer:
         torch.manual_seed(seeds[0])
         self.data_random = torch.Generator().manual_seed(seeds[1])
         self.dropout_random = torch.Generator(device).manual_seed(seeds[2])
-        self.sample_random = torch.Generator().manual_seed(seeds[3])
         self.model = LSTMLanguageModel(
             len(corpus.tokenizer.vocabulary),
             config.model,
@@ -295,7 +294,6 @@ class Trainer:
         return {
             "data": self.data_random,
             "dropout": self.dropout_random,
-            "sample": self.sample_random,
         }
 
     # --- a step -------------------------------------------------------------------------------
@@ -424,10 +422,9 @@ class Trainer:
             loss = event.loss if isinstance(event, Evaluated) else None
             yield (event,)
         if not self.config.training.sample_every:
-            sampled_at, random = self.sampled_at, self.sample_random.get_state()
+            sampled_at = self.sampled_at
             sampled = self.sample()
             self.sampled_at = sampled_at
-            self.sample_random.set_state(random)
             yield (sampled,)
         return loss
 
@@ -459,7 +456,7 @@ class Trainer:
         samples of a run have; no text where it has exploded."""
         self.sampled_at = self.step
         self.rest()
-        random = self.sample_random.manual_seed(sample_seed(self.config))
+        random = torch.Generator().manual_seed(sample_seed(self.config))
         prompt = self.config.training.sample_prompt
         text = write(self.eval_model, self.corpus.tokenizer, random, prompt)
         return Sampled(step=self.step, text=text)

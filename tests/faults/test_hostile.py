@@ -173,7 +173,7 @@ CHANGES: dict[str, tuple[str, Change]] = {
         "random.data",
         lambda t: t.update({"random.data": torch.zeros(1 << 20, dtype=torch.uint8)}),
     ),
-    "no random": ("random.sample", lambda t: t.pop("random.sample")),
+    "no random": ("random.data", lambda t: t.pop("random.data")),
 }
 
 

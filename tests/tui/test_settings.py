@@ -39,14 +39,14 @@ def test_without_a_file_every_key_is_its_own() -> None:
 def test_keys_are_named_as_people_or_textual_name_them() -> None:
     text = """[keys]
 zoom = "f5"
-warmer = "underscore, ctrl+up"
+warmer = "f6, ctrl+up"
 rate_up = "&"
 show_corpus = "ctrl+b"
 """
     assert load(text) == Settings(
         {
             "zoom": "f5",
-            "warmer": "underscore,ctrl+up",
+            "warmer": "f6,ctrl+up",
             "rate_up": "ampersand",
             "show_corpus": "ctrl+b",
         }

@@ -37,7 +37,7 @@ def everything(trainer: Trainer) -> dict[str, object]:
         tensors |= {f"average.{n}": t for n, t in trainer.average.model.state_dict().items()}
     for index, (h, c) in enumerate(trainer.carried):
         tensors |= {f"h.{index}": h, f"c.{index}": c}
-    for name in ("data_random", "dropout_random", "sample_random"):
+    for name in ("data_random", "dropout_random"):
         tensors[name] = getattr(trainer, name).get_state()
     tensors["torch"] = torch.get_rng_state()
     state: dict[str, object] = {

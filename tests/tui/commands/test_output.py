@@ -38,6 +38,7 @@ PRINTERS = {
     ("shared.py", "write_lines"),
     ("shared.py", "write_text"),
     ("shared.py", "print_json"),
+    ("reading.py", "surprise"),
     ("cli.py", "_complain"),
     ("progress_line.py", "_write"),
 }
@@ -390,7 +391,7 @@ REFUSED = {
     f"generate {LONG}": "There is no run",
     f"neighbours trained {LONG}": "longer than 2,000 characters",
     f"models --models-dir {LONG}": "too long",
-    f"{LONG}": "No such command",
+    f"{LONG}": "the name is too long",
     f"settings --{LONG}": "No such option",
     "models --models-dir ''": "empty name",
     "models --models-dir '~nosuch/x'": "no user's home",
@@ -407,8 +408,8 @@ REFUSED = {
     "train toy-world --minutes 1e400": "not a valid float",
     "train toy-world --minutes=-1": "training.minutes can't be -1",
     "generate trained --tokens 99999999999999999999": "not in the range",
-    "generate trained --temperature nan": "not a valid float",
-    "generate trained --seed 1e30": "not in the range",
+    "generate trained --temperature nan": "it takes 0 to 100",
+    "generate trained --seed 1e30": "it takes 0 to",
 }
 
 

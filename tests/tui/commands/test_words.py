@@ -70,7 +70,7 @@ def test_every_kind_of_query_is_answered(run: CommandLine) -> None:
     ("query", "why"),
     [
         ("teacher -", "after it a word is missing"),
-        ("techer", "did you mean teacher?"),
+        ("techer", "did you mean teacher"),
         ("odd: red green", "at least three words"),
     ],
 )

@@ -247,7 +247,7 @@ async def test_every_knob_has_a_field_that_counts_as_soon_as_it_is_in_range(
 async def test_raw_tokens_are_those_of_the_vocabulary(tmp_path: Path) -> None:
     async with playground(tmp_path, size=ONE) as room:
         await written(room)
-        assert "word0 word1" in flow(room, "#passages")
+        await room.until(lambda: "word0 word1" in flow(room, "#passages"))
         await room.press("w")
         await room.until(lambda: "word0 word1 word2 " in flow(room, "#passages"))
 
