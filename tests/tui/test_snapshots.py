@@ -196,6 +196,8 @@ def test_dialogs(
         await training(room)
         await room.press(DIALOGS[dialog])
         await room.until(lambda: room.app.screen is not room.app.playground)
+        if dialog == "corpus":
+            await room.until(lambda: room.app.screen.query_one("#path").has_focus)
         if dialog == "models":
             await room.until(lambda: room.app.screen.query_one(DataTable).row_count == 2)
             room.app.screen.query_one(".lead", Static).update("in the folder of models")
