@@ -435,7 +435,7 @@ async def test_hostile_text_leaves_every_border_straight(tmp_path: Path, view: s
 
 
 @pytest.mark.parametrize("view", list(VIEWS))
-@pytest.mark.parametrize("size", [(40, 12), (80, 24), (120, 36), (200, 60)])
+@pytest.mark.parametrize("size", [(52, 14), (120, 36)])
 async def test_a_view_looks_the_same_whichever_size_it_had_before(
     tmp_path: Path, view: str, size: tuple[int, int]
 ) -> None:
@@ -443,7 +443,7 @@ async def test_a_view_looks_the_same_whichever_size_it_had_before(
         return Launch(lambda folder: built(folder, step=500, state="paused"))
 
     looks = []
-    for first in (size, (100, 30), (52, 14)):
+    for first in (size, (100, 30)):
         async with playground(tmp_path, launch(), folder=tmp_path / "run", size=first) as room:
             await filled(room, view, "the quick owl")
             await room.pilot.resize_terminal(*size)
