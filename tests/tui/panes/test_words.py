@@ -274,12 +274,13 @@ async def test_both_matrices_stand_side_by_side_with_what_they_cost(tmp_path: Pa
         await room.press("3", "z", "8", "enter", "ctrl+u", *"a bb a", "enter")
         await room.until(lambda: room.engine.asked(p.Similarities)[-1].text == "a bb a")
         await room.until(lambda: "bb" in room.text("#matrices"))
+
+        def one_hot() -> list[list[str]]:
+            return [row.split()[1:4] for row in room.text("#matrices").splitlines()[2:5]]
+
+        # The same token twice is the one likeness that one-hot rows know.
+        await room.until(lambda: one_hot() == [["1", "0", "1"], ["0", "1", "0"], ["1", "0", "1"]])
         rows = room.text("#matrices").splitlines()
-        assert [row.split()[1:4] for row in rows[2:5]] == [
-            ["1", "0", "1"],
-            ["0", "1", "0"],
-            ["1", "0", "1"],
-        ], "the same token twice is the one likeness that one-hot rows know"
         assert rows[2].split()[4:] == ["+1.0", "+.54", "+1.0"]
         costs = "\n".join(rows[5:])
         assert "16.4 kB" in costs and "8.19 kB" in costs and "18.4 MB" in costs
