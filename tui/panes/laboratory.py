@@ -26,6 +26,11 @@ _FIRST_KEY = 5
 """The views' keys follow those of the panes."""
 
 
+def action(id: str, keys: str, title: str, effect: str) -> Action:  # noqa: A002
+    """Something that is done in a laboratory, by a method `action_<id>`."""
+    return Action(id, keys, id, title, "", effect, lambda _session: "")
+
+
 class View(Drawn):
     """One way of looking at what a laboratory is about.
 

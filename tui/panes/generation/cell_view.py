@@ -29,8 +29,9 @@ from engine.messages.cell import Quantity
 from engine.service.client import EngineEnded
 from tui.keys import sentence
 from tui.panes.generation.shades import CURSOR, coloured, grade, laid_out, signed
-from tui.panes.generation.text_view import TextView, action
+from tui.panes.generation.text_view import TextView
 from tui.panes.generation.write_view import WriteView
+from tui.panes.laboratory import action
 from tui.run.session import Session
 from tui.sanitize import content, token
 from tui.widgets.flow import Flow

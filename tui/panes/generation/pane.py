@@ -5,10 +5,10 @@ from typing import ClassVar
 from tui.keys import Action, sentence
 from tui.panes.generation.cell_view import CellView
 from tui.panes.generation.read_view import ReadView
-from tui.panes.generation.text_view import TextView, action
+from tui.panes.generation.text_view import TextView
 from tui.panes.generation.time_view import TimeView
 from tui.panes.generation.write_view import WriteView
-from tui.panes.laboratory import Laboratory
+from tui.panes.laboratory import Laboratory, action
 
 
 class GenerationPane(Laboratory):

@@ -16,8 +16,9 @@ from tui.chart.widget import Chart
 from tui.keys import sentence
 from tui.numbers import grouped
 from tui.panes.generation.shades import COPIED, UNKNOWN, laid_out, legend, shade
-from tui.panes.generation.text_view import TextView, action
+from tui.panes.generation.text_view import TextView
 from tui.panes.generation.write_view import WriteView
+from tui.panes.laboratory import action
 from tui.run.session import Session
 from tui.sanitize import content, token
 from tui.widgets.flow import Flow

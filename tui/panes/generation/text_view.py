@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast
 from engine.errors import UserError
 from engine.messages import AnyAnswer, AnyQuestion
 from engine.service.client import EngineEnded
-from tui.keys import Action
 from tui.panes.laboratory import View
 from tui.run.session import Session
 
@@ -16,11 +15,6 @@ if TYPE_CHECKING:
 
 SPELLING = ("character", "subword")
 """Tokenizers whose tokens spell the text out, white space too."""
-
-
-def action(id: str, keys: str, title: str, effect: str) -> Action:  # noqa: A002
-    """Something that is done in the laboratory of texts."""
-    return Action(id, keys, id, title, "", effect, lambda _session: "")
 
 
 class TextView(View):

@@ -24,7 +24,8 @@ from tui.keys import sentence
 from tui.panes.generation.branches import Branch, Tree, candidates
 from tui.panes.generation.knobs import KnobForm, row
 from tui.panes.generation.shades import bits, laid_out, legend, shade
-from tui.panes.generation.text_view import SPELLING, TextView, action
+from tui.panes.generation.text_view import SPELLING, TextView
+from tui.panes.laboratory import action
 from tui.run.session import Session
 from tui.sanitize import content, token, visible
 from tui.widgets.flow import Flow

@@ -22,8 +22,9 @@ from engine.messages import (
 )
 from tui.chart.data import ChartData, Line, Mark, Points, XAxis
 from tui.chart.widget import Chart
-from tui.keys import Action, sentence
+from tui.keys import sentence
 from tui.panes.corpus import size
+from tui.panes.laboratory import action
 from tui.panes.neighbours.asked import Asked, WordView, typed
 from tui.panes.neighbours.list_view import ranks
 from tui.run.session import Session
@@ -43,10 +44,6 @@ _NO_WORD = "{type_in} types a word, {pin} pins it: its neighbours stay here whil
 _NO_PAST = "No past is kept yet: it grows while training runs."
 
 
-def _action(id: str, keys: str, title: str, effect: str) -> Action:  # noqa: A002
-    return Action(id, keys, id, title, "", effect, lambda _session: "")
-
-
 class DriftView(WordView):
     """Marks tell what changed since the last step of the past before the one that is seen."""
 
@@ -54,19 +51,19 @@ class DriftView(WordView):
     NAME = "drift"
     ABOUT = "The neighbours of pinned words through the past: who came, left, rose, and when."
     ACTIONS = (
-        _action(
+        action(
             "earlier",
             "less_than_sign",
             "Go back in the past",
             "See the neighbours as they were at the step kept before.",
         ),
-        _action(
+        action(
             "later",
             "greater_than_sign",
             "Go on towards now",
             "See the neighbours as they were at the step kept next; at the end as they are.",
         ),
-        _action(
+        action(
             "next_pin", "semicolon", "Ask for the next pinned word", "Go through the pinned words."
         ),
     )

@@ -8,7 +8,8 @@ from textual.app import ComposeResult
 from textual.content import Content
 
 from engine.messages import AnyAnswer, AnyQuery, MapPoint, MapWords, WordMap
-from tui.keys import Action, sentence
+from tui.keys import sentence
+from tui.panes.laboratory import action
 from tui.panes.neighbours.asked import Asked, WordView, typed
 from tui.panes.neighbours.placing import Cell
 from tui.panes.neighbours.word_plot import COLOURS, WordPlot, groups_of
@@ -23,10 +24,6 @@ _WAITING = "The map shows here once the model is built."
 _NO_LIST = "No list of words yet: {among} types one, or the path of a file with one."
 
 
-def _action(id: str, keys: str, title: str, effect: str) -> Action:  # noqa: A002
-    return Action(id, keys, id, title, "", effect, lambda _session: "")
-
-
 class MapView(WordView):
     """A plane shows a few parts in a hundred of what vectors hold: so the neighbours that it tells
     are those of the full space."""
@@ -35,18 +32,18 @@ class MapView(WordView):
     NAME = "map"
     ABOUT = "Words as points: around the query, the most frequent, or a list; classes by mark."
     ACTIONS = (
-        _action("map_subject", "slash", "Change what is on the map",
+        action("map_subject", "slash", "Change what is on the map",
                 "The words around the query, the most frequent, or those of the list."),
-        _action("map_method", "number_sign", "Change how the map is made",
+        action("map_method", "number_sign", "Change how the map is made",
                 "By PCA (quick, straight), or by t-SNE (slow, keeps neighbours), if installed."),
-        _action("map_in", "right_parenthesis", "Go nearer to the map",
+        action("map_in", "right_parenthesis", "Go nearer to the map",
                 "See fewer words at a larger scale, around the one that is chosen."),
-        _action("map_out", "left_parenthesis", "Go back from the map", "See more of the map."),
-        _action("map_left", "left", "Choose the word to the left", "On the map."),
-        _action("map_right", "right", "Choose the word to the right", "On the map."),
-        _action("map_up", "up", "Choose the word above", "On the map."),
-        _action("map_down", "down", "Choose the word below", "On the map."),
-        _action("map_ask", "j", "Ask for the chosen word", "It is what all views are about then."),
+        action("map_out", "left_parenthesis", "Go back from the map", "See more of the map."),
+        action("map_left", "left", "Choose the word to the left", "On the map."),
+        action("map_right", "right", "Choose the word to the right", "On the map."),
+        action("map_up", "up", "Choose the word above", "On the map."),
+        action("map_down", "down", "Choose the word below", "On the map."),
+        action("map_ask", "j", "Ask for the chosen word", "It is what all views are about then."),
     )  # fmt: skip
 
     def __init__(self, asked: Asked) -> None:

@@ -10,9 +10,8 @@ from textual.widgets import Input
 
 from engine.errors import UserError
 from engine.events import CorpusSummary
-from tui.keys import Action
 from tui.panes.corpus import EXAMPLE
-from tui.panes.laboratory import Laboratory
+from tui.panes.laboratory import Laboratory, action
 from tui.panes.neighbours.asked import Asked, WordView, listed
 from tui.panes.neighbours.completion import WordSuggester
 from tui.panes.neighbours.drift_view import DriftView
@@ -29,11 +28,6 @@ _COUNTS = (0, 2, 5, 10, 50, 100)
 _COMPONENTS = (None, 1, 2, 3, 5, 10)
 Transformation = Literal["raw", "mean-removed", "all-but-the-top"]
 T = TypeVar("T")
-
-
-def action(id: str, keys: str, title: str, effect: str) -> Action:  # noqa: A002
-    """Something that is done in the laboratory."""
-    return Action(id, keys, id, title, "", effect, lambda _session: "")
 
 
 class NeighboursPane(Laboratory):
