@@ -21,7 +21,7 @@ from textual.worker import Worker, get_current_worker
 
 GROUPS = frozenset({"dialog", "leaving"})
 """Groups of workers that keys wait for, until they ask the user something or are done."""
-_MOST = 1.0
+_MOST = 5.0
 """Seconds a key waits at most, whatever is under way."""
 _AT_ONCE = 100
 """Turns of the event loop within which most keys are done with."""

@@ -5,6 +5,7 @@ help and the command palette follow from that.
 """
 
 from collections.abc import Iterable, Iterator
+from inspect import isawaitable
 from typing import ClassVar
 
 from textual import events, on
@@ -78,7 +79,8 @@ class AskingView(View, Asking):
 
 class Laboratory(Pane):
     """Its first view is all there is of it in its column. Zoomed, it shows the view that was chosen
-    last, and beside it the one before where there is room for two."""
+    last, and beside it the one before where there is room for two. A view is mounted when it is
+    shown for the first time: the first frame waits for none that it doesn't show."""
 
     VIEWS: ClassVar[tuple[type[View], ...]]
     ACTIONS: ClassVar[tuple[Action, ...]] = ()
@@ -99,7 +101,7 @@ class Laboratory(Pane):
     def compose(self) -> ComposeResult:
         yield from self.head()
         with Horizontal(classes="views"):
-            yield from self.views.values()
+            yield next(iter(self.views.values()))
 
     def head(self) -> Iterator[Widget]:
         """What stands above all views."""
@@ -172,6 +174,8 @@ class Laboratory(Pane):
     def changed(self) -> None:
         """Something else is asked, pinned or chosen: every view shows it."""
         for view in self.views.values():
+            if not view.is_mounted:
+                continue
             if isinstance(view, Asking):
                 view.ask()
             view.redraw()
@@ -188,13 +192,21 @@ class Laboratory(Pane):
             return True
         return self.zoomed and (not action.view or self.views[action.view] in self.shown)
 
-    def perform(self, action: Action) -> None:
+    async def perform(self, action: Action) -> None:
         """Do what stands behind one of its keys."""
         if action.id in map(_going, self.VIEWS):
             self.choose(action.view)
         else:
+            await self.ready()
             doer = self.views[action.view] if action.view else self
-            getattr(doer, f"action_{action.id}")()
+            done = getattr(doer, f"action_{action.id}")()
+            if isawaitable(done):
+                await done
+
+    async def ready(self) -> None:
+        """Wait until all that is to be shown can be."""
+        for view in self.shown:
+            await view._mounted_event.wait()
 
     def choose(self, id: str) -> None:  # noqa: A002
         """Show this view; where it is the active one already, alone, or with another one again."""
@@ -211,12 +223,22 @@ class Laboratory(Pane):
     def _arrange(self) -> None:
         """Let the views be seen that are to be, with the laboratory's keys in its edge."""
         shown = self.shown
+        self._mount(shown)
         for view in self.views.values():
             view.display, view.zoomed = view in shown, self.zoomed
             view.set_class(view is not shown[0], "-beside")
             view.show_title(active=view is self.active)
         self.border_subtitle = self.tabs if self.zoomed else self.hint
         self.post_message(self.Rearranged())
+
+    def _mount(self, shown: list[View]) -> None:
+        """Mount those views that weren't shown before, each at its place among the others."""
+        room, behind = self.query_one(".views"), None
+        for view in reversed(self.views.values()):
+            if view in shown and not view.is_attached:
+                room.mount(view, before=behind)
+            if view.is_attached:
+                behind = view
 
 
 def _going(view: type[View]) -> str:

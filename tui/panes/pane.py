@@ -42,7 +42,8 @@ class Drawn(Vertical):
     @property
     def seen(self) -> bool:
         """Whether it can be seen."""
-        return all(node.display for node in self.ancestors_with_self if isinstance(node, Widget))
+        nodes = self.ancestors_with_self
+        return self.is_mounted and all(node.display for node in nodes if isinstance(node, Widget))
 
     def show(self, session: Session | None) -> None:
         """Show the session as it stands; None while there is none."""

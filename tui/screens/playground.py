@@ -261,17 +261,25 @@ class Playground(Screen[None]):
         """Do what a pane does, whichever is current."""
         getattr(self.query_one(f"#{pane}", Pane), f"action_{action}")()
 
-    def action_zoom(self) -> None:
+    async def action_zoom(self) -> None:
         self.zoomed = not self.zoomed
+        await self._ready()
 
     def watch_zoomed(self) -> None:
         for pane in self.query(Pane):
             pane.zoomed = self.zoomed
 
-    def action_in_laboratory(self, pane: str, action: str) -> None:
+    async def action_in_laboratory(self, pane: str, action: str) -> None:
         """Do what the current pane does as a laboratory. Going to a view zooms it."""
-        self.query_one(f"#{pane}", Laboratory).perform(BY_ID[action])
+        await self.query_one(f"#{pane}", Laboratory).perform(BY_ID[action])
         self.zoomed = True
+        await self._ready()
+
+    async def _ready(self) -> None:
+        """Wait until the current pane shows all that it is to show: the next key may be about it."""
+        pane = self.query_one(f"#{self.current}", Pane)
+        if isinstance(pane, Laboratory):
+            await pane.ready()
 
     def _is_here(self, action: Action) -> bool:
         """Whether what a laboratory does is to be done now: it must be the current one."""

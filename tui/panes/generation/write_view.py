@@ -113,6 +113,8 @@ class WriteView(TextView):
     def __init__(self) -> None:
         super().__init__()
         self.settings = GenerationSettings()
+        self._form: KnobForm | None = None
+        """Made when it is opened for the first time."""
         self._writer: Worker[None] | None = None
         self._write_along = True
         """Whether the model writes by itself while training runs and the view can be seen."""
@@ -157,7 +159,6 @@ class WriteView(TextView):
         seed = Labelled("seed", SeedInput(id="seed"))
         yield Labelled("prompt", prompt, seed, Block(id="temperature"))
         yield Block(id="knobs", explains=False)
-        yield KnobForm(self.settings)
         yield Labelled("name", PaneInput(placeholder="of this branch", id="branch-name"))
         with Container(id="laid"):
             yield Flow(id="passages")
@@ -196,19 +197,21 @@ class WriteView(TextView):
 
     def _draw_laboratory(self) -> None:
         """What there is of it only while it is one."""
-        form, name = self.query_one(KnobForm), self.query_one("#branch-name", Input)
+        name = self.query_one("#branch-name", Input)
         assert isinstance(name.parent, Labelled)
-        form.display = form.display and self.zoomed
+        if self._form is not None:
+            self._form.display = self._form.display and self.zoomed
+        turning = self._form is not None and self._form.display
         name.parent.display = name.has_focus and self.zoomed
         roomy = self.content_size.width >= _LEAST_BESIDE
-        self.query_one("#opened").display = self.zoomed and (roomy or not form.display)
+        self.query_one("#opened").display = self.zoomed and (roomy or not turning)
         knobs, grades = self.query_one("#knobs", Block), self.query_one("#grades", Block)
         knobs.display = self.zoomed
         grades.display = self.zoomed and self._shaded
         self.set_class(roomy, "-roomy")
         if not self.zoomed:
             return
-        hint = sentence("{knobs} shuts" if form.display else "{knobs} opens")
+        hint = sentence("{knobs} shuts" if turning else "{knobs} opens")
         knobs.show(row(self.settings, self.content_size.width, hint))
         grades.show(legend())
         block, branches = self.query_one("#token", Block), self.query_one("#branches", Block)
@@ -418,13 +421,16 @@ class WriteView(TextView):
         self._shaded = not self._shaded
         self.redraw()
 
-    def action_knobs(self) -> None:
+    async def action_knobs(self) -> None:
         """Open the form of all knobs, or shut it."""
-        form = self.query_one(KnobForm)
-        form.display = not form.display
-        if form.display:
-            form.show(self.settings)
-            self.screen.set_focus(form.first)
+        if self._form is None:
+            self._form = KnobForm(self.settings)
+            await self.mount(self._form, before=self.query_one("#branch-name").parent)
+        else:
+            self._form.display = not self._form.display
+        if self._form.display:
+            self._form.show(self.settings)
+            self.screen.set_focus(self._form.first)
         self.redraw()
 
     @on(KnobForm.Turned)
@@ -441,8 +447,8 @@ class WriteView(TextView):
         """Choose otherwise from now on: a text under way goes on so, where its tokens are laid
         open, else it begins anew."""
         self.settings = settings
-        if self.is_mounted:
-            self.query_one(KnobForm).show(settings)
+        if self._form is not None:
+            self._form.show(settings)
         if self.writing and self.session is not None:
             if self.zoomed and self._tree.now.ids and not self._whole:
                 self._go_on(self.session)
