@@ -42,13 +42,13 @@ class Training:
     """
 
     def __init__(
-        self, folder: Path, report: Report, writes_with: str, first: Sequence[p.AnyCommand] = ()
+        self, folder: Path, report: Report, known_by: str, first: Sequence[p.AnyCommand] = ()
     ) -> None:
         """`first` is to be done before training goes on."""
         self._folder = folder
         self._first = first
         self._report = report
-        self._writes_with = writes_with
+        self._known_by = known_by
         self._engine: Engine | None = None
         self._signal: signal.Signals | None = None
         self._leaving: asyncio.Task[None] | None = None
@@ -224,6 +224,7 @@ class Training:
         name, valid, text = self._folder.name, self._valid, self._text
         tokenizer = self._engine.welcome.status.config.corpus.tokenizer
         saved = load_standing(self._folder)
+        known_by = self._known_by
         outcome = "finished" if self._finished else "interrupted"
         if saved is None:
             record = {"type": "Summary", "run": name, "outcome": outcome, "saved": False}
@@ -256,7 +257,7 @@ class Training:
             *([f"What came after step {saved.step:,} was not kept: not finite."] if lost else []),
             f"{outcome.capitalize()} at step {saved.step:,}: {measured}.",
             f"Saved in {self._folder}.",
-            f"It writes by `{self._writes_with}`; `lstm-tui`, then m, opens it.",
+            f"It writes by `lstm-tui generate {known_by}`; `lstm-tui open {known_by}` shows it.",
         ]
 
 

@@ -285,7 +285,7 @@ ACTIONS: tuple[Action, ...] = (
         "stop",
         "Stop training",
         "Training",
-        "End training and save. Space goes on with it.",
+        "End training and save. It can be started again.",
         _nothing_under_way,
     ),
     Action(

@@ -1,7 +1,10 @@
 """The text a user names: as a run keeps it, and at a glance."""
 
+import asyncio
 import os
 import time
+from collections.abc import Callable
+from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.errors import UserError
@@ -23,17 +26,31 @@ def named_source(text: str) -> str:
     return text if text in BUILT_IN else str(named_path(text, "The text"))
 
 
-def chosen_source(text: str) -> str:
+def chosen_source(text: str, go_on: Callable[[], None] = lambda: None) -> str:
     """The same. Raises UserError also where there is no such text, or none that anything could be
-    learnt from."""
+    learnt from; and whatever `go_on` raises, which is called for each file on the way."""
     source = named_source(text)
     if source not in BUILT_IN:
-        check_beginning(resolve(source))
+        check_beginning(resolve(source, go_on))
     return source
 
 
+async def find_source(text: str) -> str:
+    """The same in a thread: a large folder takes a while. Cancelled, the search ends."""
+    unwanted = Event()
+
+    def go_on() -> None:
+        if unwanted.is_set():
+            raise _TooLong("Nobody waits for it any more.")
+
+    try:
+        return await asyncio.to_thread(chosen_source, text, go_on)
+    finally:
+        unwanted.set()
+
+
 class _TooLong(UserError):
-    """It would take long to find what is meant."""
+    """It would take longer to find what is meant than anybody waits."""
 
 
 class Glance(NamedTuple):

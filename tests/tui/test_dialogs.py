@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 import msgspec
 import pytest
@@ -14,6 +16,7 @@ from textual.widgets import DataTable, Input, OptionList, Static
 from engine import runs
 from engine.config import RunConfig, get, preset, replace
 from engine.runs.engines import hold
+from engine.text.reading import Source
 from engine.visible import visible
 from tests.tui.fake_engine import CORPUS, Launch, built, step
 from tests.tui.screen_help import Room, playground
@@ -69,6 +72,49 @@ async def test_a_new_run_begins_from_the_present_one_with_what_was_changed_marke
         await room.until(lambda: (tmp_path / "next").exists())
         meant = replace(CHANGED, {"model.hidden_size": 32, "model.layers": 2})
         assert runs.load_config(tmp_path / "next") == meant
+
+
+async def test_a_new_run_begins_with_the_knobs_as_they_were_turned(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING)
+        await together(room, "plus", "c", "r")
+        form = room.app.screen
+        session = room.app.session
+        assert session is not None
+        rate = form.query_one("#optimiser-learning_rate", Input).value
+        assert (
+            float(rate) == session.knob("learning_rate") != session.config.optimiser.learning_rate
+        )
+        marked = {row.children[1].id for row in form.query(".field.-changed")}
+        assert {"optimiser-learning_rate", "clipping-mode"} <= marked
+
+
+@pytest.mark.parametrize("key", ["o", "r"])
+async def test_a_search_for_files_holds_no_key_up_and_ends_with_its_dialog(
+    tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searching, ended = Event(), Event()
+
+    def endless(_source: str, go_on: Callable[[], None]) -> Source:
+        searching.set()
+        try:
+            while True:
+                go_on()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr("tui.source.resolve", endless)
+    async with playground(tmp_path) as room:
+        await together(room, key)
+        field = "#path" if key == "o" else "#corpus-source"
+        room.app.screen.query_one(field, Input).value = "/anywhere/*"
+        await room.press("ctrl+s")
+        await room.until(searching.is_set)
+        await room.until(lambda: "esc leaves off" in shown(room, "#error"))
+        await room.press("escape")
+        await room.until(lambda: room.app.screen is room.app.playground)
+        await room.until(ended.is_set)
+        assert not list(tmp_path.glob("anywhere*"))
 
 
 async def test_a_run_of_a_preset_that_is_gone_opens_the_form(tmp_path: Path) -> None:
@@ -342,6 +388,16 @@ async def test_a_run_gets_another_name(tmp_path: Path) -> None:
         assert "others" in names(room) and "mine" not in names(room)
 
 
+async def test_the_run_whose_name_was_to_be_changed_gets_it(tmp_path: Path) -> None:
+    save_run(tmp_path, "first", 1)
+    save_run(tmp_path, "second", 2)
+    async with playground(tmp_path) as room:
+        await together(room, "m", "down", "n")
+        table(room).move_cursor(row=2)
+        await together(room, "ctrl+u", *"mine", "enter")
+        assert {"mine", "second"} <= set(names(room)) and "first" not in names(room)
+
+
 @pytest.mark.parametrize("key", ["d", "n"])
 async def test_a_live_run_is_neither_deleted_nor_renamed_and_that_is_said(
     tmp_path: Path, key: str
@@ -350,7 +406,7 @@ async def test_a_live_run_is_neither_deleted_nor_renamed_and_that_is_said(
     async with playground(tmp_path) as room:
         with hold(folder):
             await together(room, "m", "down", key, "y")
-            assert said(room) == "mine is held by an engine: end it first."
+            assert said(room) == "mine is held by an engine: open it and end it there first."
         assert folder.exists()
 
 

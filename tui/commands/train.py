@@ -234,7 +234,7 @@ def _train(
     if config.warning:
         report.say(f"Note: {config.warning}")
     known_by = folder.name if folder.parent == models_dir(None) else shlex.quote(str(folder))
-    training = Training(folder, report, f"lstm-tui generate {known_by}", first)
+    training = Training(folder, report, known_by, first)
     try:
         code = wait_for(training.run())
     except BaseException:

@@ -153,10 +153,10 @@ class RunController:
             session = Session(engine)
             await self._recall(session, engine.welcome.recorded)
         except UserError as error:
-            self._failure = str(error)
+            self._fail(str(error))
             return
         except EngineEnded as ended:
-            self._failure = ended.reason
+            self._fail(ended.reason)
             return
         finally:
             self._doing = ""
@@ -172,6 +172,10 @@ class RunController:
         if goes_on and session is self.shown:
             await asyncio.sleep(_BEFORE_COMING_BACK)
             await self._open(folder)
+
+    def _fail(self, reason: str) -> None:
+        """The run that was wanted can't be opened, so nothing starts when it is ready."""
+        self._failure, self.start_when_ready = reason, False
 
     async def look(self, folder: Path) -> Record:
         """Look at a run's record; no engine is started. Raises UserError where it can't be read."""
@@ -229,6 +233,7 @@ class RunController:
                 return False
             if not ended.orderly and runs.is_live(session.folder):
                 return True
+            self.start_when_ready = False
             session.end(ended.reason, orderly=ended.orderly)
             self._post(self.Changed())
         return False

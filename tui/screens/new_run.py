@@ -5,7 +5,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual import events, on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -16,11 +16,12 @@ from textual.widgets import Button, Input, Static
 from engine import runs
 from engine.config import PRESETS, Field, RunConfig, fields, get, preset, replace
 from engine.errors import UserError
+from engine.messages import Knob
 from tui.run.session import Session
 from tui.sanitize import content
 from tui.screens.dialog import Dialog, line
 from tui.screens.price import price
-from tui.source import chosen_source
+from tui.source import find_source
 from tui.widgets.choice import Choice
 from tui.widgets.filter import Filter
 from tui.widgets.text import MUTED, Block, LineInput
@@ -39,6 +40,11 @@ _MOST_USED = (
     "training.batch_size",
     "training.epochs",
 )
+_KNOBS: dict[Knob, str] = {
+    "learning_rate": "optimiser.learning_rate",
+    "clip_mode": "clipping.mode",
+    "clip_threshold": "clipping.threshold",
+}
 _FIELDS = {field.path: field for field in fields(RunConfig)}
 
 
@@ -59,7 +65,7 @@ class NewRun(Dialog[Path | None]):
     def __init__(self, models: Path, session: Session | None = None) -> None:
         super().__init__()
         self._models, self._session = models, session
-        self._first = session.config if session else preset(_FIRST)
+        self._first = _as_it_stands(session) if session else preset(_FIRST)
         chosen = self._first.preset
         self._preset = preset(chosen if chosen in PRESETS else _FIRST)
         self._controls: dict[str, Any] = {}
@@ -245,7 +251,8 @@ class NewRun(Dialog[Path | None]):
     # --- making it ------------------------------------------------------------------------------
 
     @on(Button.Pressed, "#create")
-    def action_start(self) -> None:
+    @work(exclusive=True, group="dialog")
+    async def action_start(self) -> None:
         """Make the run, or say beside the button what is wrong; nothing typed is lost."""
         try:
             config = self._config()
@@ -257,8 +264,9 @@ class NewRun(Dialog[Path | None]):
             if named:
                 self._controls[named[0]].focus()
             return
+        self._complain("Looking for the text's files … esc leaves off.", _id(_SOURCE))
         try:
-            source = chosen_source(config.corpus.source)
+            source = await find_source(config.corpus.source)
             config = replace(config, {_SOURCE: source})
         except UserError as error:
             self._complain(str(error), _id(_SOURCE))
@@ -280,6 +288,11 @@ class NewRun(Dialog[Path | None]):
     def _say(self, sentence: str, control: str = "") -> None:
         self._complaint, self._faulty = sentence, control
         self.query_one("#error", Static).update(content(sentence))
+
+
+def _as_it_stands(session: Session) -> RunConfig:
+    """The run's settings, with its knobs as they were turned since it began."""
+    return replace(session.config, {path: session.knob(knob) for knob, path in _KNOBS.items()})
 
 
 class _Setting(LineInput):

@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import Path
 from typing import ClassVar, cast
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -23,7 +23,7 @@ from tui.recent import recent_sources, remember_source
 from tui.remarks import in_dialog
 from tui.sanitize import content
 from tui.screens.dialog import Dialog, line
-from tui.source import Glance, chosen_source, glance
+from tui.source import Glance, find_source, glance
 from tui.widgets.choice import Choice
 from tui.widgets.text import MUTED, Block, Labelled, LineInput, fit, fit_middle
 
@@ -161,10 +161,12 @@ class OpenCorpus(Dialog[Path | None]):
 
     @on(Button.Pressed, "#open")
     @on(Input.Submitted)
-    def action_start(self) -> None:
+    @work(exclusive=True, group="dialog")
+    async def action_start(self) -> None:
         """Make the run, or say beside the button what is wrong."""
+        self._complain("Looking for its files … esc leaves off.")
         try:
-            config = fitting(self._source(), self._tokenizer)
+            config = fitting(await self._source(), self._tokenizer)
             folder = runs.create_run(self._models, None, config)
         except UserError as error:
             self._complain(str(error))
@@ -181,14 +183,14 @@ class OpenCorpus(Dialog[Path | None]):
     def _tokenizer(self) -> TokenizerName:
         return cast("TokenizerName", self.query_one("#tokenizer", Choice).value)
 
-    def _source(self) -> str:
+    async def _source(self) -> str:
         chosen = self.query_one("#source", Choice).value
         if chosen != _FILE:
             return chosen
         text = self.query_one("#path", Input).value.strip()
         if not text:
             raise UserError("Type the path of a text file or a folder, or choose a built-in text.")
-        return chosen_source(text)
+        return await find_source(text)
 
 
 def fitting(source: str, tokenizer: str) -> RunConfig:

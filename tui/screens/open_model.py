@@ -34,6 +34,7 @@ _LEAST_NAME, _LEAST_CORPUS = 16, 10
 _LOOK_AGAIN = 1.0
 """Seconds between two looks at what the live runs have come to."""
 
+_HELD = "is held by an engine: open it and end it there first"
 _NOTHING = (
     "Nothing is saved here yet. esc closes; {start_pause} trains, {save} saves, {new_run} begins a "
     "run."
@@ -60,6 +61,8 @@ class OpenModel(Dialog[Path | None]):
         """What the live ones have come to."""
         self._doomed: runs.RunInfo | None = None
         """The one whose deletion is asked about."""
+        self._renamed: runs.RunInfo | None = None
+        """The one whose new name is typed."""
         self._deleted: list[tuple[Path, Path]] = []
         """Where each was and where it is now, the one deleted last at the end."""
 
@@ -82,7 +85,7 @@ class OpenModel(Dialog[Path | None]):
 
     # --- the list -------------------------------------------------------------------------------
 
-    @work(group="dialog")
+    @work(exclusive=True, group="dialog")
     async def _list(self) -> None:
         found = await asyncio.to_thread(runs.list_runs, self._models)
         self._runs = {str(info.folder): info for info in found}
@@ -168,7 +171,7 @@ class OpenModel(Dialog[Path | None]):
 
     def action_rename(self) -> None:
         if (info := self._movable()) is not None:
-            self._doomed = None
+            self._doomed, self._renamed = None, info
             self._say("")
             row, field = self.query_one(Labelled), self.query_one("#name", Input)
             row.display = True
@@ -178,7 +181,7 @@ class OpenModel(Dialog[Path | None]):
 
     @on(Input.Submitted, "#name")
     def _rename(self, event: Input.Submitted) -> None:
-        info, name = self._chosen, event.value.strip()
+        info, name = self._renamed, event.value.strip()
         if info is None or name == info.name:
             self._leave_name()
         elif self._moved(lambda: runs.rename_run(info.folder, name)) is not None:
@@ -233,7 +236,10 @@ class OpenModel(Dialog[Path | None]):
         """The run under the cursor; where it can't be moved why is said."""
         info = self._chosen
         if info is not None and runs.is_live(info.folder):
-            self._say(f"{info.name} is held by an engine: end it first.")
+            session = self._session
+            here = session is not None and session.folder == info.folder and not session.ended
+            where = "is the run you see: open another one first" if here else _HELD
+            self._say(f"{info.name} {where}.")
             return None
         return info
 

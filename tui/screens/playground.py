@@ -60,6 +60,7 @@ _TROUBLE_LINES = 6
 _CLIP_MODES = get_args(ClipMode)
 _EXPLOSIVE, _HIGHEST_RATE = 1000, 1000.0
 """How many times its learning rate makes a run explode, by any optimiser, and the most there is."""
+_NOTHING_OPEN = "No run is open: {open_model} opens a model, {open_corpus} a text."
 _EXPLODES = (
     "Clipping is off and the learning rate is {rate:g}: watch loss and gradient norm shoot up. "
     "{{start_pause}} pauses, then {{go_back}} goes back to the checkpoint just saved."
@@ -276,7 +277,7 @@ class Playground(Screen[None]):
         await self._ready()
 
     async def _ready(self) -> None:
-        """Wait until the current pane shows all that it is to show: the next key may be about it."""
+        """Wait until the current pane can show all it is to: the next key may be about that."""
         pane = self.query_one(f"#{self.current}", Pane)
         if isinstance(pane, Laboratory):
             await pane.ready()
@@ -302,7 +303,9 @@ class Playground(Screen[None]):
 
     def action_start_pause(self) -> None:
         session = self.session
-        if session is None or session.status.state == "preparing":
+        if session is None and self.runs.problem:
+            self.say(sentence(_NOTHING_OPEN), warning=True)
+        elif session is None or session.status.state == "preparing":
             self.runs.start_when_ready = not self.runs.start_when_ready
             self.stale = True
             self.tick()

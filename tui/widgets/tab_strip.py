@@ -18,7 +18,8 @@ class TabStrip(Widget):
     hint = reactive("")
     """What can be done in the pane that is shown."""
     views: reactive[Content] = reactive(Content(""), always_update=True)
-    """Of the pane's views those that are shown, and the keys of the others."""
+    """Of the pane's views those that are shown, and the keys of the others; what there is no room
+    for is cut with an ellipsis."""
 
     def __init__(self, tabs: Sequence[tuple[str, str]], *, id: str) -> None:  # noqa: A002
         """`tabs` are the panes, each with its key."""
@@ -36,8 +37,8 @@ class TabStrip(Widget):
         room = width - (self.views.cell_length + 1 if self.views else 0)
         row = next((row for row in rows if row.cell_length <= room), self._row(0))
         if self.views:
-            gap = max(1, width - row.cell_length - self.views.cell_length)
-            return row + " " * gap + self.views
+            views = self.views.truncate(max(1, width - row.cell_length - 1), ellipsis=True)
+            return row + " " * max(1, width - row.cell_length - views.cell_length) + views
         hint = self.hint
         while hint and row.cell_length + len(hint) >= width:
             hint = hint.rpartition(" · ")[0]  # the least wanted stands last

@@ -1,6 +1,8 @@
 """Text on the screen: blocks of it, and lines to type it into."""
 
+import asyncio
 import unicodedata
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from rich.cells import cell_len, get_character_cell_size, set_cell_size
@@ -27,6 +29,10 @@ MUTED = "$foreground 60%"
 
 MOST_TYPED = 100_000
 """Characters of a field: as many as the engine takes."""
+
+
+_COMPLETED_WITHIN = 0.2
+"""Seconds a key waits for what would complete the line: an engine may be in a long step."""
 
 
 class Block(Static):
@@ -134,8 +140,10 @@ class LineInput(Input):
     async def action_cursor_right(self, select: bool = False) -> None:  # type: ignore[override]
         if self.suggester and self.value and self.cursor_at_end and not select:
             # What was typed just before this key may not have been completed yet.
-            found = await self.suggester.get_suggestion(self.value)
-            self._suggestion = without_surrogates(found or "")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_COMPLETED_WITHIN):
+                    found = await self.suggester.get_suggestion(self.value)
+                    self._suggestion = without_surrogates(found or "")
         super().action_cursor_right(select)
 
 

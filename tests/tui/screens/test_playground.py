@@ -79,6 +79,17 @@ async def test_the_first_start_makes_a_toy_world_and_says_what_to_press(tmp_path
         assert load_config(tmp_path / "toy-world-1") == preset("toy")
 
 
+async def test_where_no_run_is_open_start_says_what_opens_one(tmp_path: Path) -> None:
+    launch = Launch()
+    launch.error = UserError("It can't be opened.")
+    async with playground(tmp_path, launch, wait=False) as room:
+        await room.press("space")
+        await room.until(lambda: "can't be opened" in room.app.playground.runs.problem)
+        await room.press("space")
+        assert "No run is open: m opens a model, o a text." in room.toasts
+        assert "starts when ready" not in room.text("#status")
+
+
 async def test_what_matters_is_drawn_without_waiting_for_the_next_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

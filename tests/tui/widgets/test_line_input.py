@@ -148,3 +148,18 @@ async def test_a_completion_is_drawn_visibly_and_taken_as_it_is() -> None:
         assert "می▯خواهم▯.txt" in app.drawn()
         await pilot.press("right")
         assert app.field.value == "books/می\u200cخواهم\u202e.txt"
+
+
+async def test_a_completion_that_never_comes_holds_no_key_up() -> None:
+    class Never(Suggester):
+        async def get_suggestion(self, value: str) -> str | None:
+            await asyncio.Event().wait()
+            return None
+
+    app = OneField()
+    async with app.run_test() as pilot:
+        app.field.focus()
+        app.field.suggester = Never(use_cache=False)
+        async with asyncio.timeout(10):
+            await pilot.press("a", "right", "b")
+        assert app.field.value == "ab"
