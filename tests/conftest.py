@@ -1,11 +1,18 @@
 """What all tests share."""
 
+import gc
 import signal
 from collections.abc import Iterator
 
 import pytest
 
 from engine.runs import STATE_VARIABLE
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded for the tests stays: the collector need not go through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,7 @@
+from collections.abc import Iterator
+
 import pytest
+from textual._styles_cache import StylesCache
 
 
 @pytest.fixture(autouse=True)
@@ -8,6 +11,9 @@ def prompt_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def earlier_apps_are_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An app keeps what is loaded when it starts from the collector: here that is earlier apps."""
+def earlier_apps_are_garbage(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An app keeps what is loaded when it starts from the collector: here that is earlier apps,
+    of which Textual itself remembers a thousand drawn widgets."""
     monkeypatch.setattr("gc.freeze", lambda: None)
+    yield
+    StylesCache.get_inner_outer.cache_clear()
