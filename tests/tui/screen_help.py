@@ -25,7 +25,7 @@ class Room:
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
 
-    async def until(self, condition: Callable[[], object], seconds: float = 10) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 30) -> None:
         """Wait until it holds; an assertion error where it never does."""
         for _ in range(int(seconds / 0.02)):
             if condition():

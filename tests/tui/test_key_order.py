@@ -73,7 +73,7 @@ def state(room: Room) -> tuple[object, ...]:
 def sequences(seed: str) -> list[list[str]]:
     random = Random(seed)
     keys = [*EDITING, *MOVING, *"05.ab -/"]
-    return [random.choices(keys, k=random.randint(2, 14)) for _ in range(3)]
+    return [random.choices(keys, k=random.randint(2, 14)) for _ in range(2)]
 
 
 @pytest.mark.parametrize("opens", ["r", "o", "m", "3", "4"])

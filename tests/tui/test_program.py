@@ -214,9 +214,9 @@ def test_a_text_and_a_saved_run_are_opened_by_name(
     wait_until(lambda: not is_live(tmp_path / "models" / "sea-1"), "the engine has ended")
     for command, said in (("open", ""), ("attach", "not training any more")):
         with Program([*LSTM_TUI, command, "sea-1"], environment=environment) as program:
+            if said:  # it goes after some seconds
+                program.wait_for(said, timeout=60)
             program.wait_for(lambda screen: shown_step(screen) == 1, timeout=60)
-            if said:
-                program.wait_for(said)
             program.send("q")
             assert program.wait() == 0
         wait_until(lambda: not is_live(tmp_path / "models" / "sea-1"), "the engine has ended")

@@ -123,7 +123,7 @@ class OpenCorpus(Dialog[Path | None]):
     @on(Input.Changed, "#path")
     def _begin_look(self) -> None:
         self._complain("")
-        self.run_worker(self._look(), exclusive=True)
+        self.run_worker(self._look, exclusive=True)
 
     async def _look(self) -> None:
         """Show what the text is like, without a wait for any key."""
