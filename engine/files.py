@@ -114,9 +114,10 @@ def replacing(*paths: Path) -> Iterator[list[Path]]:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file or a folder from another that takes its name; None where there is none."""
+    """What tells a file or a folder from another that takes its name; None where there is none.
+    Raises OSError where the disk does not tell."""
     try:
         status = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return status.st_dev, status.st_ino

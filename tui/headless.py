@@ -277,6 +277,7 @@ async def opened(
     try:
         await _until_prepared(engine, tell)
         engine.patience = p.SILENCE
+        engine.ignore_events()
         yield engine
     finally:
         if engine.started:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from engine.errors import UserError
 from engine.files import read_plain, replace_file
-from engine.runs.private import make_place, place_of
+from engine.runs.private import STATE_VARIABLE, make_place, place_of, require_private
 
 _MAX_ADDRESS = 1 << 12
 """Bytes."""
@@ -26,7 +26,8 @@ class EngineAddress(Struct, frozen=True):
 
 
 def hold(run: Path) -> BinaryIO:
-    """The run's lock, held until the file is closed. Raises UserError where another has it."""
+    """The run's lock, held until the file is closed. Raises UserError where another has it, or
+    where nothing can be locked there."""
     path = make_place(run) / "lock"
     try:
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")
@@ -35,8 +36,13 @@ def hold(run: Path) -> BinaryIO:
     for _ in range(20):  # somebody may just be looking whether the run is live
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             time.sleep(0.05)
+        except OSError as error:
+            file.close()
+            raise UserError(
+                f"Can't lock {path}: {error.strerror}; name another folder in {STATE_VARIABLE}."
+            ) from None
         else:
             return file
     file.close()
@@ -46,7 +52,7 @@ def hold(run: Path) -> BinaryIO:
 def is_live(run: Path) -> bool:
     """Whether an engine process holds this run."""
     try:
-        with (place_of(run) / "lock").open("rb") as file:
+        with (require_private(place_of(run)) / "lock").open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -58,7 +64,7 @@ def is_live(run: Path) -> bool:
 def read_address(run: Path) -> EngineAddress | None:
     """Where the run's engine listens, if it has said so."""
     try:
-        data = read_plain(place_of(run) / "address.json", _MAX_ADDRESS)
+        data = read_plain(require_private(place_of(run)) / "address.json", _MAX_ADDRESS)
         return msgspec.json.decode(data, type=EngineAddress)
     except (OSError, ValueError):
         return None

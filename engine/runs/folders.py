@@ -1,6 +1,6 @@
 """Runs on disk: a folder a run. Free of torch, so that the screen can list them.
 
-NAME/config.json, metrics.jsonl, steps.bin, older.bin, words.bin, latest, best,
+NAME/config.json, mark, metrics.jsonl, steps.bin, older.bin, words.bin, latest, best,
      checkpoints/step-N/{tokenizer.json, model.safetensors, state.safetensors,
                          training.json, manifest.json}
 """
@@ -24,7 +24,7 @@ from engine.measures import perplexity
 from engine.paths import named_path
 from engine.runs.checkpoints import latest_checkpoint, load_standing
 from engine.runs.engines import is_live
-from engine.runs.origins import is_made_here, note_made
+from engine.runs.origins import MARK, is_made_here, note_made
 from engine.runs.reading import read_metrics
 from engine.visible import is_unicode, quoted, shortened, visible
 
@@ -38,6 +38,8 @@ MAX_CONFIG = 1 << 20
 _OWN = {
     "config.json",
     ".config.json.tmp",
+    MARK,
+    f".{MARK}.tmp",
     "corpus.txt",
     "metrics.jsonl",
     ".metrics.jsonl.tmp",
@@ -130,7 +132,8 @@ def _unmake(made: list[Path]) -> None:
     """Remove the folders that were made for a run, as far as nobody else uses them."""
     with suppress(OSError):
         for folder in reversed(made):
-            (folder / "config.json").unlink(missing_ok=True)
+            for name in ("config.json", MARK):
+                (folder / name).unlink(missing_ok=True)
             folder.rmdir()
 
 

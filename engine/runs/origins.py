@@ -2,10 +2,15 @@
 
 A run's configuration names its text, and may come from a stranger: the text is read only where this
 program made the run for it, or where the user was shown its path and asked for that.
+
+What is known of a run holds for its folder, not for whatever takes that folder's name: it has a
+mark, a random word that is written both there and here. (An inode does not tell: the next folder
+may be given that of one that was removed.)
 """
 
 import fcntl
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable
@@ -18,13 +23,19 @@ from msgspec import Struct
 
 from engine.config import BUILT_IN
 from engine.errors import UserError
-from engine.files import read_plain, replace_file
-from engine.runs.private import STATE_VARIABLE, make_place, place_of, places
+from engine.files import identity, read_plain, replace_file
+from engine.runs.private import STATE_VARIABLE, make_place, place_of, places, require_private
 
+MARK = "mark"
+"""In a run's folder: the file with its mark."""
+_FILE = "origin.json"
+"""In a run's place: what is known of the run."""
 _MAX_ORIGIN = 1 << 20
 """Bytes."""
 _BEING_MADE = 60.0
 """Seconds for which a place may be empty."""
+_REMEMBERED = 7 * 24 * 3600.0
+"""Seconds for which the place of a run that is gone is kept: its disk may come back."""
 
 
 class _Origin(Struct, frozen=True):
@@ -34,52 +45,61 @@ class _Origin(Struct, frozen=True):
     """The text that may be read, as the run's configuration names it."""
     made: bool
     """Whether this program made the run."""
+    mark: str = ""
+    """The run's. Earlier versions gave none: what they wrote goes by the path alone."""
 
 
 def note_made(run: Path, source: str) -> None:
-    """This program has just made the run, for this text. Raises UserError."""
+    """This program has just made the run, for this text. Raises UserError and OSError."""
     _tidy()
-    _write(run, _Origin(_name(run), source, made=True))
+    _remember(run, source, made=True)
 
 
 def allow(run: Path, source: str) -> None:
     """The user wants the run to read this text. Raises UserError."""
-    _write(run, _Origin(_name(run), source, made=is_made_here(run)))
+    try:
+        _remember(run, source, made=is_made_here(run))
+    except OSError as error:
+        raise UserError(f"Can't write to {error.filename or run}: {error.strerror}.") from None
 
 
 def move_origin(run: Path, target: Path, moved: Callable[[str], str]) -> None:
-    """What is known of the run is true of `target`, where it is about to be moved; `moved` says
-    where its text will be. Raises UserError."""
-    if (origin := _read(place_of(run))) is not None:
-        _write(target, _Origin(_name(target), moved(origin.source), origin.made))
+    """What is known of the run is true of `target`, where it is about to be moved, and nothing
+    else is; `moved` says where its text will be. Raises UserError and OSError."""
+    if (origin := _known(run)) is not None:
+        _write(target, _Origin(_name(target), moved(origin.source), origin.made, origin.mark))
+    else:
+        (place_of(target) / _FILE).unlink(missing_ok=True)
 
 
 def is_allowed(run: Path, source: str) -> bool:
     """Whether the run may read this text."""
-    origin = _read(place_of(run))
+    origin = _known(run)
     return origin is not None and origin.source == source
 
 
 def is_made_here(run: Path) -> bool:
     """Whether this program made the run."""
-    origin = _read(place_of(run))
+    origin = _known(run)
     return origin is not None and origin.made
 
 
 def check_own_text(run: Path, source: str) -> None:
-    """Raises UserError where the text lies in the run's own folder and isn't a plain file there: a
-    link in it may lead anywhere."""
+    """Raises UserError where the path of the text leads into the run's own folder and not to a
+    plain file there: a link in it may lead anywhere, and so may what comes after one."""
     if source in BUILT_IN:
         return
-    named = os.path.abspath(os.path.expanduser(source))  # noqa: PTH100, PTH111 - Path's own raise
-    real = Path(os.path.realpath(run))
-    for folder in (Path(os.path.abspath(run)), real):  # noqa: PTH100
-        if Path(named).is_relative_to(folder):
-            inside = real / Path(named).relative_to(folder)
-            if os.path.realpath(named) != str(inside) or not inside.is_file():
+    named = Path(os.path.expanduser(source))  # noqa: PTH111 - Path's own raises for ~nobody
+    named, own = named.absolute(), Path(os.path.realpath(run))
+    with suppress(ValueError):  # it can be no name of a file, so it isn't read
+        for place in reversed([named, *named.parents]):
+            if Path(os.path.realpath(place)).is_relative_to(own):
+                inside = os.path.realpath(place) / named.relative_to(place)
+                if os.path.realpath(named) == str(inside) and inside.is_file():
+                    return
                 raise UserError(
                     f"{source} is no text that {run.name} may read: in its own folder that has to "
-                    "be a plain file, and no symbolic link."
+                    "be a plain file, with no symbolic link and no .. on the way."
                 )
 
 
@@ -96,8 +116,33 @@ def _name(run: Path) -> str:
     return quote_from_bytes(os.fsencode(os.path.realpath(run)))
 
 
+def _remember(run: Path, source: str, *, made: bool) -> None:
+    """Mark the run's folder, where it has no mark of ours, and keep what is known of it. Raises
+    UserError, and OSError where the folder can't be marked."""
+    make_place(run)
+    known = _known(run)
+    mark = known.mark if known else ""
+    if not mark:
+        mark = secrets.token_hex(16)
+        replace_file(run / MARK, [mark.encode()])
+    _write(run, _Origin(_name(run), source, made, mark))
+
+
+def _known(run: Path) -> _Origin | None:
+    """What is known of the run; None where there is nothing, or it was of another in its place."""
+    origin = _read(place_of(run))
+    return origin if origin and origin.mark in ("", _mark(run)) else None
+
+
+def _mark(run: Path) -> str | None:
+    try:
+        return read_plain(run / MARK, _MAX_ORIGIN).decode("ascii", "replace")
+    except OSError:
+        return None
+
+
 def _write(run: Path, origin: _Origin) -> None:
-    path = make_place(run) / "origin.json"
+    path = make_place(run) / _FILE
     try:
         replace_file(path, [msgspec.json.encode(origin)])
     except OSError as error:
@@ -109,20 +154,21 @@ def _write(run: Path, origin: _Origin) -> None:
 
 def _read(place: Path) -> _Origin | None:
     try:
-        return msgspec.json.decode(read_plain(place / "origin.json", _MAX_ORIGIN), type=_Origin)
+        data = read_plain(require_private(place) / _FILE, _MAX_ORIGIN)
+        return msgspec.json.decode(data, type=_Origin)
     except (OSError, ValueError):
         return None
 
 
 def _tidy() -> None:
-    """Remove the places of runs that are gone, and those that nobody has written to for a while:
-    another program may be about to."""
+    """Remove the places of runs that are gone, and those of none, once nobody has written to them
+    for a while: another program may be about to."""
     for place in places():
         origin = _read(place)
         if origin is None:
-            keep = _is_new(place)
+            keep = _was_used(place, _BEING_MADE)
         else:
-            keep = Path(os.fsdecode(unquote_to_bytes(origin.folder))).is_dir()
+            keep = not _is_gone(origin) or _was_used(place, _REMEMBERED)
         if keep:
             continue
         with suppress(OSError), (place / "lock").open("ab") as lock:
@@ -130,7 +176,16 @@ def _tidy() -> None:
             shutil.rmtree(place)
 
 
-def _is_new(place: Path) -> bool:
+def _is_gone(origin: _Origin) -> bool:
+    """Whether the run's folder was removed. It was not where its disk is away, or doesn't tell."""
+    folder = Path(os.fsdecode(unquote_to_bytes(origin.folder)))
     with suppress(OSError):
-        return time.time() - place.stat().st_mtime < _BEING_MADE
+        return folder.parent.is_dir() and identity(folder) is None
+    return False
+
+
+def _was_used(place: Path, seconds: float) -> bool:
+    """Whether anybody has written to a place within so many seconds."""
+    with suppress(OSError):
+        return time.time() - place.stat().st_mtime < seconds
     return False

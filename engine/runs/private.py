@@ -5,6 +5,7 @@ in it: log, lock, address and socket of its engine are in a place of its own in 
 run's path.
 """
 
+import errno
 import hashlib
 import os
 import stat
@@ -41,6 +42,15 @@ def make_place(run: Path) -> Path:
     return place
 
 
+def require_private(place: Path) -> Path:
+    """A run's place, to read what is in it. Raises OSError where there is none, and where others
+    could have written it: neither it nor the folder of all places may be anybody else's."""
+    for folder in (place.parent, place):
+        if not _is_private(folder):
+            raise PermissionError(errno.EPERM, "it is not private", str(folder))
+    return place
+
+
 def socket_path(run: Path) -> Path:
     """Where the run's engine listens: in its place, or where that is too long a path for a socket,
     in a private folder below /tmp. Raises UserError."""
@@ -54,9 +64,12 @@ def socket_path(run: Path) -> Path:
 
 def places() -> list[Path]:
     """The places of all runs."""
+    found = []
     with suppress(OSError):
-        return list((state_folder() / "runs").iterdir())
-    return []
+        for place in (state_folder() / "runs").iterdir():
+            with suppress(OSError):
+                found.append(require_private(place))
+    return found
 
 
 def _key(run: Path) -> str:
@@ -69,15 +82,21 @@ def _make_private(folder: Path) -> None:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        status = folder.lstat()
+        private = _is_private(folder)
     except OSError as error:
         raise UserError(
             f"Can't make {folder}, which an engine needs ({error.strerror}): make room for it, or "
             f"name another folder in {STATE_VARIABLE}."
         ) from None
-    private = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077
-    if not private or status.st_uid != os.getuid():
+    if not private:
         raise UserError(
             f"{folder} must be a folder of yours with mode 700: remove it, or name another place "
             f"in {STATE_VARIABLE}."
         )
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether it is a folder, and nobody's but the user's. Raises OSError where there is none."""
+    status = folder.lstat()
+    own = status.st_uid == os.getuid() and not status.st_mode & 0o077
+    return own and stat.S_ISDIR(status.st_mode)

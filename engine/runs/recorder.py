@@ -21,7 +21,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from engine.events import AnyRecorded, Extent, NonFinite, Sampled, Saved, Stepped
+from engine.events import AnyRecorded, Extent, NonFinite, RolledBack, Sampled, Saved, Stepped
 from engine.files import identity, replace_file, sync, write_all
 from engine.runs.record import METRICS, Line, Lines
 from engine.runs.steps import (
@@ -32,6 +32,7 @@ from engine.runs.steps import (
     STEPS_BYTES,
     Layout,
     StepFile,
+    last_step,
     older_end,
     open_older,
     open_steps,
@@ -82,17 +83,22 @@ def checkpoint_end(folder: Path, step: int, checkpoint: str) -> tuple[End, bool]
     Raises UserError and OSError where the record can't be read.
     """
     lines = Lines(folder)
-    last, found = End(old=lines.old), None
+    last, found, left = End(old=lines.old), None, None
     for line, last in _walk(lines):
         if isinstance(line.event, Saved) and line.event.checkpoint == checkpoint:
-            found = last
+            found, left = last, None
+        elif isinstance(line.event, RolledBack) and line.event.step < step:
+            left = line.row
+    if not lines.old:
+        last = _among_steps(folder, last, None)
+        if left is not None and last.rows > left and last_step(folder) == step:
+            found = None  # it has come there again: this is of one before, of the same name
     if not checkpoint:
         found = End()
     elif found is None:  # a crash came between the checkpoint and the line that tells of it
         found = _step_end(folder, step)
     if not lines.old:
         found = _among_steps(folder, found, found.rows)
-        last = _among_steps(folder, last, None)
     return found, (found.size, found.rows) != (last.size, last.rows)
 
 
@@ -258,7 +264,9 @@ class Recorder:
 
     def _write_rows(self) -> None:
         assert self._layout is not None
-        if self._steps < 0:
+        if self._steps < 0 and self._steps_size:  # it could not be opened anew, thinned
+            self._open_steps()
+        elif self._steps < 0:
             self._create_steps(self._layout)
         gap = self._lost * self._layout.step.itemsize
         written = self._append(self._steps, self._steps_size + gap, bytes(self._row_data))
@@ -371,11 +379,16 @@ class Recorder:
             raise FileNotFoundError(errno.ENOENT, "the run's folder is gone", str(self._folder))
 
     def _open_steps(self) -> None:
-        self._steps = _open_for_appending(self._folder / STEPS)
-        with _files(self._folder) as (steps, _):
-            assert steps is not None
-            self._first = steps.header.first
-            self._steps_size = HEADER + steps.rows * steps.dtype.itemsize
+        file = _open_for_appending(self._folder / STEPS)
+        try:
+            with _files(self._folder) as (steps, _):
+                assert steps is not None
+                self._first = steps.header.first
+                self._steps_size = HEADER + steps.rows * steps.dtype.itemsize
+        except BaseException:
+            os.close(file)
+            raise
+        self._steps = file
 
     def _create_steps(self, layout: Layout) -> None:
         """Begin steps.bin where the rows that wait begin."""

@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
@@ -21,13 +20,15 @@ from engine import runs
 from engine.config import BUILT_IN, RunConfig
 from engine.errors import UserError
 from engine.events import AnyEvent
+from engine.runs.private import require_private
 from engine.service.process import Process, start, start_asking, taken_over
 from engine.visible import visible
 
 START_TIMEOUT = 30.0
 """Seconds an engine may take until it listens; it does so before it loads torch."""
 _ENDING = 1.0
-"""Seconds an engine may still be listed as live after it has stopped listening."""
+"""Seconds an engine may still be listed as live after it has stopped listening, and before it has
+said where it listens."""
 _LOG_BYTES = 4096
 
 
@@ -68,6 +69,7 @@ class Engine:
         self._calls: dict[int, asyncio.Queue[p.Answer | None]] = {}
         self._ids = itertools.count(1)
         self._events: asyncio.Queue[list[AnyEvent] | None] = asyncio.Queue()
+        self._keeps_events = True
         self._ended: EngineEnded | None = None
         self._listener = asyncio.create_task(self._listen())
         self._watcher = asyncio.create_task(self._watch())
@@ -121,6 +123,10 @@ class Engine:
             yield batch
         raise self._ended or EngineEnded("The connection was closed.")
 
+    def ignore_events(self) -> None:
+        """Keep no more of what happens: nobody is going to read it."""
+        self._keeps_events = False
+
     async def close(self) -> None:
         """Drop the connection. The engine goes on as its rules say (see worker)."""
         self._listener.cancel()
@@ -150,13 +156,13 @@ class Engine:
                     case p.Answer(id=number):
                         if number in self._calls:
                             self._calls[number].put_nowait(message)
-                    case p.Events(events=events):
+                    case p.Events(events=events) if self._keeps_events:
                         self._events.put_nowait(events)
                     case p.Alive(idle=idle):
                         self.idle = idle
                     case p.Goodbye(reason=reason):
                         goodbye = EngineEnded(reason, orderly=True)
-                    case p.Welcome():
+                    case p.Welcome() | p.Events():
                         pass
         except (EOFError, OSError, ValueError):  # ValueError: msgspec's, and of bytes it can't read
             self._finish(goodbye or EngineEnded(await self._last_words()))
@@ -181,10 +187,7 @@ class Engine:
 
     async def _last_words(self) -> str:
         """Why an engine that said no goodbye is gone."""
-        code = None
-        if self._process is not None:
-            code = await asyncio.to_thread(_wait, self._process, 1.0)
-        return _explain(self.folder, self.pid, code, self._log)
+        return await asyncio.to_thread(_last_words, self.folder, self.pid, self._process, self._log)
 
 
 def said_nothing(status: p.Status, seconds: float) -> str:
@@ -256,33 +259,64 @@ async def attach(folder: Path) -> Engine:
 
 async def _connect(folder: Path, process: Process | None) -> Engine:
     """Wait for the engine to listen, connect, and hear its welcome."""
-    name = visible(folder.name)
     began = time.monotonic()
     while time.monotonic() < began + START_TIMEOUT:
         address = runs.read_address(folder)
-        if address is not None:
-            connection = socket.socket(socket.AF_UNIX)
-            try:
-                connection.setblocking(False)
-                await asyncio.get_running_loop().sock_connect(connection, address.socket)
-            except OSError:
-                connection.close()
-                if process is None and time.monotonic() > began + _ENDING:
-                    raise UserError(
-                        f"The engine of {name} (process {address.pid}) is running, but its socket "
-                        f"{address.socket} is gone, so nobody can reach it: `kill {address.pid}` "
-                        "lets it save and end."
-                    ) from None
-            else:
-                return await _greeted(folder, connection, process)
+        connection = _dial(address) if address else None
+        if connection is not None:
+            return await _greeted(folder, connection, process)
         if process is not None and process.poll() is not None:
-            raise EngineEnded(_explain(folder, process.pid, process.returncode))
-        if process is None and not runs.is_live(folder):
-            raise UserError(f"The engine of {name} has just ended.")
+            if not runs.is_live(folder):
+                raise EngineEnded(_explain(folder, process.pid, process.returncode))
+            process, began = None, time.monotonic()  # another that was started holds the run
+        if process is None:
+            _require_engine(folder, address, time.monotonic() - began)
         await asyncio.sleep(0.02)
     raise EngineEnded(
-        f"The engine of {name} did not answer in {START_TIMEOUT:.0f} seconds; "
+        f"The engine of {visible(folder.name)} did not answer in {START_TIMEOUT:.0f} seconds; "
         f"see {visible(str(runs.log_path(folder)))}."
+    )
+
+
+def _dial(address: runs.EngineAddress) -> socket.socket | None:
+    """A connection to there; None where nobody takes it."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.setblocking(False)
+    try:
+        connection.connect(address.socket)
+    except OSError:
+        connection.close()
+        return None
+    return connection
+
+
+def _require_engine(folder: Path, address: runs.EngineAddress | None, waited: float) -> None:
+    """Raises UserError where an engine that nobody reached for so many seconds is gone, or is not
+    going to be reached."""
+    name = visible(folder.name)
+    if not runs.is_live(folder):
+        raise UserError(f"The engine of {name} has just ended.")
+    if waited < _ENDING:
+        return
+    if address is None:
+        raise UserError(
+            f"An engine holds {name} and does not say where it listens, so nobody can reach it: "
+            "try again, or end its process."
+        )
+    if Path(address.socket).exists():
+        raise _mute(folder, address.pid)
+    raise UserError(
+        f"The engine of {name} (process {address.pid}) is running, but its socket "
+        f"{address.socket} is gone, so nobody can reach it: `kill {address.pid}` lets it save "
+        "and end."
+    )
+
+
+def _mute(folder: Path, pid: int) -> UserError:
+    return UserError(
+        f"The engine of {visible(folder.name)} (process {pid}) listens but says nothing: it is "
+        f"stopped, or this machine is short of memory. `kill -CONT {pid}` lets a stopped one "
+        "go on."
     )
 
 
@@ -293,30 +327,45 @@ async def _greeted(
     log: IO[bytes] | None = None,
 ) -> Engine:
     """The engine behind a connection, once it has spoken. Raises UserError, EngineEnded."""
-    streams = await asyncio.open_unix_connection(sock=connection)
+    reader, writer = await asyncio.open_unix_connection(sock=connection)
+    try:
+        welcome = await _welcome(folder, reader, process, log)
+    except BaseException:
+        writer.close()
+        if log is not None:
+            log.close()
+        raise
+    if process is not None and process.pid != welcome.status.pid:
+        process = None  # of two that were started this one came too late, and ends by itself
+    return Engine(folder, welcome, (reader, writer), process, log)
+
+
+async def _welcome(
+    folder: Path, reader: asyncio.StreamReader, process: Process | None, log: IO[bytes] | None
+) -> p.Welcome:
+    """What an engine says first. Raises UserError, EngineEnded."""
     address = runs.read_address(folder)
     pid = process.pid if process else address.pid if address else 0
+    message: p.FromEngine | None = None
     try:
-        while True:
+        while message is None or isinstance(message, p.Alive):  # it is busy with something long
             async with asyncio.timeout(START_TIMEOUT if process else p.SILENCE):
-                message = await _receive(streams[0])
-            if not isinstance(message, p.Alive):  # of an engine that is busy with something long
-                break
+                message = await _receive(reader)
     except TimeoutError:
-        streams[1].close()
-        raise UserError(
-            f"The engine of {visible(folder.name)} (process {pid}) listens but says nothing: it is "
-            f"stopped, or this machine is short of memory. `kill -CONT {pid}` lets a stopped one "
-            "go on."
-        ) from None
+        raise _mute(folder, pid) from None
     except (OSError, EOFError):
-        code = await asyncio.to_thread(_wait, process, 1.0) if process else None
-        raise EngineEnded(_explain(folder, pid, code, log)) from None
+        reason = await asyncio.to_thread(_last_words, folder, pid, process, log)
+        raise EngineEnded(reason) from None
+    except ValueError:  # msgspec's
+        pass
+    if isinstance(message, p.Welcome):
+        return message
     if isinstance(message, p.Goodbye):
         raise UserError(message.reason)
-    if not isinstance(message, p.Welcome):
-        raise EngineEnded(f"The engine of {visible(folder.name)} speaks another language.")
-    return Engine(folder, message, streams, process, log)
+    raise UserError(
+        f"The engine of {visible(folder.name)} (process {pid}) is of another version of this "
+        f"program, so nobody here understands it: `kill {pid}` lets it save and end."
+    )
 
 
 async def _receive(reader: asyncio.StreamReader) -> p.FromEngine:
@@ -328,11 +377,17 @@ async def _receive(reader: asyncio.StreamReader) -> p.FromEngine:
     return message
 
 
-def _wait(process: Process, timeout: float) -> int | None:
-    try:
-        return process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        return None
+def _last_words(
+    folder: Path, pid: int, process: Process | None, log: IO[bytes] | None = None
+) -> str:
+    """Why an engine that said no goodbye is out of reach. It is given a moment to end."""
+    ends = time.monotonic() + _ENDING
+    while runs.is_live(folder) if process is None else process.poll() is None:
+        if time.monotonic() > ends:
+            lost = f"The engine (process {pid}) runs, but the connection to it is lost."
+            return _with_what_is_kept(lost, folder, log)
+        time.sleep(0.02)
+    return _explain(folder, pid, process.returncode if process else None, log)
 
 
 def _explain(folder: Path, pid: int, code: int | None, log: IO[bytes] | None = None) -> str:
@@ -349,18 +404,30 @@ def _explain(folder: Path, pid: int, code: int | None, log: IO[bytes] | None = N
         how = (
             f"The engine (process {pid}) ended with exit code {code}{f': {last}' if last else '.'}"
         )
+    return _with_what_is_kept(how, folder, log)
+
+
+def _with_what_is_kept(how: str, folder: Path, log: IO[bytes] | None) -> str:
+    where = "" if log is not None else f" Its log: {visible(str(runs.log_path(folder)))}"
+    return f"{how}\n{_kept(folder)}{where}".strip()
+
+
+def _kept(folder: Path) -> str:
+    """What is on the disk of a run; nothing to tell of a file of vectors."""
+    if folder.is_file():
+        return ""
     try:
         standing = runs.load_standing(folder)
     except UserError:
-        standing = None
-    kept = "It had saved nothing." if standing is None else f"Kept: step {standing.step:,}."
-    where = "" if log is not None else f" Its log: {visible(str(runs.log_path(folder)))}"
-    return f"{how}\n{kept}{where}"
+        return "Its checkpoints can't be read."
+    return "It had saved nothing." if standing is None else f"Kept: step {standing.step:,}."
 
 
 def _log_end(folder: Path) -> str:
     try:
-        with runs.log_path(folder).open("rb") as file:
+        log = runs.log_path(folder)
+        require_private(log.parent)
+        with log.open("rb") as file:
             return _end_of(file)
     except OSError:
         return ""

@@ -5,17 +5,17 @@ It takes a while until it has loaded torch, so a program starts it as soon as it
 ahead of all that it has to load for itself; the client then takes it over.
 """
 
+import io
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from engine.errors import UserError
-from engine.runs.engines import forget_address, log_path
+from engine.runs.engines import log_path
 from engine.runs.private import make_place
 
 ENVIRONMENT = {
@@ -40,15 +40,12 @@ _ahead: dict[Path, Process] = {}
 
 
 def start(folder: Path) -> Process:
-    """Start the engine of a run that has none, to train it. Its log begins anew; the one before is
-    kept beside it. Raises UserError where that can't be done."""
+    """Start the engine of a run that has none, to train it. Another may be started at the same
+    moment: the one that comes to hold the run begins its log anew, the other adds to it that it
+    ended. Raises UserError where that can't be done."""
     make_place(folder)
-    log = log_path(folder)
     try:
-        forget_address(folder)
-        with suppress(FileNotFoundError):
-            log.replace(log.with_suffix(".log.before"))
-        with log.open("wb") as file:
+        with log_path(folder).open("ab") as file:
             return _start([str(folder)], file)
     except OSError as error:
         raise UserError(f"Can't start an engine for {folder}: {error.strerror}.") from None
@@ -56,25 +53,28 @@ def start(folder: Path) -> Process:
 
 def start_asking(
     folder: Path, *, corpus: bool = False, vectors: bool = False
-) -> tuple[Process, socket.socket, IO[bytes] | None]:
+) -> tuple[Process, socket.socket, IO[bytes]]:
     """Start an engine that answers questions about a saved run to this process alone, over the
     socket returned, and never writes. It reads the run's corpus only where `corpus` says so; with
     `vectors` it is asked about the file of vectors at `folder`.
 
-    The file returned is its log, None where there is no room for one. Raises UserError.
+    The file returned is its log, which stays empty where there is no room for one. Raises
+    UserError.
     """
     ours, theirs = socket.socketpair()
     try:
-        log: IO[bytes] | None = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+        log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+        printed: IO[bytes] | int = log
     except OSError:
-        log = None
+        log, printed = io.BytesIO(), subprocess.DEVNULL
     with theirs:
         arguments = [str(folder), "--ask", str(theirs.fileno())]
         arguments += ["--corpus"] * corpus + ["--vectors"] * vectors
         try:
-            process = _start(arguments, log or subprocess.DEVNULL, passed=theirs.fileno())
+            process = _start(arguments, printed, passed=theirs.fileno())
         except OSError as error:
             ours.close()
+            log.close()
             raise UserError(f"Can't start an engine for {folder}: {error.strerror}.") from None
     return process, ours, log
 

@@ -93,7 +93,10 @@ class Run:
     @property
     def folder_is_gone(self) -> bool:
         """Whether the run's folder is no longer where it was, or another is in its place."""
-        return identity(self.folder) != self._identity
+        try:
+            return identity(self.folder) != self._identity
+        except OSError:  # a disk that doesn't answer now may do so at the next look
+            return False
 
     @property
     def busy(self) -> bool:

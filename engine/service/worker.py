@@ -34,10 +34,10 @@ from engine.config import RunConfig
 from engine.errors import UserError
 from engine.events import AnyEvent, Progress
 from engine.runs import load_config, remove_unbegun
-from engine.runs.engines import EngineAddress, hold, tell_address
+from engine.runs.engines import EngineAddress, forget_address, hold, tell_address
 from engine.service.answers import answer
 from engine.service.conductor import Conductor
-from engine.service.log import log_to_stderr
+from engine.service.log import begin_log, log_to_stderr
 from engine.service.preparing import build, load_file, open_corpus
 from engine.service.record import Record
 from engine.service.run import Run, describe
@@ -349,6 +349,8 @@ def main() -> int:
 
 def _train(folder: Path) -> int:
     with hold(folder):
+        forget_address(folder)
+        begin_log(folder)
         server = Server(folder)
         worker = Worker(folder, server, asking=False, corpus=True)
         _on_term(server)

@@ -89,7 +89,7 @@ class _Attack:
 
     def _wait_for_engine(self) -> "_Good":
         deadline = time.monotonic() + STARTS_IN
-        while runs.read_address(self._run) is None:
+        while (address := runs.read_address(self._run)) is None or address.pid != self.engine.pid:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         good = _Good(connect(self._run))
@@ -119,7 +119,7 @@ class _Attack:
         status = self._good.ask(p.AskStatus())
         assert status.state != "failed", status.reason
         if status.reason:
-            assert_sentence(ValueError(status.reason))
+            assert_sentence(status.reason)
         if status.state != "running" and random.random() < 0.1:
             self._good.ask(p.GoBack() if status.advice == "calm" else p.Start())
         if random.random() < 0.02:

@@ -92,7 +92,7 @@ def _ask(models: Path, run: Path, trainer: Trainer) -> str:
         try:
             found = question(run, trainer)
         except UserError as error:
-            assert_sentence(error)
+            assert_sentence(str(error))
             refused = True
         else:
             assert MARK not in str(found), question
@@ -105,7 +105,7 @@ def _list(run: Path, _: Trainer) -> object:
     found = runs.list_runs(run.parent)
     for info in found:
         if info.problem:
-            assert_sentence(UserError(info.problem))
+            assert_sentence(info.problem)
         msgspec.json.encode({"config": info.config, "step": info.step, "name": info.name})
     return found
 

@@ -81,7 +81,7 @@ def _case(random: Random, folder: Path) -> str:
             try:
                 corpus = open_corpus(config, cache=cache)
             except UserError as error:
-                assert_sentence(error)
+                assert_sentence(str(error))
                 return "refused"
             finally:
                 _check_cache(cache)
@@ -121,7 +121,7 @@ def _encode_another(random: Random, corpus: Corpus, texts: Path) -> None:
     except StopIteration as end:
         assert int(end.value.ids.max()) < len(corpus.tokenizer.vocabulary)
     except UserError as error:
-        assert_sentence(error)
+        assert_sentence(str(error))
 
 
 @contextmanager

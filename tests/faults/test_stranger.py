@@ -193,6 +193,7 @@ BESIDE = [
     "steps.bin",
     "older.bin",
     "words.bin",
+    "mark",
     "latest",
     "best",
     "corpus.txt",
@@ -247,7 +248,7 @@ def look(run: Path) -> None:
         try:
             found: object = read()
         except UserError as error:
-            assert_sentence(error)
+            assert_sentence(str(error))
         except OSError as error:
             assert error.strerror == "it is a symbolic link"
         else:
@@ -261,7 +262,7 @@ def train(run: Path) -> str:
         conductor = conducted(run, asking=False)
         conductor.command(p.Start())
     except UserError as error:
-        assert_sentence(error)
+        assert_sentence(str(error))
         return str(error)
     begun = conductor.run.step
     for best in (True, False):

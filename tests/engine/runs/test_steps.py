@@ -1,5 +1,6 @@
 """Steps on the disk: what a row keeps, what thinning keeps, and what a reader makes of it."""
 
+import errno
 import json
 import math
 import random
@@ -459,3 +460,57 @@ def test_a_thinned_row_that_can_not_be_is_left_out(
     counts = np.concatenate([piece.counts for piece in past.pieces()])
     assert 1 <= past.lost <= 2, "and one that it hides, at worst"
     assert counts.sum() == 400 - 8 * past.lost
+
+
+# --- a name that is used again, a file that can't be opened ---------------------------------------
+
+
+def went_back(folder: Path, again: int) -> None:
+    """A run of 120 steps, saved at 100, that went back to 50 and took so many more."""
+    events: list[AnyRecorded] = [stepped(step) for step in range(1, 101)]
+    events.append(Saved(step=100, checkpoint="step-00000100", seconds=0.1))
+    events += [stepped(step) for step in range(101, 121)]
+    events.append(RolledBack(step=50, from_step=120, learning_rate=0.1))
+    record(folder, events + [stepped(step) for step in range(51, 51 + again)]).close()
+
+
+@pytest.mark.parametrize("again", [0, 20, 49, 51])
+def test_a_run_that_went_back_and_saved_nothing_goes_on_from_what_was_saved_before(
+    tmp_path: Path, again: int
+) -> None:
+    went_back(tmp_path, again)
+    end, more = recorder.checkpoint_end(tmp_path, 100, "step-00000100")
+    assert (end.rows, more) == (100, True)
+
+
+def test_a_checkpoint_of_a_name_that_was_used_before_is_the_newer_one(tmp_path: Path) -> None:
+    """The older one is gone, and the engine was killed before it told of the newer."""
+    went_back(tmp_path, again=50)
+    end, more = recorder.checkpoint_end(tmp_path, 100, "step-00000100")
+    assert (end.rows, more) == (170, False)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("failing", ["_open_for_appending", "open_steps"])
+def test_steps_that_could_not_be_opened_again_after_thinning_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    writer = record(tmp_path, [stepped(step) for step in range(1, 151)])
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, failing, refuse)
+        for step in range(151, 161):
+            writer.add(stepped(step))
+        for step in (161, 162):
+            with pytest.raises(OSError, match="Too many open files"):
+                writer.write()
+            writer.add(stepped(step))
+    writer.write()
+    writer.close()
+    assert open_older(tmp_path) is not None
+    past = [event.step for event in read_metrics(tmp_path) if isinstance(event, Stepped)]
+    assert past[-102:] == list(range(61, 163))
+    assert sum(count for _, _, count, _ in held(tmp_path)) == 162

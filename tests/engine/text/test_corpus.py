@@ -442,6 +442,17 @@ def test_a_cache_that_can_not_be_written_is_one_sentence(tmp_path: Path) -> None
         open_corpus(CorpusConfig(source=str(path)), cache=tmp_path / "file")
 
 
+def test_a_full_temporary_folder_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.txt", LINES)
+    tokenizer = opened(path).tokenizer
+    full = corpus_module.tempfile
+    monkeypatch.setattr(full, "TemporaryFile", lambda: Path("/dev/full").open("w+b"))
+    with pytest.raises(UserError, match=r"Can't write to the temporary folder .*No space left"):
+        encoded(path, tokenizer)
+
+
 @pytest.mark.parametrize("tokenizer", ["word", "character"])
 def test_a_file_that_changes_while_it_is_read(
     tokenizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
