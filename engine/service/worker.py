@@ -166,7 +166,7 @@ class Worker:
 
     def end(self, reason: str, save: bool = True) -> bool:
         """Let the process end after the current event. False where a save that was asked failed."""
-        if save and self.conductor.saver.unsaved and not self.conductor.saver.save():
+        if save and not self.conductor.saver.keep():
             return False
         self.ending = reason
         return True
