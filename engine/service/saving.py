@@ -18,6 +18,8 @@ class Saver:
         self._run = run
         self.kept_step: int | None = None
         """The step of the newest checkpoint; None before the first."""
+        self.kept_name = ""
+        """That checkpoint's."""
         self.held_step: int | None = None
         """The step of the checkpoint that holds all there is to keep; None where none does."""
         self._failure: SaveFailed | None = None
@@ -61,6 +63,7 @@ class Saver:
         except Exception as error:
             return self._failed(error)
         self.held_step = self.kept_step = run.step
+        self.kept_name = name
         seconds = time.monotonic() - began
         run.publish(Saved(step=run.step, checkpoint=name, seconds=seconds, best=best))
         return name
@@ -90,6 +93,8 @@ class Saver:
         run.check_may_write()
         if run.trainer is None:
             run.require_trainer()  # says why there is none
+        if self.held_step == run.step and (run.folder / "checkpoints" / self.kept_name).is_dir():
+            return Done(step=run.step, note=self.kept_name)
         run.publish(Intervened(step=run.step, action="save"))
         name = self.save()
         if not name:

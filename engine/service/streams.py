@@ -19,6 +19,9 @@ SHARE = 0.04
 """Share of the time that answers may take from training."""
 BURST = 0.05
 """Seconds that answers may take at once."""
+MOST_OWED = 1.0
+"""Seconds more than their share that answers may have taken: by what takes longer at once, since
+the machine swaps say, nobody is kept waiting for minutes."""
 BACKLOG = 1.0
 """Seconds that a stream may be late and still catch up: steps may take longer than its interval."""
 MAX_STREAMS = 8
@@ -55,11 +58,9 @@ class Streams:
 
     def cancel(self, client: Client, call: int) -> None:
         """End a question early: its answer marked last follows at once."""
-        for waiting in client.questions:
-            if waiting.id == call:
-                client.questions.remove(waiting)
-                client.send(p.Answer(id=call, body=p.Done(step=0, note="cancelled")))
-                return
+        if client.forget(call):
+            client.send(p.Answer(id=call, body=p.Done(step=0, note="cancelled")))
+            return
         for stream in self._streams:
             if (stream.client, stream.call) == (client, call):
                 self._end(stream, p.Done(step=0, note="cancelled"))
@@ -94,7 +95,7 @@ class Streams:
             self._streams.remove(stream)
             self._streams.append(stream)
             self._try(stream, lambda: self._take(stream, now))  # noqa: B023 - called at once
-            self._credit -= time.monotonic() - now
+            self._credit = max(-MOST_OWED, self._credit - (time.monotonic() - now))
             now = time.monotonic()
 
     def _begin_next(self, now: float) -> None:
