@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from engine import messages as p
 from engine.errors import UserError
 from engine.service.answers import Answers
+from engine.service.background import asker
 from engine.service.run import describe
 from engine.service.server import Client
 
@@ -71,7 +72,8 @@ class Streams:
         client.questions.clear()
         if client in self._clients:
             self._clients.remove(client)
-        self._streams = [stream for stream in self._streams if stream.client is not client]
+        for stream in [each for each in self._streams if each.client is client]:
+            self._forget(stream)
 
     @property
     def patience(self) -> float:
@@ -122,6 +124,7 @@ class Streams:
 
     def _take(self, stream: Stream, now: float) -> None:
         """Send the next piece of an answer, if there is one by now."""
+        asker.set(stream.client)
         try:
             answer = next(stream.answers)
         except StopIteration as end:
@@ -147,4 +150,8 @@ class Streams:
 
     def _end(self, stream: Stream, answer: p.AnyAnswer) -> None:
         stream.client.send(p.Answer(id=stream.call, body=answer))
+        self._forget(stream)
+
+    def _forget(self, stream: Stream) -> None:
+        stream.answers.close()  # what it has done in the background ends
         self._streams.remove(stream)

@@ -7,6 +7,7 @@ import pytest
 
 from engine import messages as p
 from engine.service import streams
+from engine.service.background import asker
 from engine.service.streams import Streams
 from tests.conducted import FakeClient
 
@@ -96,3 +97,26 @@ def test_a_question_is_cancelled_while_another_comes_in() -> None:
     coming.join()
     assert [call.id for call in client.questions] == [1, 2]
     assert [answer.id for answer in client.sent] == [2]
+
+
+@pytest.mark.parametrize("how", ["cancelled", "left"])
+def test_what_is_done_for_an_answer_ends_with_it(clock: Clock, how: str) -> None:
+    ended = []
+
+    def answer(_: p.AnyQuestion) -> Iterator[p.TextPiece]:
+        try:
+            yield from pieces(clock, 0.001)
+        finally:
+            ended.append(asker.get())
+
+    client = FakeClient()
+    client.ask(p.Call(id=1, body=p.Generate()))
+    shared = Streams(answer)
+    shared.welcome(client)
+    shared.advance(training=False)
+    assert ended == []
+    if how == "left":
+        shared.drop(client)
+    else:
+        shared.cancel(client, 1)
+    assert ended == [client]
