@@ -7,12 +7,14 @@ from typing import Any
 from engine.config import RunConfig
 from engine.events import AnyEvent
 from engine.messages import AnyQuestion
+from engine.messages.envelope import decode_from_engine
 from engine.runs import load_config
 from engine.service.answers import answer
 from engine.service.conductor import Conductor
 from engine.service.preparing import build, open_corpus
 from engine.service.record import Record
 from engine.service.run import Run
+from engine.service.server import Client
 from engine.text.tokenizer import Tokenizer
 
 
@@ -29,6 +31,23 @@ def conducted(
         open_corpus(run, lambda _: None)
     build(run, conductor.saver)
     return conductor
+
+
+class FakeClient(Client):
+    """A connection that keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(None, None)  # type: ignore[arg-type]
+        self.sent: list[Any] = []
+
+    def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+    def send_frame(self, data: bytes) -> None:
+        self.sent.append(decode_from_engine(data[4:]))
+
+    def _soon(self, action: Callable[[], None]) -> None:
+        pass
 
 
 def model_of(tokenizer: Tokenizer, model: Any, config: RunConfig | None = None) -> Run:

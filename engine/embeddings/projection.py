@@ -5,6 +5,7 @@ Vectors are taken at unit length: the plane is to show the cosines, and an embed
 mostly how often words occur.
 """
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -83,12 +84,15 @@ def check_tsne() -> None:
         raise UserError("t-SNE needs the package openTSNE, which isn't installed: PCA needs none.")
 
 
-def tsne(units: Vectors) -> Plane:
+def tsne(units: Vectors, go_on: Callable[[], None] = lambda: None) -> Plane:
     """By openTSNE (van der Maaten & Hinton 2008), on one thread and always from the same start.
-    Raises UserError where it isn't installed."""
+    `go_on` is called now and then, and may raise to end it. Raises UserError where it isn't
+    installed."""
     check_tsne()
     from openTSNE import TSNE
 
     perplexity = max(1.0, min(30.0, (len(units) - 1) / 3))
-    found = TSNE(perplexity=perplexity, n_jobs=1, random_state=1).fit(units)
+    found = TSNE(perplexity=perplexity, n_jobs=1, random_state=1, callbacks=lambda *_: go_on()).fit(
+        units
+    )
     return Plane(np.asarray(found, np.float64), (0.0, 0.0))

@@ -2,7 +2,7 @@
 
 import gzip
 import lzma
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,8 @@ from engine.text.batches import BatchCursor
 from engine.text.vocabulary import Vocabulary
 
 LOG_2 = float(np.log(2))
+_COMPRESSED_AT_ONCE = 1 << 16
+"""Bytes."""
 
 
 def surprisals(
@@ -89,12 +91,14 @@ def token_baselines(
     ]
 
 
-def compressor_baselines(text: str) -> list[Baseline]:
+def compressor_baselines(text: str, go_on: Callable[[], None] = lambda: None) -> list[Baseline]:
     """The sizes of the text in UTF-8 as gzip and xz make it at their best, which know nothing of
-    the training text."""
+    the training text. `go_on` is called now and then, and may raise to end it."""
     data = text.encode("utf-8", "surrogatepass")
-    sizes = {
-        "gzip": len(gzip.compress(data, 9, mtime=0)),
-        "xz": len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)),
-    }
+    sizes = {"gzip": len(gzip.compress(data, 9, mtime=0)), "xz": 0}
+    xz = lzma.LZMACompressor(preset=9 | lzma.PRESET_EXTREME)
+    for begin in range(0, len(data), _COMPRESSED_AT_ONCE):
+        go_on()
+        sizes["xz"] += len(xz.compress(data[begin : begin + _COMPRESSED_AT_ONCE]))
+    sizes["xz"] += len(xz.flush())
     return [Baseline(name, 8.0 * size, len(text)) for name, size in sizes.items()]

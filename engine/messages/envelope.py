@@ -80,8 +80,8 @@ class Cancel(Message, frozen=True, kw_only=True):
 
 
 class Detach(Message, frozen=True, kw_only=True):
-    """This client leaves. Training goes on without it until its limit or another client, and a
-    paused run stays as it is."""
+    """This client leaves. Training goes on without it until its limit, and a paused run stays as it
+    is, or until another client takes over: starts, steps, pauses or stops it."""
 
 
 class Shutdown(Message, frozen=True, kw_only=True):

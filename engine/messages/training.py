@@ -46,7 +46,8 @@ class Evaluate(Message, frozen=True, kw_only=True):
 
 
 class Save(Message, frozen=True, kw_only=True):
-    """Write a checkpoint now. Answered when it is on the disk, or with a Refusal."""
+    """Write a checkpoint now, unless one holds all there is. Answered with its name when it is on
+    the disk, or with a Refusal."""
 
 
 class GoBack(Message, frozen=True, kw_only=True):

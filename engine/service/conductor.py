@@ -115,8 +115,7 @@ class Conductor:
         can't be recorded."""
         run = self.run
         trainer, agenda = run.require_trainer(), run.agenda
-        if run.asking:
-            raise UserError(run.reason or f"{run.folder.name} was opened to be asked only.")
+        run.check_may_write()
         while run.changed_limits:
             self._intervene(*run.changed_limits.pop(0))
         match command:

@@ -101,6 +101,7 @@ def build(
     else:
         raise UserError(problem)
     saver.kept_step = checkpoint.training.step if checkpoint else None
+    saver.kept_name = checkpoint.path.name if checkpoint else ""
     saver.held_step = saver.kept_step if trainer else None
     _tell_model(run, device.type, torch.get_num_threads())
     run.set_state("ready" if run.step == 0 else "paused", note)

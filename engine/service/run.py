@@ -130,11 +130,18 @@ class Run:
         """The trainer. Raises UserError where there is none to command."""
         if self.trainer is None or self.state == "failed":
             waiting = "The engine is still preparing: wait a moment."
-            only_asked = f"{self.folder.name} was opened to be asked only."
-            raise UserError(
-                self.reason or (only_asked if self.saved_model else waiting), self.advice
-            )
+            why = self._only_asked if self.saved_model else waiting
+            raise UserError(self.reason or why, self.advice)
         return self.trainer
+
+    def check_may_write(self) -> None:
+        """Raises UserError where the run is only asked."""
+        if self.asking:
+            raise UserError(self.reason or self._only_asked)
+
+    @property
+    def _only_asked(self) -> str:
+        return f"{self.folder.name} was opened to be asked only."
 
     def require_rest(self) -> "Trainer":
         """The trainer, for what can't go on beside training. Raises UserError."""

@@ -6,7 +6,7 @@ import time
 from engine.errors import Advice, UserError
 from engine.events import Intervened, Saved, SaveFailed, State
 from engine.messages.envelope import Done
-from engine.service.run import Run
+from engine.service.run import Run, describe
 
 _UNTOUCHED = "The checkpoint before is untouched."
 
@@ -18,6 +18,8 @@ class Saver:
         self._run = run
         self.kept_step: int | None = None
         """The step of the newest checkpoint; None before the first."""
+        self.kept_name = ""
+        """That checkpoint's."""
         self.held_step: int | None = None
         """The step of the checkpoint that holds all there is to keep; None where none does."""
         self._failure: SaveFailed | None = None
@@ -40,41 +42,59 @@ class Saver:
         """Something that is worth keeping was changed: no checkpoint holds it."""
         self.held_step = None
 
+    def keep(self) -> bool:
+        """Save what is worth keeping, if anything is. False where that failed, which is told."""
+        try:
+            return not self.unsaved or bool(self.save())
+        except Exception as error:
+            return bool(self._failed(error))
+
     def save(self, *, best: bool = False) -> str:
         """Write a checkpoint; returns its name. Where that fails it is told, and "" returned."""
         from engine.training import checkpoint
 
         run, began = self._run, time.monotonic()
         assert run.trainer is not None
-        if run.folder_is_gone:
-            return self._fail("Not saved: the run's folder is gone.")
         try:
+            if run.folder_is_gone:
+                raise UserError("Not saved: the run's folder is gone.")
             run.record.sync()
             name = checkpoint.save(run.folder, run.trainer, best=best)
-        except OSError as error:
-            logging.exception("saving failed")
-            return self._fail(
-                f"Can't save to {error.filename or run.folder}: {error.strerror}. "
-                + ("Nothing of it is saved yet." if self.kept_step is None else _UNTOUCHED)
-            )
-        except UserError as error:
-            return self._fail(str(error))
+        except Exception as error:
+            return self._failed(error)
         self.held_step = self.kept_step = run.step
+        self.kept_name = name
         seconds = time.monotonic() - began
         run.publish(Saved(step=run.step, checkpoint=name, seconds=seconds, best=best))
         return name
 
-    def _fail(self, reason: str) -> str:
-        failure = SaveFailed(step=self._run.step, reason=reason)
+    def _failed(self, error: Exception) -> str:
+        """Tell why nothing was saved, once. Returns the name of that: none."""
+        failure = SaveFailed(step=self._run.step, reason=self._reason(error))
         if failure != self._failure:
             self._run.publish(failure)
         self._failure = failure
         return ""
 
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, UserError):
+            return str(error)
+        logging.error("saving failed", exc_info=error)
+        place, why = self._run.folder, describe(error)
+        if isinstance(error, OSError):
+            place, why = error.filename or place, f"{error.strerror}."
+        kept = "Nothing of it is saved yet." if self.kept_step is None else _UNTOUCHED
+        return f"Can't save to {place}: {why} {kept}"
+
     def save_asked(self) -> Done:
-        """Save at the user's wish. Raises UserError where that fails."""
+        """Save at the user's wish, also what a run that failed has reached. Raises UserError where
+        that can't be done."""
         run = self._run
-        run.require_trainer()
+        run.check_may_write()
+        if run.trainer is None:
+            run.require_trainer()  # says why there is none
+        if self.held_step == run.step and (run.folder / "checkpoints" / self.kept_name).is_dir():
+            return Done(step=run.step, note=self.kept_name)
         run.publish(Intervened(step=run.step, action="save"))
         name = self.save()
         if not name:
@@ -86,7 +106,7 @@ class Saver:
         """Save what there is to keep and rest in this state; `done` says what came before."""
         run = self._run
         assert run.trainer is not None
-        if self.unsaved and not self.save():
+        if not self.keep():
             run.set_state("paused", f"{done}, but it could not be saved.")
         elif run.step and self.held_step != run.step:
             run.set_state(state, f"{done}. Not saved: {run.fault()}.", self.way_out)

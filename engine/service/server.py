@@ -3,7 +3,8 @@
 Calls come into the inbox for the trainer's thread to take between two steps: those that steer at
 once, in order, and questions client by client, as many as there is time for. What it has to say
 goes out through `Client.send`, which only hands it to this thread's loop. Everything is bounded:
-the questions of a client that wait, the calls it may make in a second, what it may leave unread.
+how many clients there are, the commands and questions of each that wait, the calls and the bytes it
+may send in a second, what it may leave unread.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +28,17 @@ from engine.errors import UserError
 from engine.runs.private import socket_path
 
 MAX_CLIENTS = 32
+"""With those that are coming."""
 MAX_QUESTIONS = 64
 """Of a client that wait to be answered; more are refused."""
+MAX_COMMANDS = 4
+"""Of a client that wait to be taken; it isn't heard until there is room."""
 CALLS_A_SECOND = 400
 """Of all clients together; more wait in their sockets, and each client waits for one at a time."""
-_COMING = 10
-"""Calls that a client's coming counts as."""
+BYTES_A_SECOND = 1024 * 1024
+"""Of a client's calls."""
+COMINGS_A_SECOND = 40
+"""Clients that are asked in."""
 MAX_UNREAD = 16 * 1024 * 1024
 """Bytes a client may leave unread before it is let go."""
 PATIENT_UNREAD = 1024 * 1024
@@ -51,8 +58,13 @@ class Client:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, writer: asyncio.StreamWriter) -> None:
         self.questions: deque[p.Call] = deque()
-        """Those that wait, in order. The server adds at the end, the trainer's thread takes."""
+        """Those that wait, in order. The server adds by `ask`, the trainer's thread takes."""
+        self._asking = threading.Lock()
+        self.room = asyncio.Semaphore(MAX_COMMANDS)
+        """For commands that wait to be taken."""
         self.gone = False
+        self.stalled = False
+        """Whether it was let go because it does not read."""
         self._loop = loop
         self._writer = writer
         self._outgoing: deque[bytes] = deque()
@@ -70,11 +82,36 @@ class Client:
             return
         with self._counting:
             self._unread += len(data)
-        self.gone = self._unread > MAX_UNREAD
         self._outgoing.append(data)
-        wake = self._writer.transport.abort if self.gone else self._news.set
+        if self._unread > MAX_UNREAD:
+            self.gone = self.stalled = True
+        self._soon(self._writer.transport.abort if self.gone else self._news.set)
+
+    def make_room(self) -> None:
+        """Hear the client on: one of its commands was taken."""
+        self._soon(self.room.release)
+
+    def _soon(self, action: Callable[[], None]) -> None:
+        """Do it in the server's thread."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(wake)
+            self._loop.call_soon_threadsafe(action)
+
+    def ask(self, question: p.Call) -> bool:
+        """Let a question wait; False where too many do."""
+        with self._asking:
+            if len(self.questions) < MAX_QUESTIONS:
+                self.questions.append(question)
+                return True
+        return False
+
+    def forget(self, number: int) -> bool:
+        """Take a question back that waits; False where none of this number does."""
+        with self._asking:
+            for question in self.questions:
+                if question.id == number:
+                    self.questions.remove(question)
+                    return True
+        return False
 
     @property
     def reads(self) -> bool:
@@ -126,6 +163,22 @@ class Received:
 Item = Connected | Gone | Received
 
 
+class _Pace:
+    """Lets so many a second pass, one after the other."""
+
+    def __init__(self, a_second: float) -> None:
+        self._apart = 1 / a_second
+        self._next = 0.0
+
+    async def wait(self) -> None:
+        """Until it is one's turn."""
+        now = time.monotonic()
+        turn = max(now, self._next)
+        self._next = turn + self._apart
+        if turn > now:
+            await asyncio.sleep(turn - now)
+
+
 class Server:
     """Listens on a Unix socket of mode 0600 in a folder of mode 0700, or serves one connection."""
 
@@ -138,8 +191,10 @@ class Server:
         """When the trainer's thread last took a turn; it says so."""
         self.terminated = False
         """Whether the process was sent SIGTERM. No queue stands before it."""
-        self._next_call = 0.0
-        """When the next call may be taken."""
+        self._calls = _Pace(CALLS_A_SECOND)
+        self._comings = _Pace(COMINGS_A_SECOND)
+        self._coming = 0
+        """Connections that are not asked in yet."""
         self._connection = connection
         self.path = None if connection else socket_path(folder)
         self._socket = self._bind(self.path) if self.path else None
@@ -161,14 +216,26 @@ class Server:
             os.umask(previous)
         return listening
 
+    def next_item(self, wait: float = 0.0) -> Item:
+        """What came in next, for the trainer's thread. Raises queue.Empty where nothing does for so
+        many seconds."""
+        item = self.inbox.get(timeout=wait) if wait else self.inbox.get_nowait()
+        if isinstance(item, Received):
+            item.client.make_room()
+        return item
+
+    def withdraw(self) -> None:
+        """Let nobody else come. To be called while the run's lock is held: then the socket's name
+        is the next engine's."""
+        if self.path is not None:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+
     def close(self) -> None:
         """Let what was sent go out, for a second at most, then close."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join(2)
-        if self.path is not None:
-            with contextlib.suppress(OSError):
-                self.path.unlink(missing_ok=True)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -204,15 +271,18 @@ class Server:
         writer.transport.abort()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._clients) >= MAX_CLIENTS:
+        if len(self._clients) + self._coming >= MAX_CLIENTS:
             writer.write(p.frame(p.Goodbye(reason=f"{MAX_CLIENTS} others are connected already.")))
             writer.close()
             return
-        await asyncio.sleep(_UNTIL_IT_STAYS)
-        if _has_left(writer):
+        self._coming += 1
+        try:
+            stays = await self._is_asked_in(writer)
+        finally:
+            self._coming -= 1
+        if not stays:
             writer.close()
             return
-        await self._take_turn(_COMING)
         client = Client(self._loop, writer)
         self._clients[client] = writer
         self.inbox.put(Connected(client))
@@ -230,6 +300,14 @@ class Server:
             self.inbox.put(Gone(client))
             writer.close()
 
+    async def _is_asked_in(self, writer: asyncio.StreamWriter) -> bool:
+        """Wait for one's turn to come in. False where the client has left again by then."""
+        await asyncio.sleep(_UNTIL_IT_STAYS)
+        if _has_left(writer):
+            return False
+        await self._comings.wait()
+        return True
+
     async def _listen(
         self, client: Client, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
@@ -243,23 +321,15 @@ class Server:
             call = p.decode_call(await reader.readexactly(length))
             if _has_left(writer) and isinstance(call.body, p.AnyQuestion):
                 continue  # nobody would hear the answer
-            await self._take_turn(1)
+            await self._calls.wait()
             await self._take(client, call)
-
-    async def _take_turn(self, calls: int) -> None:
-        """Wait until something that counts as so many calls may be done."""
-        now = time.monotonic()
-        begins = max(now, self._next_call)
-        self._next_call = begins + calls / CALLS_A_SECOND
-        if begins > now:
-            await asyncio.sleep(begins - now)
+            await asyncio.sleep(length / BYTES_A_SECOND)
 
     async def _take(self, client: Client, call: p.Call) -> None:
         if not isinstance(call.body, p.AnyQuestion):
+            await client.room.acquire()
             self.inbox.put(Received(client, call))
-        elif len(client.questions) < MAX_QUESTIONS:
-            client.questions.append(call)
-        else:
+        elif not client.ask(call):
             reason = f"{MAX_QUESTIONS} questions wait to be answered already: ask later."
             client.send(p.Answer(id=call.id, body=p.Refusal(reason=reason)))
             await asyncio.sleep(_AFTER_A_REFUSAL)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from engine import messages as p
 from engine.errors import UserError
 from engine.service.answers import Answers
+from engine.service.background import asker
 from engine.service.run import describe
 from engine.service.server import Client
 
@@ -19,6 +20,9 @@ SHARE = 0.04
 """Share of the time that answers may take from training."""
 BURST = 0.05
 """Seconds that answers may take at once."""
+MOST_OWED = 1.0
+"""Seconds more than their share that answers may have taken: by what takes longer at once, since
+the machine swaps say, nobody is kept waiting for minutes."""
 BACKLOG = 1.0
 """Seconds that a stream may be late and still catch up: steps may take longer than its interval."""
 MAX_STREAMS = 8
@@ -55,11 +59,9 @@ class Streams:
 
     def cancel(self, client: Client, call: int) -> None:
         """End a question early: its answer marked last follows at once."""
-        for waiting in client.questions:
-            if waiting.id == call:
-                client.questions.remove(waiting)
-                client.send(p.Answer(id=call, body=p.Done(step=0, note="cancelled")))
-                return
+        if client.forget(call):
+            client.send(p.Answer(id=call, body=p.Done(step=0, note="cancelled")))
+            return
         for stream in self._streams:
             if (stream.client, stream.call) == (client, call):
                 self._end(stream, p.Done(step=0, note="cancelled"))
@@ -70,7 +72,8 @@ class Streams:
         client.questions.clear()
         if client in self._clients:
             self._clients.remove(client)
-        self._streams = [stream for stream in self._streams if stream.client is not client]
+        for stream in [each for each in self._streams if each.client is client]:
+            self._forget(stream)
 
     @property
     def patience(self) -> float:
@@ -94,7 +97,7 @@ class Streams:
             self._streams.remove(stream)
             self._streams.append(stream)
             self._try(stream, lambda: self._take(stream, now))  # noqa: B023 - called at once
-            self._credit -= time.monotonic() - now
+            self._credit = max(-MOST_OWED, self._credit - (time.monotonic() - now))
             now = time.monotonic()
 
     def _begin_next(self, now: float) -> None:
@@ -121,6 +124,7 @@ class Streams:
 
     def _take(self, stream: Stream, now: float) -> None:
         """Send the next piece of an answer, if there is one by now."""
+        asker.set(stream.client)
         try:
             answer = next(stream.answers)
         except StopIteration as end:
@@ -146,4 +150,8 @@ class Streams:
 
     def _end(self, stream: Stream, answer: p.AnyAnswer) -> None:
         stream.client.send(p.Answer(id=stream.call, body=answer))
+        self._forget(stream)
+
+    def _forget(self, stream: Stream) -> None:
+        stream.answers.close()  # what it has done in the background ends
         self._streams.remove(stream)

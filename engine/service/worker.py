@@ -5,8 +5,8 @@ sends what happened; a thread of its own moves the bytes (see server). Torch is 
 background while the corpus is read, so the door is open at once.
 
 The process ends when it is told to, when nobody ever comes, when its last client vanished without a
-word (then it saves first), or when the run's folder is gone. After Detach it trains on alone until
-its limit.
+word (then it saves first), or when the run's folder is gone. After Detach, or where its client was
+let go for it did not read, it trains on alone until its limit, or until another client takes over.
 
 With `--ask DESCRIPTOR` it answers the questions of the one client behind that socket, from the
 saved model, and writes nothing; it reads the run's text only with `--corpus`. With `--vectors` the
@@ -24,6 +24,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import assert_never
 
@@ -52,8 +53,10 @@ SAVE_AGAIN_SECONDS = 60.0
 """How long an engine that nobody is left for waits after a save that failed."""
 LOOK_EVERY = 1.0
 """Seconds between two looks whether the run's folder is still there."""
-MOST_AT_ONCE = 256
-"""Calls taken between two steps."""
+TAKES_OVER = (p.Start, p.Step, p.Pause, p.Stop)
+"""With these a client takes over a run that another has left."""
+TURN = 0.05
+"""Seconds for which calls are taken between two steps."""
 
 
 class Worker:
@@ -79,7 +82,7 @@ class Worker:
         self.conductor = Conductor(self.run)
         self.streams = Streams(lambda question: answer(question, self.run))
         self.saves: list[Received] = []
-        """Saves asked for while an evaluation was half done."""
+        """Saves asked for while an evaluation was half done, one of a client."""
         self.clients: set[Client] = set()
         self.detached = False
         self.left_paused = False
@@ -157,16 +160,26 @@ class Worker:
 
     def say_goodbye(self) -> None:
         """Tell every client why, and close the door."""
-        kept = self.conductor.saver.kept_step
-        told = self.ending if kept is None else f"{self.ending[:-1]}, saved at step {kept:,}."
+        told = self._farewell()
         for client in self.clients:
             mine = client is self.ended_by
             client.send(p.Goodbye(reason="The engine was told to end." if mine else told))
         self.server.close()
 
+    def _farewell(self) -> str:
+        """Why it ends, and what is kept."""
+        run, saver = self.run, self.conductor.saver
+        if run.asking or saver.kept_step is None or run.folder_is_gone:
+            return self.ending
+        if saver.held_step == run.step:
+            return f"{self.ending[:-1]}, saved at step {run.step:,}."
+        return (
+            f"{self.ending[:-1]}, last saved at step {saver.kept_step:,}; what came after is lost."
+        )
+
     def end(self, reason: str, save: bool = True) -> bool:
         """Let the process end after the current event. False where a save that was asked failed."""
-        if save and self.conductor.saver.unsaved and not self.conductor.saver.save():
+        if save and not self.conductor.saver.keep():
             return False
         self.ending = reason
         return True
@@ -186,13 +199,12 @@ class Worker:
         if wait:
             self.record.flush()
         self.server.turn = time.monotonic()
-        try:
-            inbox = self.server.inbox
-            self._take(inbox.get(timeout=wait) if wait else inbox.get_nowait())
-            for _ in range(MOST_AT_ONCE):
-                self._take(inbox.get_nowait())
-        except queue.Empty:
-            pass
+        with suppress(queue.Empty):
+            item = self.server.next_item(wait)
+            ends = time.monotonic() + TURN
+            self._take(item)
+            while not self.server.terminated and time.monotonic() < ends:
+                self._take(self.server.next_item())
         self.server.turn = time.monotonic()
         if self.run.between_steps:
             waiting, self.saves = self.saves, []
@@ -214,7 +226,7 @@ class Worker:
 
     def _look_for_folder(self) -> None:
         """End where the run's folder is gone: nobody could reach this engine any more."""
-        if self.run.asking or time.monotonic() - self._looked < LOOK_EVERY:
+        if self.server.path is None or time.monotonic() - self._looked < LOOK_EVERY:
             return
         self._looked = time.monotonic()
         if self.run.folder_is_gone:
@@ -239,16 +251,33 @@ class Worker:
             case Gone(client):
                 self.clients.discard(client)
                 self.streams.drop(client)
-                if self.run.asking and self.server.path is None:
+                self.saves = [save for save in self.saves if save.client is not client]
+                if self.server.path is None:
                     self.end("Nobody asks any more.", save=False)
+                elif client.stalled:  # its terminal is held, or its connection lost: it may be back
+                    self._leave_as_it_is()
                 elif not self.detached:
                     self.deadline = time.monotonic() + GRACE_SECONDS
             case Received(call=p.Call(body=p.Save())) if not self.run.between_steps:
-                self.saves.append(item)
+                self._put_off(item)
             case Received():
                 self._answer(item)
             case _:
                 assert_never(item)
+
+    def _put_off(self, save: Received) -> None:
+        """Save at the evaluation's end."""
+        if any(waiting.client is save.client for waiting in self.saves):
+            refusal = p.Refusal(reason="A save waits for the evaluation's end already.")
+            save.client.send(p.Answer(id=save.call.id, body=refusal))
+        else:
+            self.saves.append(save)
+
+    def _leave_as_it_is(self) -> None:
+        """Let the run go on, or stay paused, without a client."""
+        self.detached = True
+        self.left_paused = self.run.state == "paused"
+        self.deadline = time.monotonic()
 
     def _status(self) -> p.Status:
         others = max(0, len(self.clients) - 1)
@@ -270,14 +299,15 @@ class Worker:
         """Do at once what a client wants. Raises UserError."""
         conductor, client, body = self.conductor, received.client, received.call.body
         if isinstance(body, p.TrainingCommand):
-            return conductor.command(body)
+            done = conductor.command(body)
+            if isinstance(body, TAKES_OVER):
+                self.detached = self.left_paused = False
+            return done
         match body:
             case p.AskStatus():
                 return self._status()
             case p.Detach():
-                self.detached = True
-                self.left_paused = self.run.state == "paused"
-                self.deadline = time.monotonic()
+                self._leave_as_it_is()
             case p.Shutdown(save=save):
                 if not self.end("Ended from another screen.", save):
                     raise UserError("The run could not be saved, so the engine goes on.")
@@ -356,6 +386,7 @@ def _train(folder: Path) -> int:
         _on_term(server)
         tell_address(folder, EngineAddress(os.getpid(), str(server.path)))
         exit_code = worker.work()
+        server.withdraw()
     if exit_code != 1:
         remove_unbegun(folder)
     worker.say_goodbye()  # the run is free again: whoever hears it may open it at once

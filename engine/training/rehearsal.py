@@ -1,5 +1,6 @@
 """A step computed and not taken: what it costs, and whether the model is worth keeping."""
 
+import logging
 import math
 
 import torch
@@ -16,27 +17,35 @@ def rehearse(trainer: Trainer) -> tuple[float, float]:
     trainer.model.train()
     trainer.optimiser.zero_grad()  # of a step that was skipped
     inputs, targets = trainer.cursor.peek()
-    loss, _, _ = trainer.model.loss(
-        inputs.to(trainer.device),
-        targets.to(trainer.device),
-        trainer.model.initial_state(trainer.cursor.batch_size),
-        None if trainer.candidates is None else trainer.candidates.draw(),
-    )
-    torch.autograd.backward(loss)
-    measured = clip(loss, trainer.groups, "off", 1.0)
-    trainer.optimiser.zero_grad()
-    trainer.dropout_random.set_state(dropout)
-    trainer.data_random.set_state(data)
+    try:
+        loss, _, _ = trainer.model.loss(
+            inputs.to(trainer.device),
+            targets.to(trainer.device),
+            trainer.model.initial_state(trainer.cursor.batch_size),
+            None if trainer.candidates is None else trainer.candidates.draw(),
+        )
+        torch.autograd.backward(loss)
+        measured = clip(loss, trainer.groups, "off", 1.0)
+    finally:
+        trainer.optimiser.zero_grad()
+        trainer.dropout_random.set_state(dropout)
+        trainer.data_random.set_state(data)
     return measured.loss, measured.norm_before
 
 
 def fault(trainer: Trainer) -> str:
     """Why the model as it stands is not worth keeping, as a clause; empty where it computes finite
-    numbers on a window of text. Such weights are never saved: see training.non_finite."""
+    numbers on a window of text. Such weights are never saved: see training.non_finite.
+
+    Where nothing can be computed any more, for want of memory say, finite weights are worth it."""
     for name, parameter in trainer.model.named_parameters():
         if not bool(parameter.isfinite().all()):
             return f"{name} holds numbers that are not finite"
-    loss, norm = rehearse(trainer)
+    try:
+        loss, norm = rehearse(trainer)
+    except (MemoryError, RuntimeError) as error:  # torch's own of memory is a RuntimeError
+        logging.warning("whether the model computes finite numbers can't be told: %s", error)
+        return ""
     if math.isfinite(loss) and math.isfinite(norm):
         return ""
     what = "gradient" if math.isfinite(loss) else "loss"

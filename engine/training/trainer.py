@@ -299,7 +299,21 @@ class Trainer:
     # --- a step -------------------------------------------------------------------------------
 
     def take_step(self) -> tuple[Stepped] | tuple[Stepped, NonFinite]:
-        """Take one optimiser step on the next window of text, whatever the run's limits are."""
+        """Take one optimiser step on the next window of text, whatever the run's limits are.
+
+        A step that can't be computed, for want of memory say, leaves everything as it was: the run
+        may be saved then, and is the one that never tried."""
+        place = self.cursor.state_dict()
+        states = [(random, random.get_state()) for random in self._generators.values()]
+        try:
+            return self._take_step()
+        except Exception:
+            self.cursor.load_state_dict(place)
+            for random, state in states:
+                random.set_state(state)
+            raise
+
+    def _take_step(self) -> tuple[Stepped] | tuple[Stepped, NonFinite]:
         began = time.perf_counter()
         if self.cursor.at_start:
             self.carried = self.model.initial_state(self.cursor.batch_size)

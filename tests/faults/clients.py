@@ -3,9 +3,10 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 from engine import messages as p
 from engine.runs import read_address
@@ -37,14 +38,35 @@ def silent(connection: socket.socket, stop: Event) -> None:
 
 def hostile(connection: socket.socket, stop: Event) -> None:
     """Asks the longest questions as fast as the engine takes them, and reads no answer."""
-    question = p.frame(p.Call(id=1, body=p.Represent(text=LONG)))
-    flood = question * 100
+    flood(connection, stop, p.Represent(text=LONG))
+
+
+def commanding(connection: socket.socket, stop: Event) -> None:
+    """Has it save something new, as fast as the engine does, and reads no answer."""
+    flood(connection, stop, p.SetKnob(knob="clip_threshold", value=0.5), p.Save())
+
+
+def flood(connection: socket.socket, stop: Event, *bodies: Any) -> None:
+    """Say it again and again, whole."""
+    said = b"".join(p.frame(p.Call(id=1, body=body)) for body in bodies) * 100
+    rest = memoryview(b"")
     connection.settimeout(0.1)
     while not stop.is_set():
-        try:
-            connection.sendall(flood)
-        except TimeoutError:
-            continue
+        rest = rest or memoryview(said)
+        with suppress(TimeoutError):
+            rest = rest[connection.send(rest) :]
+
+
+def crowding(connection: socket.socket, stop: Event) -> None:
+    """Comes by the hundred, and says nothing."""
+    name = connection.getpeername()
+    while not stop.is_set():
+        with ExitStack() as crowd:
+            for _ in range(300):
+                other = crowd.enter_context(socket.socket(socket.AF_UNIX))
+                other.settimeout(5)
+                other.connect(name)
+            stop.wait(0.5)
 
 
 def leaving(connection: socket.socket, stop: Event) -> None:
@@ -63,7 +85,9 @@ KINDS: dict[str, Callable[[socket.socket, Event], None]] = {
     "slow": slow,
     "silent": silent,
     "hostile": hostile,
+    "commanding": commanding,
     "leaving": leaving,
+    "crowding": crowding,
 }
 
 

@@ -6,8 +6,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,18 @@ from engine import messages as p
 from engine import runs
 from engine.config import RunConfig
 from engine.errors import UserError
+from engine.service import server as door
 from engine.service.client import Engine, EngineEnded, attach, launch
-from engine.service.server import MAX_CLIENTS, MAX_QUESTIONS, Connected, Server
+from engine.service.server import (
+    MAX_CLIENTS,
+    MAX_COMMANDS,
+    MAX_QUESTIONS,
+    MAX_UNREAD,
+    Connected,
+    Gone,
+    Received,
+    Server,
+)
 from tests.faults.clients import KINDS, LONG, beside, connect
 from tui.headless import opened
 
@@ -63,11 +73,10 @@ def memory(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "crowding"])
 async def test_training_goes_on_and_everybody_else_is_served(training: Engine, kind: str) -> None:
     before = memory(training.pid)
     with beside(training.folder, kind):
-        step = (await status(training)).step
         for _ in range(5):
             async with asyncio.timeout(5):
                 other = await attach(training.folder)
@@ -76,12 +85,32 @@ async def test_training_goes_on_and_everybody_else_is_served(training: Engine, k
                 answer = await other.call(p.Neighbours(word="cat", top=3))
                 assert isinstance(answer, p.NeighbourList)
                 await other.close()
-        assert (await status(training)).step > step
-        assert memory(training.pid) - before < 150 << 20
-        os.kill(training.pid, signal.SIGTERM)
-        await until_gone(training.pid, 5)
-    standing = runs.load_standing(training.folder)
-    assert standing is not None and standing.step > step, "it saved before it ended"
+        await assert_it_trains_and_ends(training, before)
+
+
+async def test_a_crowd_at_the_door_holds_up_nobody_inside(training: Engine) -> None:
+    before = memory(training.pid)
+    with beside(training.folder, "crowding"):
+        for _ in range(20):
+            async with asyncio.timeout(5):
+                assert (await status(training)).others < MAX_CLIENTS
+                await training.call(p.SetKnob(knob="learning_rate", value=0.004))
+                answer = await training.call(p.Neighbours(word="cat", top=3))
+                assert isinstance(answer, p.NeighbourList)
+        await assert_it_trains_and_ends(training, before)
+
+
+async def assert_it_trains_and_ends(engine: Engine, before: int) -> None:
+    """It goes on for a hundred steps, has not grown, and hears a signal."""
+    step = (await status(engine)).step + 100
+    async with asyncio.timeout(60):
+        while (await status(engine)).step < step:
+            await asyncio.sleep(0.1)
+    assert memory(engine.pid) - before < 150 << 20
+    os.kill(engine.pid, signal.SIGTERM)
+    await until_gone(engine.pid, 5)
+    standing = runs.load_standing(engine.folder)
+    assert standing is not None and standing.step >= step, "it saved before it ended"
 
 
 async def test_commands_pass_questions_of_the_same_client(training: Engine) -> None:
@@ -135,15 +164,29 @@ async def test_a_stream_that_is_cancelled_before_its_turn_ends(training: Engine)
 
 async def test_there_may_be_so_many_clients_and_no_more(training: Engine) -> None:
     others = [connect(training.folder) for _ in range(MAX_CLIENTS + 5)]
-    await asyncio.sleep(2)  # they are asked in one after the other
+    greetings = [type(await asyncio.to_thread(receive, other)) for other in others]
+    assert greetings.count(p.Welcome) == MAX_CLIENTS - 1
+    assert greetings.count(p.Goodbye) == 6
+    assert (await status(training)).others == MAX_CLIENTS - 1
     with pytest.raises(UserError, match="connected already"):
         await attach(training.folder)
     for other in others:
         other.close()
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(10):
+        while (await status(training)).others:
+            await asyncio.sleep(0.05)
     late = await attach(training.folder)
     assert (await status(late)).others == 1
     await late.close()
+
+
+def receive(connection: socket.socket) -> p.FromEngine:
+    """The next message that is more than a sign of life."""
+    message: p.FromEngine = p.Alive(idle=0.0)
+    with connection.makefile("rb") as file:
+        while isinstance(message, p.Alive):
+            message = p.decode_from_engine(file.read(int.from_bytes(file.read(4), "big")))
+    return message
 
 
 NO_MESSAGES = {
@@ -184,8 +227,28 @@ async def test_a_message_too_long_is_not_waited_for(training: Engine) -> None:
     assert (await status(training)).state == "running"
 
 
-def test_who_reads_leaves_before_who_does_not(tmp_path: Path) -> None:
+# --- the server by itself -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server whose trainer takes nothing."""
     server = Server(tmp_path)
+    yield server
+    server.withdraw()
+    server.close()
+
+
+def connect_to(server: Server) -> socket.socket:
+    assert server.path is not None
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(5)
+    while connection.connect_ex(str(server.path)):  # until it listens
+        time.sleep(0.01)
+    return connection
+
+
+def test_who_reads_leaves_before_who_does_not(server: Server) -> None:
     deaf, reading = connect_to(server), connect_to(server)
     coming = [server.inbox.get(timeout=5) for _ in range(2)]
     for item in coming:
@@ -202,13 +265,73 @@ def test_who_reads_leaves_before_who_does_not(tmp_path: Path) -> None:
     reading.close()
 
 
-def connect_to(server: Server) -> socket.socket:
-    assert server.path is not None
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(5)
-    while connection.connect_ex(str(server.path)):  # until it listens
-        time.sleep(0.01)
-    return connection
+def test_an_engine_that_ends_leaves_the_socket_of_the_next(server: Server, tmp_path: Path) -> None:
+    """It closes after its run is free again."""
+    server.withdraw()
+    following = Server(tmp_path)
+    assert following.path is not None
+    server.close()
+    assert following.path.exists()
+    following.withdraw()
+    assert not following.path.exists()
+    following.close()
+
+
+def test_commands_wait_in_their_socket_until_there_is_room(server: Server) -> None:
+    with connect_to(server) as flooding:
+        assert isinstance(server.next_item(5), Connected)
+        for number in range(50):
+            flooding.sendall(p.frame(p.Call(id=number, body=p.Evaluate(split="x" * 1000))))
+        deadline = time.monotonic() + 5
+        while server.inbox.qsize() < MAX_COMMANDS and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        assert server.inbox.qsize() == MAX_COMMANDS
+        taken = [server.next_item(5) for _ in range(50)]
+        assert [item.call.id for item in taken if isinstance(item, Received)] == list(range(50))
+
+
+def test_long_calls_are_heard_less_often(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "BYTES_A_SECOND", 1.0)
+    with connect_to(server) as wordy, connect_to(server) as brief:
+        wordy.sendall(p.frame(p.Call(id=1, body=p.Pause())) * 2)
+        heard = [server.next_item(5) for _ in range(3)]
+        assert sum(isinstance(item, Connected) for item in heard) == 2
+        brief.sendall(p.frame(p.Call(id=2, body=p.Pause())))
+        heard.append(server.next_item(5))
+        assert [item.call.id for item in heard if isinstance(item, Received)] == [1, 2]
+
+
+def test_a_crowd_that_comes_is_counted_and_delays_no_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "COMINGS_A_SECOND", 1.0)
+    server = Server(tmp_path)
+    with connect_to(server) as inside, ExitStack() as crowd:
+        assert isinstance(server.next_item(5), Connected)
+        others = [crowd.enter_context(connect_to(server)) for _ in range(100)]
+        assert all(isinstance(receive(other), p.Goodbye) for other in others[MAX_CLIENTS - 1 :])
+        inside.sendall(p.frame(p.Call(id=1, body=p.Pause())))
+        heard = [server.next_item(5)]
+        while isinstance(heard[-1], Connected):
+            heard.append(server.next_item(5))
+        assert isinstance(heard[-1], Received)
+        assert len(heard) < MAX_CLIENTS // 2, "the others come one after the other"
+    server.withdraw()
+    server.close()
+
+
+def test_who_does_not_read_is_known_from_who_leaves(server: Server) -> None:
+    with connect_to(server):
+        coming = server.next_item(5)
+        assert isinstance(coming, Connected)
+        coming.client.send_frame(b"x" * (MAX_UNREAD + 1))
+        assert isinstance(going := server.next_item(5), Gone)
+        assert going.client.stalled
+    with connect_to(server):
+        assert isinstance(server.next_item(5), Connected)
+    assert isinstance(going := server.next_item(5), Gone)
+    assert not going.client.stalled
 
 
 # --- silence ------------------------------------------------------------------------------------
@@ -260,6 +383,8 @@ async def test_a_run_whose_folder_is_gone_ends_its_engine(training: Engine, how:
 
 
 async def test_what_one_screen_ends_the_other_is_told_of(training: Engine) -> None:
+    address = runs.read_address(training.folder)
+    assert address is not None
     other = await attach(training.folder)
     assert (await status(training)).others == 1
     await training.call(p.Shutdown(save=True))
@@ -267,23 +392,7 @@ async def test_what_one_screen_ends_the_other_is_told_of(training: Engine) -> No
         async for _ in other.events():
             pass
     assert end.value.orderly
+    assert not Path(address.socket).exists()
     with pytest.raises(EngineEnded, match="was told to end"):
         async for _ in training.events():
             pass
-
-
-async def test_a_paused_run_that_was_left_stays_as_it_is(training: Engine) -> None:
-    await training.call(p.Pause())
-    step = (await status(training)).step
-    await training.call(p.Detach())
-    await training.close()
-    for _ in range(2):  # somebody asks, and goes without a word
-        await asyncio.sleep(0.7)
-        await (await attach(training.folder)).close()
-    await asyncio.sleep(0.7)
-    again = await attach(training.folder)
-    found = await status(again)
-    assert (found.state, found.step) == ("paused", step)
-    assert runs.load_standing(training.folder) is None or found.pid == training.pid
-    await again.call(p.Shutdown(save=False))
-    await again.close()

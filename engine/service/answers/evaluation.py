@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Container, Generator, Iterator
-from threading import Event
 
 import msgspec
 import numpy as np
@@ -192,8 +191,7 @@ def _words(tokenizer: Tokenizer, ids: NDArray[np.integer]) -> Generator[Progress
 def _opened(config: CorpusConfig, tokenizer: Tokenizer) -> Generator[Progress | None, None, Corpus]:
     """The text the model was trained on, told of while it is opened. Raises UserError, also where
     it is no longer what it was."""
-    told: list[Progress] = []
-    corpus = yield from in_background(lambda: open_corpus(config, progress=told.append), told)
+    corpus = yield from in_background(lambda job: open_corpus(config, progress=job.tell))
     if corpus.tokenizer.vocabulary.tokens != tokenizer.vocabulary.tokens:
         raise UserError(f"The vocabulary of {config.source} has changed since the model was saved.")
     return corpus
@@ -207,16 +205,7 @@ def _split_and_text(
     if corpus is not None and same_source(query.source, corpus.summary.source):
         split = query.split or _held_out(corpus.splits)
         return split, corpus.text(split)
-    unwanted = Event()
-
-    def go_on() -> None:
-        if unwanted.is_set():
-            raise UserError("Nobody waits for this text any more.")
-
-    try:
-        source = yield from in_background(lambda: resolve(query.source, go_on), [])
-    finally:
-        unwanted.set()
+    source = yield from in_background(lambda job: resolve(query.source, job.go_on))
     split = query.split or (_held_out(source.splits) if source.given_splits else "")
     return split, (yield from encode_source(source, tokenizer, split=split))
 

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Generator, Iterator
-from threading import Event
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +32,7 @@ from engine.messages.reading import (
 )
 from engine.service.answers import answers, check_length
 from engine.service.answers.evaluation import reading_convention
-from engine.service.background import in_background
+from engine.service.background import Job, in_background
 from engine.service.run import Run
 from engine.text.corpus import Corpus
 from engine.text.reading import read_chunks, resolve
@@ -89,7 +88,7 @@ def surprise(
         )
     characters = len(text.text) - len(tokenizer.decode(text.ids[:1].tolist()))
     measured = token_baselines(text.ids, tokenizer.vocabulary, characters)
-    measured += yield from in_background(lambda: compressor_baselines(text.text), [])
+    measured += yield from in_background(lambda job: compressor_baselines(text.text, job.go_on))
     whole = Measured("", float(bits[1:].sum()), characters)
     loss = whole.bits * LOG_2 / total
     yield SurpriseTotals(
@@ -118,7 +117,7 @@ def held_out_baselines(
     yield None
     if tokenizer.spells and split.characters <= MAX_SOURCE:
         measured += yield from in_background(
-            lambda: compressor_baselines(tokenizer.decode(split.ids.tolist())), []
+            lambda job: compressor_baselines(tokenizer.decode(split.ids.tolist()), job.go_on)
         )
     return BaselineList(
         split=query.split,
@@ -142,17 +141,12 @@ def _per_character(measured: Measured) -> float | None:
 
 def _chunks(source: str) -> Generator[Progress | None, None, list[str]]:
     """The text of a source. Raises UserError where it can't be read, or is too long."""
-    unwanted = Event()
 
-    def go_on() -> None:
-        if unwanted.is_set():
-            raise UserError("Nobody waits for this text any more.")
-
-    def read() -> list[str]:
+    def read(job: Job) -> list[str]:
         chunks: list[str] = []
-        splits = resolve(source, go_on).splits.values()
+        splits = resolve(source, job.go_on).splits.values()
         for chunk in read_chunks([part for parts in splits for part in parts]):
-            go_on()
+            job.go_on()
             chunks.append(chunk.decode())
             if sum(map(len, chunks)) > MAX_SOURCE:
                 raise UserError(
@@ -160,10 +154,7 @@ def _chunks(source: str) -> Generator[Progress | None, None, list[str]]:
                 )
         return chunks
 
-    try:
-        return (yield from in_background(read, []))
-    finally:
-        unwanted.set()
+    return (yield from in_background(read))
 
 
 def _encoded(chunks: list[str], tokenizer: Tokenizer) -> Generator[None, None, _Text]:
@@ -189,8 +180,7 @@ def find_copies(query: FindCopies, run: Run) -> Iterator[Progress | Copies | Non
         raise UserError("A stretch has at least two tokens.")
     corpus = _own(run, "Copies are looked for in")
     training = corpus.splits["train"]
-    told: list[Progress] = []
-    index: SuffixArray = yield from in_background(lambda: open_suffixes(corpus, told.append), told)
+    index: SuffixArray = yield from in_background(lambda job: open_suffixes(corpus, job.tell))
     ids, texts = tokenizer.encode(query.text), stretches(query.text, tokenizer)
     wanted = [-1 if each == tokenizer.vocabulary.unknown else each for each in ids.tolist()]
     longest: list[int] = []

@@ -23,6 +23,8 @@ from engine.events import (
     Stepped,
 )
 from engine.service.conductor import Conductor
+from engine.service.run import Run
+from engine.training import checkpoint
 from tests.conducted import conducted
 from tests.recorded import as_recorded
 from tui.run.history import History
@@ -73,17 +75,65 @@ def test_three_steps_in_a_row_that_are_not_finite_pause_and_say_what_to_try(
 def test_an_unforeseen_error_fails_the_run_in_a_sentence(
     conductor: Conductor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def explode(*_: object) -> None:
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 TB")
-
     assert conductor.run.model is not None
-    monkeypatch.setattr(conductor.run.model, "loss", explode)
+    monkeypatch.setattr(conductor.run.model, "loss", out_of_memory)
     conductor.command(p.Start())
     advance(conductor, lambda: conductor.run.state == "failed")
     assert conductor.run.reason.startswith("Out of memory: make training.batch_size")
     assert not conductor.run.busy
     with pytest.raises(UserError, match="Out of memory"):
         conductor.command(p.Start())
+
+
+def out_of_memory(*_: object) -> None:
+    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 TB")
+
+
+def test_what_a_run_that_ran_out_of_memory_has_reached_can_be_saved(
+    conductor: Conductor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No step can be computed any more, yet the weights are sound."""
+    assert conductor.run.model is not None
+    conductor.command(p.Start())
+    advance(conductor, lambda: conductor.run.step == 3)
+    monkeypatch.setattr(conductor.run.model, "loss", out_of_memory)
+    advance(conductor, lambda: conductor.run.state == "failed")
+    assert conductor.saver.unsaved
+    assert conductor.saver.save_asked().step == 3
+    assert runs.load_standing(conductor.run.folder).step == 3  # type: ignore[union-attr]
+    assert conductor.saver.keep() and not conductor.saver.unsaved
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory.")])
+def test_no_memory_for_a_save_is_told_and_the_checkpoint_before_is_kept(
+    conductor: Conductor,
+    told: list[AnyEvent],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    conductor.command(p.Start())
+    advance(conductor, lambda: conductor.run.step == 3)
+    conductor.saver.save_asked()
+    advance(conductor, lambda: conductor.run.step == 4)
+    monkeypatch.setattr(checkpoint, "tensors_to_bytes", fail)
+    with pytest.raises(UserError, match=r"Can't save to .*: Out of memory: .* is untouched"):
+        conductor.saver.save_asked()
+    assert not conductor.saver.keep()
+    conductor.run.record.flush()
+    assert [e.step for e in told if isinstance(e, SaveFailed)] == [4]
+    assert checkpoints(conductor) == ["step-00000003"]
+    monkeypatch.setattr(Run, "fault", fail)
+    assert not conductor.saver.keep(), "whether it is worth keeping can't be told either"
+
+
+def test_a_run_that_is_only_asked_is_not_saved(conductor: Conductor) -> None:
+    conductor.run.asking = True
+    with pytest.raises(UserError, match="asked only"):
+        conductor.saver.save_asked()
+    assert not (conductor.run.folder / "checkpoints").exists()
 
 
 def test_a_pause_in_an_evaluation_lets_it_end_and_takes_no_step(
@@ -350,7 +400,7 @@ def test_the_best_and_the_last_checkpoints_are_never_removed(
     assert checkpoints(conductor) == ["step-00000010"]
     conductor.run.trainer.best_valid_loss = 0.0  # none will be better
     for _ in range(3):
-        conductor.saver.save_asked()
+        conductor.saver.save()
     assert checkpoints(conductor) == ["step-00000010", "step-00000011.2", "step-00000011.3"]
     spoil(conductor, 1)
     advance(

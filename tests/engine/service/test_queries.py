@@ -207,7 +207,7 @@ def test_a_text_that_is_long_to_be_found_holds_nobody_up(
     monkeypatch.setattr(evaluation, "resolve", resolve)
     query = p.EvaluateCorpus(source="/somewhere/**/slow.txt")
     try:
-        for _ in range(background.MOST_OPENING):
+        for _ in range(background.MOST_JOBS):
             answers = parts(query, trained(trainer))
             assert next(answers) is None
             answers.close()  # type: ignore[attr-defined]
@@ -216,9 +216,9 @@ def test_a_text_that_is_long_to_be_found_holds_nobody_up(
     finally:
         slow.set()
         for thread in threading.enumerate():
-            if thread.name == "opening":
+            if thread.name == "job":
                 thread.join()
-    assert len(searches) == len(ended) == background.MOST_OPENING
+    assert len(searches) == len(ended) == background.MOST_JOBS
 
 
 # --- what is asked, and what is told of it --------------------------------------------------------

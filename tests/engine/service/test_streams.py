@@ -1,14 +1,15 @@
 """How streams share the time between two steps."""
 
-from collections import deque
+import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from engine import messages as p
 from engine.service import streams
+from engine.service.background import asker
 from engine.service.streams import Streams
+from tests.conducted import FakeClient
 
 
 class Clock:
@@ -28,18 +29,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-class FakeClient:
-    """A connection that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.questions: deque[p.Call] = deque()
-        self.sent: list[Any] = []
-        self.reads = True
-
-    def send(self, message: Any) -> None:
-        self.sent.append(message)
-
-
 def pieces(clock: Clock, cost: float) -> Iterator[p.TextPiece]:
     """Text without end."""
     while True:
@@ -50,7 +39,7 @@ def pieces(clock: Clock, cost: float) -> Iterator[p.TextPiece]:
 def pieces_while_training(clock: Clock, step: float, seconds: float, cost: float = 0.001) -> int:
     """How many a stream of 20 a second gets beside steps of so many seconds."""
     client = FakeClient()
-    client.questions.append(p.Call(id=1, body=p.Generate(per_second=20)))
+    client.ask(p.Call(id=1, body=p.Generate(per_second=20)))
     shared = Streams(lambda _: pieces(clock, cost))
     shared.welcome(client)
     ends = clock.now + seconds
@@ -72,3 +61,62 @@ def test_a_stream_doesnt_begin_with_a_burst(clock: Clock) -> None:
 def test_streams_take_no_more_than_their_share(clock: Clock) -> None:
     count = pieces_while_training(clock, step=0.1, seconds=20, cost=0.02)
     assert count * 0.02 / 20 == pytest.approx(streams.SHARE, abs=0.01)
+
+
+def test_one_costly_answer_keeps_nobody_waiting_for_minutes(clock: Clock) -> None:
+    slow, quick = FakeClient(), FakeClient()
+    costs = {1: 60.0, 2: 0.001}
+    shared = Streams(lambda question: pieces(clock, costs[question.seed]))  # type: ignore[union-attr]
+    for client, seed in ((slow, 1), (quick, 2)):
+        shared.welcome(client)
+        client.ask(p.Call(id=1, body=p.Generate(seed=seed, per_second=0.001)))
+    for _ in range(300):
+        clock.now += 0.1
+        shared.advance(training=True)
+    assert len(slow.sent) == len(quick.sent) == 1
+
+
+def test_a_question_is_cancelled_while_another_comes_in() -> None:
+    """The server's thread adds them, the trainer's cancels."""
+    client = FakeClient()
+    asked = p.Call(id=2, body=p.Neighbours(word="cat"))
+    coming = threading.Thread(target=client.ask, args=(asked,))
+
+    class Looked:
+        @property
+        def id(self) -> int:
+            if coming.ident is None:
+                coming.start()
+                coming.join(0.1)
+            return 1
+
+    client.ask(Looked())  # type: ignore[arg-type]
+    client.ask(asked)
+    shared = Streams(lambda _: pieces(Clock(), 0.0))
+    shared.cancel(client, 2)
+    coming.join()
+    assert [call.id for call in client.questions] == [1, 2]
+    assert [answer.id for answer in client.sent] == [2]
+
+
+@pytest.mark.parametrize("how", ["cancelled", "left"])
+def test_what_is_done_for_an_answer_ends_with_it(clock: Clock, how: str) -> None:
+    ended = []
+
+    def answer(_: p.AnyQuestion) -> Iterator[p.TextPiece]:
+        try:
+            yield from pieces(clock, 0.001)
+        finally:
+            ended.append(asker.get())
+
+    client = FakeClient()
+    client.ask(p.Call(id=1, body=p.Generate()))
+    shared = Streams(answer)
+    shared.welcome(client)
+    shared.advance(training=False)
+    assert ended == []
+    if how == "left":
+        shared.drop(client)
+    else:
+        shared.cancel(client, 1)
+    assert ended == [client]

@@ -11,6 +11,7 @@ import torch
 
 from engine.errors import UserError
 from engine.events import Evaluated, NonFinite, Sampled, Stepped
+from engine.training.rehearsal import fault, rehearse
 from engine.training.trainer import Trainer
 
 Make = Callable[..., Trainer]
@@ -512,3 +513,25 @@ def test_the_same_seed_is_the_same_run_and_another_is_another(make_trainer: Make
 def test_a_split_that_is_not_there_is_one_sentence(make_trainer: Make) -> None:
     with pytest.raises(UserError, match="The corpus has no nonsense split"):
         list(make_trainer().evaluate("nonsense"))
+
+
+def test_a_step_that_runs_out_of_memory_leaves_everything_as_it_was(make_trainer: Make) -> None:
+    trainer = make_trainer(training__random_bptt=True, training__candidates=16)
+    straight = make_trainer(training__random_bptt=True, training__candidates=16)
+    steps(trainer, 7)
+    backward = trainer.model.embedding.weight.register_hook(out_of_memory)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        trainer.take_step()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        rehearse(trainer)
+    assert fault(trainer) == "", "the weights are finite: they are worth keeping"
+    backward.remove()
+    steps(trainer, 5)
+    steps(straight, 12)
+    assert all(
+        torch.equal(weights(straight)[name], each) for name, each in weights(trainer).items()
+    )
+
+
+def out_of_memory(_: object) -> None:
+    raise RuntimeError("CUDA out of memory.")

@@ -79,7 +79,7 @@ def map_words(query: MapWords, run: Run) -> Generator[None, None, WordMap]:
 def _plane(query: MapWords, units: Vectors) -> Generator[None, None, Plane]:
     if query.method == "pca":
         return pca(units)
-    return (yield from in_background(lambda: tsne(units), []))  # type: ignore[misc]
+    return (yield from in_background(lambda job: tsne(units, job.go_on)))  # type: ignore[misc]
 
 
 def _chosen(query: MapWords, seen: Seen) -> tuple[list[int], list[str]]:

@@ -1,7 +1,7 @@
 """Other models of the same words, for what a list of neighbours is worth: an earlier checkpoint of
 the run, and another run on the same corpus."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -46,17 +46,24 @@ def references(run: Run) -> Generator[None, None, list[Reference]]:
     if run.file_vectors is not None:
         return []
     folder, corpus, step, known = run.folder, run.config.corpus, run.step, _read_last.get(run, [])
-    found = yield from in_background(lambda: list(_find(folder, corpus, step, known)), [])  # type: ignore[misc]
+    found = yield from in_background(  # type: ignore[misc]
+        lambda job: list(_find(folder, corpus, step, known, job.go_on))
+    )
     _read_last[run] = found
     return found
 
 
 def _find(
-    folder: Path, corpus: CorpusConfig, step: int, known: list[Reference]
+    folder: Path,
+    corpus: CorpusConfig,
+    step: int,
+    known: list[Reference],
+    go_on: Callable[[], None],
 ) -> Iterator[Reference]:
     for name, path in (("checkpoint", _earlier(folder, step)), *_other(folder, corpus)):
         if path is None:
             continue
+        go_on()
         found = next((each for each in known if each.path == path), None) or _read(name, path)
         if found is not None:
             yield found
