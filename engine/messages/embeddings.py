@@ -133,7 +133,8 @@ class WordQuery(Message, frozen=True, kw_only=True):
     """Of the vectors as they were kept at the last step not after this one; None asks those of now.
     Only the input embedding's, and of the words whose past is kept."""
     compare: bool = False
-    """Say how far the list agrees with that of an earlier checkpoint, and of another run."""
+    """Say how far the list agrees with that of an earlier checkpoint, and of another run: of one
+    word, a centroid or an analogy, asked of now."""
 
 
 class AskedWord(Struct, frozen=True, kw_only=True):

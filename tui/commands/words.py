@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from engine.errors import UserError
 from engine.visible import quoted, token
@@ -117,7 +118,7 @@ def listed_words(name: str) -> list[str]:
 
     path = named_path(name, "The list of words")
     try:
-        words = read_plain(path.resolve(), _MOST_LISTED).decode().split()
+        words = read_plain(path.resolve(), _MOST_LISTED).decode("utf-8-sig").split()
     except OSError as error:
         raise UserError(f"Can't read {quoted(name)}: {error.strerror}.") from None
     except UnicodeDecodeError:
@@ -155,6 +156,7 @@ def neighbours(model: str, query: str, rank: str | None, as_json: bool, **option
 
     folder, view = find(model), view_of(options)
     if rank is not None:
+        _refuse_beside_rank()
         _tell_rank(wait_for(ask(folder, p.Rank(word=query, other=rank, view=view))), as_json)
         return
     asked = p.WordQuery(query=query, view=view, **options)
@@ -190,6 +192,14 @@ def of_file(name: str, asked: Any) -> "tuple[Path, Any, Connect]":
     from engine.service.client import ask_vectors
 
     return named_path(name, "The file of vectors"), asked, ask_vectors
+
+
+def _refuse_beside_rank() -> None:
+    """Raises UserError where an option was given that a rank has no use for."""
+    given = click.get_current_context().get_parameter_source
+    for name in ("top", "multiply", "at", "compare"):
+        if given(name) is ParameterSource.COMMANDLINE:
+            raise UserError(f"--rank tells one place in the list of now: leave out --{name}.")
 
 
 def _tell_rank(found: "AnyAnswer", as_json: bool) -> None:

@@ -67,15 +67,18 @@ def test_every_kind_of_query_is_answered(run: CommandLine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "why"),
+    ("asked", "why"),
     [
-        ("teacher -", "after it a word is missing"),
-        ("techer", "did you mean teacher"),
-        ("odd: red green", "at least three words"),
+        (["teacher -"], "after it a word is missing"),
+        (["techer"], "did you mean teacher"),
+        (["odd: red green"], "at least three words"),
+        (["red", "--rank", "green", "--at", "20"], "leave out --at"),
+        (["red", "--rank", "green", "--top", "3"], "leave out --top"),
+        (["red", "--at", "20", "--compare"], "not the past's"),
     ],
 )
-def test_what_can_not_be_asked_is_one_line(run: CommandLine, query: str, why: str) -> None:
-    ended = run("neighbours", "toy", query)
+def test_what_can_not_be_asked_is_one_line(run: CommandLine, asked: list[str], why: str) -> None:
+    ended = run("neighbours", "toy", *asked)
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
     assert why in ended.stderr
 
@@ -116,7 +119,7 @@ def test_vectors_are_measured_as_gensim_does(run: CommandLine) -> None:
 
 
 def test_a_map_is_a_drawing_or_a_table(run: CommandLine) -> None:
-    (run.folder / "list.txt").write_text("red green blue\ndog cat monday nowhere\n")
+    (run.folder / "list.txt").write_text("red green blue\ndog cat monday nowhere\n", "utf-8-sig")
     ended = run("map", "toy", "--words", "list.txt", "-o", "map.svg")
     assert ended.returncode == 0
     assert ended.stderr == "1 not on the map: nowhere\n"

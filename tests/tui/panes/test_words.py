@@ -97,7 +97,7 @@ async def test_switches_change_what_is_asked(tmp_path: Path) -> None:
                 )
             )
         )
-        assert room.engine.asked(p.WordQuery)[-1].multiply
+        await room.until(lambda: room.engine.asked(p.WordQuery)[-1].multiply)
         await room.until(lambda: "all but the top" in room.text("#how"))
 
 
@@ -132,6 +132,8 @@ def test_any_word_can_be_asked_for(word: str) -> None:
 def test_a_list_is_words_or_a_file_of_them(tmp_path: Path) -> None:
     assert listed("a, b  c a") == ["a", "b", "c"]
     assert listed("and/or else") == ["and/or", "else"]
+    (tmp_path / "marked.txt").write_text("soup store", encoding="utf-8-sig")
+    assert listed(str(tmp_path / "marked.txt")) == ["soup", "store"]
 
 
 # --- drift ---------------------------------------------------------------------------------------

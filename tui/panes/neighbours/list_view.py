@@ -78,7 +78,7 @@ class ListView(WordView):
             top=_MOST,
             multiply=self.asked.multiply,
             at=self._at,
-            compare=self.zoomed,
+            compare=self.zoomed and self._at is None,
         )
 
     @property

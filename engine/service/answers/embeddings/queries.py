@@ -38,6 +38,10 @@ def word_query(query: WordQuery, run: Run) -> WordAnswer | Generator[None, None,
     if query.top > MOST:
         raise UserError(f"Ask for at most {MOST:,} neighbours.")
     understood = parse_query(query.query)
+    if query.at is not None and query.compare:
+        raise UserError(
+            "Only neighbours of now are compared with another model's: not the past's."
+        )
     if query.at is not None:
         seen, step = see_past(run, query.view, query.at)
         return _Asked(query, understood, seen).answer(step)
