@@ -193,6 +193,7 @@ BESIDE = [
     "steps.bin",
     "older.bin",
     "words.bin",
+    "pinned.json",
     "latest",
     "best",
     "corpus.txt",
