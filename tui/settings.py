@@ -52,7 +52,7 @@ def load_settings(actions: Iterable[Action]) -> Settings:
     """What the file says, if there is one; where something in it is wrong, none of it."""
     path = settings_file()
     try:
-        return Settings(_keys(path.read_text("utf-8"), {each.id: each for each in actions}))
+        return Settings(_keys(path.read_text("utf-8-sig"), {each.id: each for each in actions}))
     except FileNotFoundError:
         return Settings()
     except OSError as error:

@@ -69,6 +69,26 @@ TERMS: tuple[Term, ...] = (
         "How alike two embeddings are by their direction: 1 for the same, 0 for unrelated, -1 for "
         "opposite.",
     ),
+    Term(
+        "Spearman",
+        "How far two orders agree, here that of the cosines and that of people's scores: 1 for the "
+        "same order, 0 for unrelated ones.",
+    ),
+    Term(
+        "Pearson",
+        "How far cosines and people's scores lie on one straight line: 1 for all of them, 0 for "
+        "unrelated numbers.",
+    ),
+    Term(
+        "coverage",
+        "The share of pairs or questions whose words the model knows: only those are measured.",
+    ),
+    Term(
+        "analogies",
+        "Questions such as: as man is to king, so is woman to what? Solved where the word nearest "
+        "to king - man + woman is the one expected.",
+        ("analogy",),
+    ),
     # --- loss -------------------------------------------------------------------------------------
     Term(
         "loss",

@@ -198,7 +198,7 @@ def read_toml(path: Path) -> tuple[str | None, dict[str, Any]]:
     """
     name = shortened(visible(str(path)), 200)
     try:
-        table = tomllib.loads(_settings_text(path).decode())
+        table = tomllib.loads(_settings_text(path).decode("utf-8-sig"))
     except OSError as error:
         raise UserError(f"Can't read {name}: {error.strerror}.") from None
     except RecursionError:

@@ -4,6 +4,7 @@ The sums are those of gensim's `evaluate_word_pairs` and `evaluate_word_analogie
 among the first 300,000 words as there.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -77,10 +78,15 @@ def read_pairs(path: Path) -> tuple[list[WordPair], int]:
         separator = next((each for each in "\t,;" if each in line), None)
         fields = [field.strip() for field in line.split(separator)]
         try:
-            one, other, score = fields
-            pairs.append(WordPair(one, other, float(score)))
+            one, other, text = fields
+            score = float(text)
         except ValueError:
             bad += number > 0
+            continue
+        if math.isfinite(score):
+            pairs.append(WordPair(one, other, score))
+        else:
+            bad += 1
     if not pairs:
         raise UserError(f"{_named(path)} holds no pair: a line is two words and a score.")
     return pairs, bad
@@ -110,7 +116,7 @@ def read_analogies(path: Path) -> tuple[list[tuple[str, list[Analogy]]], int]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = read_plain(path.resolve(), MAX_FILE).decode()
+        text = read_plain(path.resolve(), MAX_FILE).decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"Can't read {_named(path)}: {error.strerror}.") from None
     except UnicodeDecodeError:
@@ -167,9 +173,12 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _pearson(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
-    one, other = one - one.mean(), other - other.mean()
-    scale = np.sqrt(np.dot(one, one) * np.dot(other, other))
-    return float(np.dot(one, other) / scale) if scale > 0 else None
+    if np.ptp(one) == 0 or np.ptp(other) == 0:  # what rounding leaves of a mean is no difference
+        return None
+    with np.errstate(all="ignore"):
+        one, other = one - one.mean(), other - other.mean()
+        found = np.dot(one, other) / np.sqrt(np.dot(one, one) * np.dot(other, other))
+    return float(found) if np.isfinite(found) else None
 
 
 # --- analogies ------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ at steps further and further apart, kept with the run in a file of bounded size.
 words.bin: a head of one line of JSON, then frame after frame, little-endian: step (8 bytes), count
 (4), the words' ids (4 each), their vectors' lengths (float32) and directions (float16). Frames are
 only ever added at the end; those of a past that was gone back from are cut off before the next.
+pinned.json: the ids of the pinned words.
 """
 
 import errno
@@ -23,9 +24,10 @@ from numpy.typing import NDArray
 
 from engine.embeddings.projection import unit_vectors
 from engine.embeddings.space import Vectors
-from engine.files import open_plain, write_all
+from engine.files import open_plain, read_plain, replace_file, write_all
 
 FILE = "words.bin"
+PINS = "pinned.json"
 LIMIT = 64 << 20
 """Bytes of the file, at most."""
 RATIO = 1.08
@@ -34,6 +36,8 @@ FRAMES = 208
 """That there is room for: the last at some ten million steps."""
 MAX_WORDS = 1000
 MAX_PINNED = 64
+_MAX_PINS = 1 << 12
+"""Bytes of the file of pins."""
 _HEAD, _FRAME = 256, struct.Struct("<QI")
 
 
@@ -75,7 +79,8 @@ def capacity(size: int, vocabulary: int) -> int:
 
 
 class WordHistory:
-    """The past of a run's embedding, read from its folder. Nothing is written before `observe`."""
+    """The past of a run's embedding, read from its folder. Nothing is written before `observe`
+    and `pin`."""
 
     def __init__(self, folder: Path, size: int, answerable: NDArray[np.bool_]) -> None:
         """`size` is that of a vector, `answerable` says which words (vocabulary,) may be kept, the
@@ -84,19 +89,14 @@ class WordHistory:
         self.size = size
         self.frames: list[Frame] = []
         """In the order of their steps."""
-        self.pinned: list[int] = []
-        """Ids of words that are kept besides the frequent ones, from the next frame on."""
         self._vocabulary = len(answerable)
         self._capacity = capacity(size, self._vocabulary)
         self._frequent = np.flatnonzero(answerable)[: self._capacity].tolist()
         self._writable = True
         with suppress(OSError, ValueError), open_plain(self.path) as file:
             self.frames = list(self._walk(file))
-        if self.frames:
-            frequent = set(self._frequent)
-            newest = self.read(self.frames[-1])
-            kept = newest.ids.tolist() if newest else []
-            self.pinned = [index for index in kept if index not in frequent][:MAX_PINNED]
+        self.pinned = self._read_pins()
+        """Ids of words that are kept besides the frequent ones, from the next frame on."""
 
     @property
     def taken(self) -> int:
@@ -113,6 +113,17 @@ class WordHistory:
     def pin(self, ids: Sequence[int]) -> None:
         """Keep these words from now on, in the place of those pinned before."""
         self.pinned = list(dict.fromkeys(ids))[:MAX_PINNED]
+        try:
+            replace_file(self.path.with_name(PINS), [msgspec.json.encode(self.pinned)])
+        except OSError as error:
+            logging.warning("Can't keep which words are pinned: %s", error)
+
+    def _read_pins(self) -> list[int]:
+        with suppress(OSError, ValueError):
+            data = read_plain(self.path.with_name(PINS), _MAX_PINS)
+            ids = dict.fromkeys(msgspec.json.decode(data, type=list[int]))
+            return [index for index in ids if 0 <= index < self._vocabulary][:MAX_PINNED]
+        return []
 
     # --- reading ------------------------------------------------------------------------------
 

@@ -6,12 +6,16 @@ from msgspec import Struct
 
 from engine.messages.base import Message
 
+WordTable = Literal["input", "output", "both"]
+"""The input embedding, the output layer's weights, or the mean of both; tied, they are one."""
+SeenTable = Literal["input", "output", "both", "tied", "file"]
+"""tied: input and output are one. file: the vectors of a file."""
+
 
 class View(Struct, frozen=True, kw_only=True):
     """Which word vectors are asked, seen how, and which words may be answered."""
 
-    table: Literal["input", "output"] = "input"
-    """The input embedding, or the output layer's weights; where they are tied, both are one."""
+    table: WordTable = "input"
     transformation: Literal["raw", "mean-removed", "all-but-the-top"] = "raw"
     """raw: cosines as they are. mean-removed: of vectors less their mean. all-but-the-top: less
     the directions they differ most in besides (Mu & Viswanath 2018)."""
@@ -25,16 +29,6 @@ class View(Struct, frozen=True, kw_only=True):
     """Leave out `<unk>`, `<eos>` and numbers."""
 
 
-class Neighbours(Message, frozen=True, kw_only=True):
-    """The words whose embeddings have the largest cosine with this word's: NeighbourList. Of
-    characters and pieces of words it is one as it stands in the text, a blank too."""
-
-    word: str
-    """At most 2,000 characters."""
-    top: int = 10
-    """At most 1,000."""
-
-
 class Neighbour(Struct, frozen=True):
     """A word near another."""
 
@@ -42,22 +36,9 @@ class Neighbour(Struct, frozen=True):
     cosine: float
 
 
-class NeighbourList(Message, frozen=True, kw_only=True):
-    """The words nearest to one, the nearest first."""
-
-    word: str
-    """As the vocabulary has it."""
-    note: str = ""
-    """How the word was read, where it is in another form in the vocabulary."""
-    step: int
-    count: int
-    """How often the word occurs in the training split."""
-    neighbours: list[Neighbour]
-
-
 class Rank(Message, frozen=True, kw_only=True):
-    """Which place one word takes among the neighbours of another: NeighbourRank. Words are read as
-    those of Neighbours."""
+    """Which place one word takes among the neighbours of another: NeighbourRank. A word is one
+    token; of characters and pieces as it stands in the text, a blank too."""
 
     word: str
     """At most 2,000 characters."""
@@ -133,7 +114,8 @@ class WordQuery(Message, frozen=True, kw_only=True):
     """Of the vectors as they were kept at the last step not after this one; None asks those of now.
     Only the input embedding's, and of the words whose past is kept."""
     compare: bool = False
-    """Say how far the list agrees with that of an earlier checkpoint, and of another run."""
+    """Say how far the list agrees with that of an earlier checkpoint, and of another run: of one
+    word, a centroid or an analogy, asked of now."""
 
 
 class AskedWord(Struct, frozen=True, kw_only=True):
@@ -171,8 +153,7 @@ class WordAnswer(Message, frozen=True, kw_only=True):
     """In the order they were typed."""
     notes: list[str]
     """How words were read, where they are in another form in the vocabulary, or composed."""
-    table: Literal["input", "output", "tied", "file"]
-    """tied: input and output are one. file: the vectors of a file."""
+    table: SeenTable
     transformation: str
     components: int
     """Directions taken away by all-but-the-top; 0 by the others."""
@@ -231,7 +212,7 @@ class SimilarityScore(Message, frozen=True, kw_only=True):
     """Pairs left out because one is not."""
     bad_lines: int
     """Lines of the file that are no pair."""
-    table: Literal["input", "output", "tied", "file"]
+    table: SeenTable
     transformation: str
     components: int
     step: int
@@ -266,7 +247,7 @@ class AnalogyScore(Message, frozen=True, kw_only=True):
     unknown: int
     bad_lines: int
     """Lines of the file that are no question."""
-    table: Literal["input", "output", "tied", "file"]
+    table: SeenTable
     transformation: str
     components: int
     step: int
@@ -279,7 +260,7 @@ class Export(Message, frozen=True, kw_only=True):
     path: str
     """Absolute."""
     format: Literal["word2vec", "word2vec-binary", "projector", "npz", "glove"]
-    table: Literal["input", "output"] = "input"
+    table: WordTable = "input"
 
 
 class Exported(Message, frozen=True, kw_only=True):
@@ -292,7 +273,7 @@ class Exported(Message, frozen=True, kw_only=True):
     """Numbers of a vector."""
     escaped: int
     """Words that would have broken the format, written with codes such as \\x20."""
-    table: Literal["input", "output", "tied", "file"]
+    table: SeenTable
     step: int
 
 
@@ -342,7 +323,7 @@ class WordMap(Message, frozen=True, kw_only=True):
     components lie aslant, and the shares are theirs together."""
     unknown: list[str]
     """Words of the list that are left out: not known, or without a direction."""
-    table: Literal["input", "output", "tied", "file"]
+    table: SeenTable
     transformation: str
     components: int
     step: int
@@ -355,7 +336,8 @@ class PinWords(Message, frozen=True, kw_only=True):
     """Keep the past of these words besides the frequent ones, from now on: WordPast."""
 
     words: list[str] | None = None
-    """In the place of those pinned before, at most 64; None only asks."""
+    """In the place of those pinned before, at most 64; those that are not known are left out. None
+    only asks."""
 
 
 class WordPast(Message, frozen=True, kw_only=True):
@@ -375,7 +357,7 @@ class WordPast(Message, frozen=True, kw_only=True):
 
 class WordDrift(Message, frozen=True, kw_only=True):
     """How today's neighbours of a word came near it: Drift, with nothing before it. Of the input
-    embedding; a word is read as that of Neighbours."""
+    embedding; a word is read as that of Rank."""
 
     word: str
     """At most 2,000 characters."""
@@ -442,8 +424,7 @@ class SimilarityMatrix(Message, frozen=True, kw_only=True):
 
 
 EmbeddingQuestion = (
-    Neighbours
-    | Rank
+    Rank
     | Represent
     | WordQuery
     | CompleteWord
@@ -456,8 +437,7 @@ EmbeddingQuestion = (
     | Similarities
 )
 EmbeddingReply = (
-    NeighbourList
-    | NeighbourRank
+    NeighbourRank
     | Representation
     | WordAnswer
     | Completions

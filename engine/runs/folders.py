@@ -1,6 +1,6 @@
 """Runs on disk: a folder a run. Free of torch, so that the screen can list them.
 
-NAME/config.json, mark, metrics.jsonl, steps.bin, older.bin, words.bin, latest, best,
+NAME/config.json, mark, metrics.jsonl, steps.bin, older.bin, words.bin, pinned.json, latest, best,
      checkpoints/step-N/{tokenizer.json, model.safetensors, state.safetensors,
                          training.json, manifest.json}
 """
@@ -48,6 +48,7 @@ _OWN = {
     "older.bin",
     ".older.bin.tmp",
     "words.bin",
+    "pinned.json",
     "checkpoints",
 }
 """What is in the folder of a run before its first checkpoint."""

@@ -42,12 +42,13 @@ def find_token(typed: str, tokenizer: Tokenizer) -> tuple[int, str]:
 def known_token(typed: str, tokenizer: Tokenizer) -> tuple[int, str] | None:
     """The same, without the reason where there is none: that takes a while to find."""
     vocabulary = tokenizer.vocabulary
-    for text in _readings(typed, tokenizer):
+    readings = dict.fromkeys(_readings(typed, tokenizer))
+    for text in readings:
         tokens = tokenizer.tokens(text)
         found = vocabulary.id(tokens[0]) if len(tokens) == 1 else None
         if found is not None:
             return found, ""
-    for text in _readings(typed, tokenizer):
+    for text in readings:
         found = vocabulary.id_of_form(text)
         if found is not None:
             return found, f"read as {_quoted(vocabulary.tokens[found])}"

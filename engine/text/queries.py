@@ -82,8 +82,8 @@ def parse_query(text: str) -> Query:
     parts = split_query(text)
     if not parts:
         raise BadQuery("Nothing is asked: type a word.", 0, 0)
-    if len(parts) > 2 * MOST_WORDS:
-        raise BadQuery(f"Ask about at most {MOST_WORDS} words.", parts[-1].begin, parts[-1].end)
+    if extra := [part for part in parts if not part.operator][MOST_WORDS:]:
+        raise BadQuery(f"Ask about at most {MOST_WORDS} words.", extra[0].begin, extra[-1].end)
     first, rest = parts[0], parts[1:]
     if first.operator and first.text in _PREFIXES:
         return _prefixed(_PREFIXES[first.text], first, rest)

@@ -7,6 +7,7 @@ A file may be cut short, or none at all: what it says of itself is not believed 
 import gzip
 import hashlib
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,7 +84,7 @@ class VectorFile:
         return _Reading(self.name)
 
     def _recognise(self, begin: bytes) -> VectorHead:
-        line, newline, rest = begin.partition(b"\n")
+        line, newline, rest = begin.removeprefix(BOM_UTF8).partition(b"\n")
         fields = line.split()
         if newline and len(fields) == 2 and all(field.isdigit() for field in fields):
             words, size = (int(field[:12]) for field in fields)
@@ -116,7 +117,7 @@ class VectorFile:
             number += 1
             if declared is not None and (number == 1 or found == declared):
                 continue
-            line = line.rstrip()
+            line = (line.removeprefix(BOM_UTF8) if number == 1 else line).rstrip()
             if not line:
                 continue
             word, *fields = line.rsplit(b" ", size)

@@ -48,7 +48,7 @@ class Watched:
 
     async def ask(self, word: str) -> None:
         while True:
-            await self.engine.call(p.Neighbours(word=word))
+            await self.engine.call(p.WordQuery(query=word))
             await asyncio.sleep(1)
 
     async def rates(self, seconds: float) -> tuple[float, float]:

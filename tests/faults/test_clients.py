@@ -82,8 +82,8 @@ async def test_training_goes_on_and_everybody_else_is_served(training: Engine, k
                 other = await attach(training.folder)
                 assert (await status(other)).state == "running"
                 await other.call(p.SetKnob(knob="learning_rate", value=0.004))
-                answer = await other.call(p.Neighbours(word="cat", top=3))
-                assert isinstance(answer, p.NeighbourList)
+                answer = await other.call(p.WordQuery(query="cat", top=3))
+                assert isinstance(answer, p.WordAnswer)
                 await other.close()
         await assert_it_trains_and_ends(training, before)
 
@@ -140,7 +140,7 @@ async def test_questions_of_a_client_that_left_are_dropped(training: Engine) -> 
             other._send(p.Call(id=1, body=p.Represent(text=LONG)))
         await other.close()
     async with asyncio.timeout(5):
-        assert isinstance(await training.call(p.Neighbours(word="cat")), p.NeighbourList)
+        assert isinstance(await training.call(p.WordQuery(query="cat")), p.WordAnswer)
 
 
 async def test_who_only_asks_keeps_nothing_of_what_happens(training: Engine) -> None:
@@ -159,7 +159,7 @@ async def test_a_stream_that_is_cancelled_before_its_turn_ends(training: Engine)
     await asyncio.sleep(0.01)
     first.cancel()
     await asyncio.gather(*waiting)
-    assert isinstance(await training.call(p.Neighbours(word="cat")), p.NeighbourList)
+    assert isinstance(await training.call(p.WordQuery(query="cat")), p.WordAnswer)
 
 
 async def test_there_may_be_so_many_clients_and_no_more(training: Engine) -> None:

@@ -57,7 +57,7 @@ async def look(engine: Engine) -> None:
     with suppress(EngineEnded):
         while True:
             with suppress(UserError):
-                await engine.call(p.Neighbours(word="cat"))
+                await engine.call(p.WordQuery(query="cat"))
                 await engine.call(p.GradientFlow())
                 async for _ in engine.stream(p.Generate(prompt="the", tokens=20)):
                     pass

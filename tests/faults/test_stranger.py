@@ -194,6 +194,7 @@ BESIDE = [
     "older.bin",
     "words.bin",
     "mark",
+    "pinned.json",
     "latest",
     "best",
     "corpus.txt",

@@ -247,8 +247,6 @@ class FakeEngine:
         if (told := fake_text.answer(body, self.status.step)) is not None:
             return told
         match body:
-            case p.Neighbours():
-                return self._neighbours(body)
             case p.Represent():
                 return self._represent(body)
             case p.WordQuery():
@@ -304,6 +302,9 @@ class FakeEngine:
         if isinstance(body, p.FindRate):
             yield from self.range_test
             return
+        if isinstance(body, p.MeasureSimilarity | p.MeasureAnalogies):
+            yield from self._measured(body)
+            return
         if (told := fake_text.stream(body, self.status.step)) is not None:
             yield from told
             return
@@ -320,18 +321,6 @@ class FakeEngine:
 
     async def close(self) -> None:
         self.closed = True
-
-    def _neighbours(self, query: p.Neighbours) -> p.NeighbourList:
-        known = {word for word, _ in CORPUS.frequent}
-        if query.word not in known:
-            raise UserError(
-                f"{query.word!r} isn't in the vocabulary: did you mean mathematician, teacher?"
-            )
-        near = [
-            p.Neighbour(word, 0.93 - 0.11 * rank)
-            for rank, word in enumerate(word for word in NEAREST if word != query.word)
-        ]
-        return p.NeighbourList(word=query.word, step=120, count=900, neighbours=near[: query.top])
 
     def _word_query(self, query: p.WordQuery) -> p.WordAnswer:
         understood = parse_query(query.query)
@@ -397,6 +386,24 @@ class FakeEngine:
             components=0,
             step=self.status.step,
         )
+
+    def _measured(self, query: p.MeasureSimilarity | p.MeasureAnalogies) -> Iterator[p.AnyAnswer]:
+        seen = {"table": "tied", "transformation": query.view.transformation, "components": 0}
+        if isinstance(query, p.MeasureSimilarity):
+            yield p.SimilarityScore(
+                spearman=0.4321, pearson=None, used=312, unknown=41, bad_lines=2,
+                step=self.status.step, **seen,
+            )  # fmt: skip
+            return
+        yield Progress(task="solving analogies", done=64, total=190, unit="questions")
+        sections = [
+            p.AnalogySection(name=f"kind {number}", correct=number, asked=10, unknown=5)
+            for number in range(10)
+        ]
+        yield p.AnalogyScore(
+            sections=sections, correct=45, asked=100, unknown=50, bad_lines=0,
+            step=self.status.step, **seen,
+        )  # fmt: skip
 
     def _past(self) -> p.WordPast:
         return p.WordPast(

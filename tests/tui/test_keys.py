@@ -301,7 +301,7 @@ async def type_and_leave(room: Room) -> None:
     await room.until(lambda: room.engine.asked(p.Step))
 
 
-@check("view_list", "view_drift", "view_map", "view_one_hot")
+@check("view_list", "view_drift", "view_map", "view_one_hot", "view_measure")
 async def views_of_the_words(room: Room) -> None:
     pane = room.app.playground.query_one(NeighboursPane)
     await room.press("3")
@@ -323,9 +323,17 @@ async def words_seen_otherwise(room: Room) -> None:
     )
     await room.until(lambda: pane.asked.view == view)
     assert pane.asked.multiply and pane.asked.pins == ["mathematician"]
-    await room.press("b", *["h"] * 2, *["k"] * 5, "w", *["d"] * 5, "*", "p")
+    await room.press("b", "b", *["h"] * 2, *["k"] * 5, "w", *["d"] * 5, "*", "p")
     await room.until(lambda: pane.asked.view == p.View())
     assert not pane.asked.multiply and not pane.asked.pins
+
+
+@check("measure")
+async def measuring(room: Room) -> None:
+    await room.press("3", "9", "enter", *"/no/pairs.tsv", "enter")
+    await room.until(lambda: "Spearman +0.4321" in room.text("#measured"))
+    await room.press("M")
+    await room.until(lambda: len(room.engine.asked(p.MeasureSimilarity)) == 2)
 
 
 @check("among")

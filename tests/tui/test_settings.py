@@ -43,6 +43,7 @@ warmer = "f6, ctrl+up"
 rate_up = "&"
 show_corpus = "ctrl+b"
 """
+    assert load(text.encode("utf-8-sig")) == load(text)
     assert load(text) == Settings(
         {
             "zoom": "f5",

@@ -85,6 +85,7 @@ def test_what_the_other_panes_say_is_explained() -> None:
         *re.findall("[a-z]+", settings),
         *(line.split()[0] for line in corpus._comparison(answer, 100, 20).plain.split("\n")[:2]),
         *list_view._MEANING.values(),
+        *("Spearman", "Pearson", "coverage", "analogies solved"),
         "prompt",
         "seed",
     } - {"", "none"}

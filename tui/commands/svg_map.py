@@ -1,9 +1,11 @@
-"""A map of words as a drawing: points, and as many labels as have room."""
+"""A map of words as a drawing: points, and as many labels as have room. As a picture of pixels too,
+where resvg_py is installed."""
 
 from collections.abc import Iterator
 from html import escape
 from typing import NamedTuple
 
+from engine.errors import UserError
 from engine.messages import MapPoint, WordMap
 from tui.sanitize import token
 
@@ -12,6 +14,10 @@ _LEGEND = 100.0
 _LEAST = 1e-9
 """Points that are nearer to each other than this lie on one."""
 _FONT, _RADIUS = 12.0, 3.0
+_FONTS = "DejaVu Sans, Liberation Sans, Noto Sans, Arial, Helvetica, sans-serif"
+"""By name: resvg knows no font that is simply called sans-serif."""
+_ZOOM = 2.0
+"""Pixels of a picture for one of the drawing."""
 _LETTER = 0.62
 """Width of a letter, in heights of the font."""
 _COLOURS = (
@@ -105,7 +111,7 @@ def svg(found: WordMap, caption: str) -> Iterator[str]:
     looks = {group: _look(number) for number, group in enumerate(groups)}
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" '
-        f'width="{_WIDTH:g}" height="{_HEIGHT:g}" font-family="sans-serif" font-size="{_FONT:g}">'
+        f'width="{_WIDTH:g}" height="{_HEIGHT:g}" font-family="{_FONTS}" font-size="{_FONT:g}">'
     )
     yield f"<title>{escape(caption)}</title>"
     yield f'<rect width="{_WIDTH:g}" height="{_HEIGHT:g}" fill="white"/>'
@@ -122,6 +128,32 @@ def svg(found: WordMap, caption: str) -> Iterator[str]:
         yield f'<g fill="{colour}">{_mark(mark, x, y)}'
         yield f'<text x="{x + 8:g}" y="{y + 4:g}">{escape(group)}</text></g>'
     yield "</svg>"
+
+
+def check_png() -> None:
+    """Raises UserError where no picture can be drawn: without resvg_py, or any of the fonts."""
+    letter = f'<text y="9" font-family="{_FONTS}">x</text>'
+    empty, written = (
+        png(f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">{text}</svg>')
+        for text in ("", letter)
+    )
+    if written == empty:
+        raise UserError(
+            "A .png needs a font for its words, and this machine has none that is known: install "
+            "DejaVu Sans, or draw an .svg."
+        )
+
+
+def png(drawing: str) -> bytes:
+    """A drawing as a picture. Raises UserError where resvg_py isn't installed."""
+    try:
+        from resvg_py import svg_to_bytes
+    except ImportError:
+        raise UserError(
+            "A .png needs resvg_py, which isn't installed: pip install 'lstm-tui[png]', or draw an "
+            ".svg."
+        ) from None
+    return svg_to_bytes(svg_string=drawing, zoom=_ZOOM)
 
 
 def _shown(word: str) -> str:

@@ -7,17 +7,16 @@ import click
 from engine.visible import token
 from tui.commands.shared import (
     answer,
-    ask,
     echo,
-    find,
     json_option,
     models_dir_option,
     print_json,
     print_table,
     wait_for,
 )
-from tui.commands.words import seen_options, view_of
+from tui.commands.words import seen_options, table_option, vectors_of, view_of
 
+_VECTORS = {"output": "output layer's weights", "both": "means of embedding and output layer"}
 _FORMATS = ("word2vec", "word2vec-binary", "projector", "npz", "glove")
 
 
@@ -41,12 +40,14 @@ def _path(name: str, what: str) -> str:
 def similarity(model: str, pairs: str, as_json: bool, **options: Any) -> None:
     """Compare cosines with the scores people gave to pairs of words.
 
-    Spearman's and Pearson's correlation over the pairs whose words MODEL knows.
+    Spearman's and Pearson's correlation over the pairs whose words MODEL knows, a run or a file of
+    vectors.
     """
     from engine import messages as p
 
     asked = p.MeasureSimilarity(pairs=_path(pairs, "The file of pairs"), view=view_of(options))
-    score = wait_for(ask(find(model), asked))
+    place, connect = vectors_of(model)
+    score = wait_for(answer(place, asked, connect))
     if as_json:
         print_json(score)
         return
@@ -74,13 +75,16 @@ def _tell_bad_lines(count: int) -> None:
 def analogies(model: str, questions: str, as_json: bool, **options: Any) -> None:
     """Count the analogies that MODEL's word vectors solve.
 
-    FILE is in the format of word2vec's questions-words.txt: sections begin with `: name`, and a
-    question is four words, the last of which is to be found by 3CosAdd.
+    MODEL is a run or a file of vectors. FILE is in the format of word2vec's questions-words.txt:
+    sections begin with `: name`, and a question is four words, the last of which is to be found by
+    3CosAdd.
     """
     from engine import messages as p
 
     path = _path(questions, "The file of analogies")
-    score = wait_for(answer(find(model), p.MeasureAnalogies(questions=path, view=view_of(options))))
+    asked = p.MeasureAnalogies(questions=path, view=view_of(options))
+    place, connect = vectors_of(model)
+    score = wait_for(answer(place, asked, connect))
     if as_json:
         print_json(score)
         return
@@ -106,33 +110,29 @@ def _share(part: int, whole: int) -> str:
 @click.argument("model")
 @click.argument("file")
 @click.option("--format", "form", type=click.Choice(_FORMATS), required=True)
-@click.option(
-    "--table",
-    type=click.Choice(["input", "output"]),
-    default="input",
-    show_default=True,
-    help="The embedding, or the output layer's weights; tied, they are one.",
-)
+@table_option
 @json_option
 @models_dir_option
 def export(model: str, file: str, form: str, table: Any, as_json: bool) -> None:
     """Write the word vectors of MODEL to FILE.
 
-    gensim and others read word2vec and word2vec-binary; glove is the same without a header;
-    projector is for the Embedding Projector, whose words go to a second file beside FILE; npz is
-    for NumPy.
+    MODEL is a run or a file of vectors, which so takes another format. gensim and others read
+    word2vec and word2vec-binary; glove is the same without a header; projector is for the Embedding
+    Projector, whose words go to a second file beside FILE; npz is for NumPy.
     """
     from engine import messages as p
 
     path = _path(file, "The file of vectors")
     asked = p.Export(path=path, format=form, table=table)  # type: ignore[arg-type]
-    done = wait_for(answer(find(model), asked))
+    place, connect = vectors_of(model)
+    done = wait_for(answer(place, asked, connect))
     if as_json:
         print_json(done)
         return
     if done.escaped:
         echo(f"{done.escaped:,} words are written with codes such as \\x20 for a blank.", err=True)
-    vectors = "output layer's weights" if done.table == "output" else "vectors"
-    echo(f"{done.words:,} {vectors} of {done.size:,} numbers, after {done.step:,} steps:")
+    vectors = _VECTORS.get(done.table, "vectors")
+    when = "" if done.table == "file" else f", after {done.step:,} steps"
+    echo(f"{done.words:,} {vectors} of {done.size:,} numbers{when}:")
     for name in done.files:
         echo(name)

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +13,12 @@ from tui.commands.numbers import WholeRange
 from tui.commands.shared import (
     ask,
     echo,
-    find,
     json_option,
     models_dir_option,
     print_json,
     wait_for,
 )
-from tui.commands.words import listed_words, view_of, view_options
+from tui.commands.words import listed_words, vectors_of, view_of, view_options
 
 if TYPE_CHECKING:
     from engine.messages import WordMap
@@ -50,7 +48,11 @@ _NAMED = 8
     help="t-SNE needs openTSNE: pip install 'lstm-tui[tsne]'.",
 )
 @click.option(
-    "--output", "-o", metavar="FILE", help="map.svg is a drawing, map.csv a table of the points."
+    "--output",
+    "-o",
+    metavar="FILE",
+    help="map.svg is a drawing, map.png a picture of it (needs resvg_py: pip install "
+    "'lstm-tui[png]'), map.csv a table of the points.",
 )
 @view_options
 @json_option
@@ -67,8 +69,9 @@ def word_map(
 ) -> None:
     """Draw the words of MODEL as points in a plane.
 
-    Words that the model holds alike lie close together, as far as two dimensions can show it:
-    those of a query's neighbourhood, of a file, or else the most frequent ones.
+    MODEL is a run or a file of vectors. Words that it holds alike lie close together, as far as two
+    dimensions can show it: those of a query's neighbourhood, of a file, or else the most frequent
+    ones.
     """
     from engine import messages as p
 
@@ -82,9 +85,10 @@ def word_map(
         method=method,
         view=view_of(options),
     )
-    found = wait_for(ask(find(model), asked))
+    place, connect = vectors_of(model)
+    found = wait_for(ask(place, asked, connect))
     if path is not None:
-        _write(path, _lines(path, found, model))
+        _write(path, _contents(path, found, model))
     if as_json:
         print_json(found)
         return
@@ -100,34 +104,45 @@ def _drawn(output: str | None, as_json: bool) -> Path | None:
             return None
         raise UserError("Give a file for the map by -o, such as map.svg, or take --json.")
     path = named_path(output, "The map")
-    if path.suffix.lower() not in (".svg", ".csv"):
-        raise UserError(f"A map is a drawing, .svg, or a table, .csv, not {quoted(path.name)}.")
+    kind = path.suffix.lower()
+    if kind not in (".svg", ".png", ".csv"):
+        raise UserError(
+            f"A map is a drawing, .svg or .png, or a table, .csv, not {quoted(path.name)}."
+        )
+    if kind == ".png":
+        from tui.commands.svg_map import check_png
+
+        check_png()
     return check_plain(path.resolve())
 
 
-def _lines(path: Path, found: "WordMap", model: str) -> Iterable[str]:
-    if path.suffix.lower() == ".csv":
+def _contents(path: Path, found: "WordMap", model: str) -> bytes:
+    kind = path.suffix.lower()
+    if kind == ".csv":
         return _table(found)
-    from tui.commands.svg_map import svg
+    from tui.commands.svg_map import png, svg
 
-    return svg(found, f"{len(found.points)} words of {model}, step {found.step}, {found.method}")
+    step = "" if found.table == "file" else f", step {found.step}"
+    caption = f"{len(found.points)} words of {model}{step}, {found.method}"
+    drawing = "".join(f"{line}\n" for line in svg(found, caption))
+    return png(drawing) if kind == ".png" else drawing.encode("utf-8", "replace")
 
 
-def _table(found: "WordMap") -> Iterable[str]:
+def _table(found: "WordMap") -> bytes:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("word", "x", "y", "count", "group", "nearest"))
     for point in found.points:
         near = found.points[point.nearest].word
         rows.writerow((point.word, point.x, point.y, point.count, point.group, near))
-    return [text.getvalue().removesuffix("\n")]
+    return text.getvalue().encode("utf-8", "replace")
 
 
-def _write(path: Path, lines: Iterable[str]) -> None:
+def _write(path: Path, contents: bytes) -> None:
     from engine.files import replace_file
 
     try:
-        replace_file(path, (f"{line}\n".encode("utf-8", "replace") for line in lines))
+        replace_file(path, [contents])
     except OSError as error:
         raise UserError(f"Can't write {quoted(str(path))}: {error.strerror}.") from None
 

@@ -1,10 +1,12 @@
 """`lstm-tui neighbours` and `lstm-tui words`: questions to word vectors."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from engine.errors import UserError
 from engine.visible import quoted, token
@@ -31,14 +33,15 @@ GRAMMAR = """QUERY is a word, or one of `king - man + woman` (an analogy), `a b 
 `closer: a b` (the words nearer to a than b is); a word that is itself a sign in double quotes."""
 _MOST_LISTED = 1 << 20
 """Bytes of a list of words."""
+table_option = click.option(
+    "--table",
+    type=click.Choice(["input", "output", "both"]),
+    default="input",
+    show_default=True,
+    help="The embedding, the output layer's weights, or the mean of both; tied, they are one.",
+)
 _SEEN = (
-    click.option(
-        "--table",
-        type=click.Choice(["input", "output"]),
-        default="input",
-        show_default=True,
-        help="The embedding, or the output layer's weights; tied, they are one.",
-    ),
+    table_option,
     click.option(
         "--transform",
         type=click.Choice(["raw", "mean-removed", "all-but-the-top"]),
@@ -117,7 +120,7 @@ def listed_words(name: str) -> list[str]:
 
     path = named_path(name, "The list of words")
     try:
-        words = read_plain(path.resolve(), _MOST_LISTED).decode().split()
+        words = read_plain(path.resolve(), _MOST_LISTED).decode("utf-8-sig").split()
     except OSError as error:
         raise UserError(f"Can't read {quoted(name)}: {error.strerror}.") from None
     except UnicodeDecodeError:
@@ -128,8 +131,8 @@ def listed_words(name: str) -> list[str]:
 
 
 @click.command(
-    help="Ask the word vectors of a model.\n\nMODEL is a run's name or a path to its folder. "
-    f"{GRAMMAR}"
+    help="Ask the word vectors of a model.\n\nMODEL is a run's name or a path to its folder, or a "
+    f"file of vectors. {GRAMMAR}"
 )
 @click.argument("model")
 @click.argument("query")
@@ -153,12 +156,14 @@ def neighbours(model: str, query: str, rank: str | None, as_json: bool, **option
     """Ask a run's word vectors."""
     from engine import messages as p
 
-    folder, view = find(model), view_of(options)
+    (place, connect), view = vectors_of(model), view_of(options)
     if rank is not None:
-        _tell_rank(wait_for(ask(folder, p.Rank(word=query, other=rank, view=view))), as_json)
+        _refuse_beside_rank()
+        asked = p.Rank(word=query, other=rank, view=view)
+        _tell_rank(wait_for(ask(place, asked, connect)), as_json)
         return
-    asked = p.WordQuery(query=query, view=view, **options)
-    _tell(wait_for(ask(folder, asked)), as_json)
+    asked_for = p.WordQuery(query=query, view=view, **options)
+    _tell(wait_for(ask(place, asked_for, connect)), as_json)
 
 
 @click.command(
@@ -184,12 +189,34 @@ def words(file: str, query: str | None, as_json: bool, **options: Any) -> None:
     _tell(wait_for(ask(*of_file(file, asked))), as_json)
 
 
+def vectors_of(model: str) -> "tuple[Path, Connect | None]":
+    """Where the word vectors are that are asked, and how: of a run, by its name or a path to its
+    folder, or those of a file. Raises UserError where there is neither."""
+    try:
+        return find(model), None
+    except UserError:
+        if not os.path.isfile(os.path.expanduser(model)):  # noqa: PTH111, PTH113 - Path's raises
+            raise
+    from engine.paths import named_path
+    from engine.service.client import ask_vectors
+
+    return named_path(model, "The file of vectors"), ask_vectors
+
+
 def of_file(name: str, asked: Any) -> "tuple[Path, Any, Connect]":
     """A question to a file of vectors, as `answer` takes it."""
     from engine.paths import named_path
     from engine.service.client import ask_vectors
 
     return named_path(name, "The file of vectors"), asked, ask_vectors
+
+
+def _refuse_beside_rank() -> None:
+    """Raises UserError where an option was given that a rank has no use for."""
+    given = click.get_current_context().get_parameter_source
+    for name in ("top", "multiply", "at", "compare"):
+        if given(name) is ParameterSource.COMMANDLINE:
+            raise UserError(f"--rank tells one place in the list of now: leave out --{name}.")
 
 
 def _tell_rank(found: "AnyAnswer", as_json: bool) -> None:

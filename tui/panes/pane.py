@@ -2,9 +2,9 @@
 it."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import ClassVar, Literal
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from textual import on
 from textual.containers import Vertical
@@ -16,12 +16,15 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from engine.errors import UserError
-from engine.messages import AnyAnswer, AnyQuery
+from engine.messages import AnyAnswer, AnyQuery, AnyQuestion
 from engine.service.client import EngineEnded
 from tui.chart.widget import Chart
 from tui.keys import shown
 from tui.run.session import Session
 from tui.widgets.text import Block
+
+if TYPE_CHECKING:
+    Answers = AsyncGenerator[AnyAnswer, None]
 
 ASKS_A_SECOND = 1
 _TYPING_PAUSE = 0.15
@@ -136,6 +139,31 @@ class Pane(Drawn):
         self.border_subtitle = self.hint
 
 
+class Hearing(Drawn):
+    """A part that puts a question when it is told to, and hears the answers as they come."""
+
+    def refused(self, reason: str) -> None:
+        """Keep the engine's refusal, a sentence, for the next draw."""
+
+    async def hear(self, session: Session, question: AnyQuestion) -> AsyncGenerator[AnyAnswer]:
+        """The answers to a question, as long as its run is the one that is shown. A refusal is
+        kept; leaving early tells the engine to stop."""
+        try:
+            async with aclosing(cast("Answers", session.engine.stream(question))) as answers:
+                async for answer in answers:
+                    if session is not self.session:
+                        return
+                    yield answer
+                    self.stale = True
+        except UserError as error:
+            if session is self.session:
+                self.refused(str(error))
+        except EngineEnded:
+            pass
+        finally:
+            self.stale = True
+
+
 class Asking(Drawn):
     """A part whose content is the engine's answer to what the user asked there.
 
@@ -167,6 +195,10 @@ class Asking(Drawn):
     def refused(self, reason: str) -> None:
         """Keep the engine's refusal, a sentence, for the next draw."""
         raise NotImplementedError
+
+    def unheard(self, _question: AnyQuery, reason: str) -> None:
+        """Keep the refusal of one of several questions."""
+        self.refused(reason)
 
     def on_mount(self) -> None:
         self.run_worker(self._keep_asking())
@@ -221,7 +253,7 @@ class Asking(Drawn):
                 answer = await session.engine.call(question)
             except UserError as error:
                 if self._still_asks(session):
-                    self.refused(str(error))
+                    self.unheard(question, str(error))
             else:
                 if self._still_asks(session):
                     self.heard(question, answer)

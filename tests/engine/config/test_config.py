@@ -189,6 +189,12 @@ def test_adamw_with_sampled_words_is_warned_of_and_taken(
     assert not warning or re.fullmatch("adamw .*optimiser.name.*training.candidates.*[.]", warning)
 
 
+def test_toml_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('preset = "toy"\n', encoding="utf-8-sig")
+    assert read_toml(path) == ("toy", {})
+
+
 def test_toml_names_a_preset_and_changes_settings(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text(

@@ -103,6 +103,23 @@ def test_pinned_words_are_kept_from_then_on_and_stay_pinned(
     assert again.pinned == [40, 45]
 
 
+@pytest.mark.parametrize("pins", [[3], [45, 3], []])
+def test_pins_of_frequent_words_and_of_the_last_moment_stay_too(
+    tmp_path: Path, pins: list[int]
+) -> None:
+    kept = WordHistory(tmp_path, 8, ALL)
+    kept.observe(0, vectors(0))
+    kept.pin([1])
+    kept.pin(pins)
+    assert WordHistory(tmp_path, 8, ALL).pinned == pins
+
+
+@pytest.mark.parametrize("data", [b"", b"[1, 2", b"[-1, 50, 49]", b"[" + b"1," * 9999, b'{"a": 1}'])
+def test_a_damaged_file_of_pins_pins_what_there_is(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / history.PINS).write_bytes(data)
+    assert WordHistory(tmp_path, 8, ALL).pinned == ([49] if b"49" in data else [])
+
+
 def test_a_disk_that_takes_nothing_stops_no_training(tmp_path: Path) -> None:
     kept = WordHistory(tmp_path / "gone", 8, ALL)
     kept.observe(0, vectors(0))

@@ -8,6 +8,7 @@ import pytest
 from gensim.models import KeyedVectors
 from numpy.typing import NDArray
 
+from engine.embeddings import transformations
 from engine.embeddings.space import Meant, Space
 from engine.embeddings.transformations import transformed
 from engine.errors import UserError
@@ -246,6 +247,18 @@ def test_transformations_take_away_what_all_have_in_common() -> None:
     table[4] = np.inf
     with pytest.raises(UserError, match="no longer finite"):
         transformed(table, "mean-removed", 0, np.ones(300, np.bool_))
+
+
+def test_directions_of_a_large_vocabulary_are_those_of_a_sample(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    random = np.random.default_rng(4)
+    table = (random.normal(size=(2_000, 12)) * [*[9, 5], *[1] * 10]).astype(np.float32)
+    among = np.ones(2_000, np.bool_)
+    whole = transformed(table, "all-but-the-top", 2, among)
+    monkeypatch.setattr(transformations, "SAMPLE", 500)
+    sampled = transformed(table, "all-but-the-top", 2, among)
+    assert np.abs(whole - sampled).mean() < 0.3 < np.abs(whole - table).mean()
 
 
 def test_a_rank_by_hand() -> None:

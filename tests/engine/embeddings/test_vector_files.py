@@ -171,6 +171,13 @@ def test_glove_words_may_hold_blanks_and_the_first_of_two_counts(tmp_path: Path)
     assert vectors.tolist() == [[1, 2], [3, 4], [7, 8], [9, np.float32(1e-3)]]
 
 
+@pytest.mark.parametrize("head", ["", "2 2\n"])
+def test_a_byte_order_mark_is_no_part_of_a_word(tmp_path: Path, head: str) -> None:
+    path = tmp_path / "v.txt"
+    path.write_text(f"{head}the 1 2\nof 3 4\n", encoding="utf-8-sig")
+    assert load_vectors(path)[0].tokens == ["the", "of", "<unk>"]
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [

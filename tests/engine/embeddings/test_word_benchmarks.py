@@ -73,11 +73,27 @@ def test_pairs_may_be_parted_in_any_way_and_have_a_header(
     assert read_pairs(path) == ([WordPair("cat", "dog", 3.5), WordPair("cat", "car", 1.0)], 0)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "marked.txt"
+    path.write_text("cat\tdog\t3.5\n", encoding="utf-8-sig")
+    assert read_pairs(path) == ([WordPair("cat", "dog", 3.5)], 0)
+    path.write_text(": animals\na b c d\n", encoding="utf-8-sig")
+    assert [name for name, _ in read_analogies(path)[0]] == ["animals"]
+
+
+def test_a_score_that_is_no_number_is_no_pair(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.txt"
+    path.write_text("cat dog 3.5\ncat car nan\ncat bus inf\n")
+    assert read_pairs(path) == ([WordPair("cat", "dog", 3.5)], 2)
+
+
 def test_what_can_not_be_compared_is_no_number(tmp_path: Path) -> None:
     vectors, _ = both(1)
     find = finder(vectors)
-    alike = [WordPair("word1", "word2", 3.0), WordPair("word3", "word4", 3.0)]
-    assert correlation(alike, find).spearman is None
+    for score in (3.0, 0.1):
+        alike = [WordPair(f"word{index}", "word9", score) for index in range(3)]
+        found = correlation(alike, find)
+        assert (found.spearman, found.pearson) == (None, None)
     with pytest.raises(UserError, match="Of 2 pairs the model knows both words of 1"):
         correlation([alike[0], WordPair("word1", "unknown", 1.0)], find)
     (tmp_path / "none").write_text("no pair here\n")

@@ -36,6 +36,6 @@ def test_what_is_returned_is_the_last_answer(
     function: Any, expected: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import_module("engine.service.answers.embeddings")
-    monkeypatch.setitem(answers._ANSWERS, p.Neighbours, function)
+    monkeypatch.setitem(answers._ANSWERS, p.WordQuery, function)
     run: Run = None  # type: ignore[assignment]
-    assert list(parts(p.Neighbours(word="cat"), run)) == expected
+    assert list(parts(p.WordQuery(query="cat"), run)) == expected

@@ -46,4 +46,4 @@ def test_it_can_not_write(exploded: Trainer, temperature: float, value: float) -
 
 def test_no_word_is_near_another(exploded: Trainer) -> None:
     with pytest.raises(UserError, match="no longer finite"):
-        ask(p.Neighbours(word="cat"), trained(exploded))
+        ask(p.WordQuery(query="cat"), trained(exploded))

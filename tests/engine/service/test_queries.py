@@ -147,11 +147,11 @@ def test_what_is_too_much_is_refused_in_a_sentence(
     with pytest.raises(UserError, match="longer than 2,000 characters"):
         ask(p.Represent(text=most + "a"), run)
     with pytest.raises(UserError, match="longer than 2,000 characters"):
-        ask(p.Neighbours(word=most + "a"), run)
-    found = ask(p.Neighbours(word=word, top=1_000), run)
+        ask(p.WordQuery(query=most + "a"), run)
+    found = ask(p.WordQuery(query=word, top=1_000), run)
     assert len(found.neighbours) == tokenizer.vocabulary.readable.sum() - 1
     with pytest.raises(UserError, match="at most 1,000 neighbours"):
-        ask(p.Neighbours(word=word, top=1_001), run)
+        ask(p.WordQuery(query=word, top=1_001), run)
     too_long = "a" * 100_001
     for question in (p.Score(text=too_long), p.Generate(prompt=too_long)):
         with pytest.raises(UserError, match="longer than 100,000 characters"):
@@ -228,7 +228,7 @@ def test_neighbours_are_tokens_that_occur_and_can_be_read(corpus: Corpus) -> Non
     run, tokenizer = model_of(corpus.tokenizer, made(corpus, SHAPES[0])), corpus.tokenizer
     vocabulary = tokenizer.vocabulary
     count = dict(zip(vocabulary.tokens, vocabulary.counts, strict=True))
-    found = ask(p.Neighbours(word="owl" if "owl" in count else "o", top=1_000), run)  # fmt: skip
+    found = ask(p.WordQuery(query="owl" if "owl" in count else "o", top=1_000), run)  # fmt: skip
     words = [near.word for near in found.neighbours]
     assert len(words) > 3 and found.word not in words
     assert all(count[word] > 0 for word in words)
@@ -239,7 +239,7 @@ def test_neighbours_are_tokens_that_occur_and_can_be_read(corpus: Corpus) -> Non
 def test_a_rank_is_the_place_in_the_list_of_neighbours(corpus: Corpus) -> None:
     run = model_of(corpus.tokenizer, made(corpus, SHAPES[0]))
     word = "owl" if "owl" in corpus.tokenizer.vocabulary.tokens else "o"
-    listed = ask(p.Neighbours(word=word, top=1_000), run).neighbours
+    listed = ask(p.WordQuery(query=word, top=1_000), run).neighbours
     for place, near in enumerate(listed[::7], 1):
         found = ask(p.Rank(word=word, other=near.word), run)
         if found.other != near.word:  # a piece, read as the word that stands behind a blank
@@ -257,9 +257,9 @@ def test_a_blank_of_the_text_has_neighbours(corpus: Corpus, asked: str) -> None:
     run, tokenizer = model_of(corpus.tokenizer, made(corpus, SHAPES[0])), corpus.tokenizer
     if not tokenizer.spells and asked == " ":
         with pytest.raises(UserError, match="no word in '␣'"):
-            ask(p.Neighbours(word=asked), run)
+            ask(p.WordQuery(query=asked), run)
         return
-    found = ask(p.Neighbours(word=asked), run)
+    found = ask(p.WordQuery(query=asked), run)
     assert found.word == (asked if tokenizer.spells else "<eos>")
     assert found.neighbours
     stands_alone = tokenizer.name != "subword" or asked == "\n"

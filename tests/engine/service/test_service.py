@@ -146,12 +146,12 @@ async def test_no_more_than_about_twenty_messages_a_second(folder: Path) -> None
 async def test_queries_are_answered_while_training_runs(folder: Path) -> None:
     async with opened(folder) as run:
         with pytest.raises(UserError, match="'katze' isn't in the vocabulary"):
-            await call(run, p.Neighbours(word="katze"))
+            await call(run, p.WordQuery(query="katze"))
         await call(run, p.Start())
-        first = await call(run, p.Neighbours(word="Cat", top=3))
+        first = await call(run, p.WordQuery(query="Cat", top=3))
         assert (first.word, len(first.neighbours)) == ("cat", 3)
         await run.until(lambda: len(run.steps) > first.step + 50)
-        second = await call(run, p.Neighbours(word="cat", top=3))
+        second = await call(run, p.WordQuery(query="cat", top=3))
         assert second.step > first.step
         assert second.neighbours != first.neighbours
         seen = await call(run, p.Represent(text="The zebra sat."))
@@ -354,7 +354,7 @@ async def test_a_run_whose_text_is_gone_can_still_be_asked(
         status = await call(run, p.AskStatus())
         assert "can be asked, not trained" in status.reason
         assert status.step == 3
-        assert (await call(run, p.Neighbours(word="cat"))).neighbours
+        assert (await call(run, p.WordQuery(query="cat"))).neighbours
         with pytest.raises(UserError, match="can be asked, not trained"):
             await call(run, p.Start())
 

@@ -39,7 +39,7 @@ async def test_the_toy_world_is_learnt(tmp_path: Path) -> None:
             await asyncio.sleep(0.2)
     await engine.call(p.Pause())
     try:
-        nearest = await ask(engine, p.Neighbours(word="mathematician", top=1))
+        nearest = await ask(engine, p.WordQuery(query="mathematician", top=1))
         assert nearest.neighbours[0].word == "physicist"
         assert await own_class_share(engine) >= 0.9
         held_out = await ask(engine, p.Score(text=HELD_OUT))
@@ -55,7 +55,7 @@ async def own_class_share(engine: Engine) -> float:
     """Share of the words of all classes whose nearest neighbour is of their own class."""
     class_of = {word: name for name, words in CLASSES.items() for word in words}
     nearest = {
-        word: (await ask(engine, p.Neighbours(word=word, top=1))).neighbours[0].word
+        word: (await ask(engine, p.WordQuery(query=word, top=1))).neighbours[0].word
         for word in class_of
     }
     return sum(class_of[w] == class_of.get(n) for w, n in nearest.items()) / len(class_of)

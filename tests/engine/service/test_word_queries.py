@@ -13,8 +13,10 @@ from engine.config import CorpusConfig, ModelConfig, RunConfig, replace
 from engine.errors import UserError
 from engine.model.lstm import LSTMLanguageModel
 from engine.runs import create_run
+from engine.service.answers.embeddings import view as viewing
 from engine.service.run import Run
 from engine.text.corpus import open_corpus
+from engine.text.lookup import known_token
 from engine.text.queries import BadQuery, Query, parse_query, split_query
 from tests.conducted import ask, conducted, model_of, parts
 
@@ -74,7 +76,7 @@ def test_a_query_is_understood(
         ("a ~", "~", "one on each side"),
         ("~ a", "~", "one on each side"),
         ("a b ~ c", "~", "one on each side"),
-        ("a " * 201, "a", "at most 100 words"),
+        ("a " * 100 + "b", "b", "at most 100 words"),
     ],
 )
 def test_what_is_no_query_says_why_and_where(typed: str, blamed: str, why: str) -> None:
@@ -136,29 +138,36 @@ def test_a_word_that_is_no_token_is_composed_and_its_pieces_are_told(run: Run) -
     assert not answered & {piece for word in answer.words for piece in word.pieces}
 
 
-def test_the_list_of_one_word_is_that_of_neighbours(run: Run) -> None:
-    word = "owl" if run.tokenizer and run.tokenizer.name == "word" else "o"
-    plain = ask(p.Neighbours(word=word, top=7), run)
-    typed = ask(p.WordQuery(query=word, top=7), run)
-    assert typed.neighbours == plain.neighbours
-    assert (typed.word, typed.count, typed.step) == (plain.word, plain.count, plain.step)
-    assert typed.kind == "neighbours"
-
-
 def test_tied_tables_are_one_and_others_are_two(text_file: Any) -> None:
     answers = {
         (tied, table): ask(p.WordQuery(query="owl", view=p.View(table=table)), run)
         for tied, run in ((True, made(text_file)), (False, made(text_file, tied=False)))
-        for table in ("input", "output")
+        for table in ("input", "output", "both")
     }
     assert {key: answer.table for key, answer in answers.items()} == {
         (True, "input"): "tied",
         (True, "output"): "tied",
+        (True, "both"): "tied",
         (False, "input"): "input",
         (False, "output"): "output",
+        (False, "both"): "both",
     }
     assert answers[True, "input"].neighbours == answers[True, "output"].neighbours
     assert answers[False, "input"].neighbours != answers[False, "output"].neighbours
+
+
+def test_both_tables_are_their_mean_where_they_have_one(text_file: Any) -> None:
+    run = made(text_file, tied=False)
+    found = ask(p.WordQuery(query="owl", view=p.View(table="both"), top=1), run).neighbours[0]
+    model = run.saved_model
+    assert model is not None and run.tokenizer is not None
+    mean = (model.embedding.weight + model.output.weight).detach().double() / 2
+    one, other = (run.tokenizer.vocabulary.id(word) for word in ("owl", found.word))
+    expected = torch.cosine_similarity(mean[one], mean[other], dim=0)
+    assert found.cosine == pytest.approx(float(expected), abs=1e-6)
+    wider = made(text_file, tied=False, hidden_size=20)
+    with pytest.raises(UserError, match="12 numbers and the output layer's 20"):
+        ask(p.WordQuery(query="owl", view=p.View(table="both")), wider)
 
 
 def test_filters_limit_what_is_answered_and_not_what_is_asked(text_file: Any) -> None:
@@ -179,6 +188,26 @@ def test_filters_limit_what_is_answered_and_not_what_is_asked(text_file: Any) ->
     for view in ({"min_count": 10**9}, {"among": ["nowhere"]}):
         with pytest.raises(UserError, match="loosen the filters"):
             words(**view)
+
+
+def test_a_list_is_looked_up_once_and_a_stretch_at_a_time(
+    text_file: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, looked_up = made(text_file), []
+
+    def counted(word: str, tokenizer: Any) -> Any:
+        looked_up.append(word)
+        return known_token(word, tokenizer)
+
+    monkeypatch.setattr(viewing, "known_token", counted)
+    listed = ["cat", "dog", *(f"nowhere{index}" for index in range(viewing._STRETCH))]
+    query = p.WordQuery(query="owl", view=p.View(among=listed))
+    turns = list(parts(query, run))
+    assert turns[:-1] == [None], "training goes on in between"
+    assert {near.word for near in turns[-1].neighbours} == {"cat", "dog"}
+    assert list(parts(query, run)) == turns[-1:]
+    assert looked_up == listed
+    assert ask(p.WordQuery(query="owl", view=p.View(among=["cat"])), run).among == 1
 
 
 def test_a_pair_tells_both_ranks_and_closer_counts_what_is_between(text_file: Any) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import struct
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 from gensim.models import KeyedVectors
 
+from engine.errors import UserError
 from engine.text.toy_world import CLASSES
+from tui.commands import svg_map
+from tui.commands.svg_map import check_png
 
 ROOT = Path(__file__).parents[3]
 
@@ -67,15 +71,18 @@ def test_every_kind_of_query_is_answered(run: CommandLine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "why"),
+    ("asked", "why"),
     [
-        ("teacher -", "after it a word is missing"),
-        ("techer", "did you mean teacher"),
-        ("odd: red green", "at least three words"),
+        (["teacher -"], "after it a word is missing"),
+        (["techer"], "did you mean teacher"),
+        (["odd: red green"], "at least three words"),
+        (["red", "--rank", "green", "--at", "20"], "leave out --at"),
+        (["red", "--rank", "green", "--top", "3"], "leave out --top"),
+        (["red", "--at", "20", "--compare"], "not the past's"),
     ],
 )
-def test_what_can_not_be_asked_is_one_line(run: CommandLine, query: str, why: str) -> None:
-    ended = run("neighbours", "toy", query)
+def test_what_can_not_be_asked_is_one_line(run: CommandLine, asked: list[str], why: str) -> None:
+    ended = run("neighbours", "toy", *asked)
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
     assert why in ended.stderr
 
@@ -116,7 +123,7 @@ def test_vectors_are_measured_as_gensim_does(run: CommandLine) -> None:
 
 
 def test_a_map_is_a_drawing_or_a_table(run: CommandLine) -> None:
-    (run.folder / "list.txt").write_text("red green blue\ndog cat monday nowhere\n")
+    (run.folder / "list.txt").write_text("red green blue\ndog cat monday nowhere\n", "utf-8-sig")
     ended = run("map", "toy", "--words", "list.txt", "-o", "map.svg")
     assert ended.returncode == 0
     assert ended.stderr == "1 not on the map: nowhere\n"
@@ -127,9 +134,51 @@ def test_a_map_is_a_drawing_or_a_table(run: CommandLine) -> None:
     with (run.folder / "map.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert (len(rows), rows[0]["word"], rows[0]["group"]) == (20, "teacher", "profession")
-    ended = run("map", "toy", "-o", "map.png")
-    assert (ended.returncode, ".svg, or a table, .csv" in ended.stderr) == (1, True)
-    assert not (run.folder / "map.png").exists()
+    ended = run("map", "toy", "-o", "map.pdf")
+    assert (ended.returncode, "or a table, .csv" in ended.stderr) == (1, True)
+    assert not (run.folder / "map.pdf").exists()
+
+
+def test_a_map_is_a_picture_where_there_is_what_draws_it(run: CommandLine) -> None:
+    run.well("map", "toy", "--top", "20", "-o", "map.png")
+    begin = (run.folder / "map.png").read_bytes()[:24]
+    assert begin[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", begin[16:]) == (2000, 1400)
+
+
+def test_without_its_package_a_picture_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    with pytest.raises(UserError, match=r"pip install 'lstm-tui\[png\]', or draw an \.svg"):
+        check_png()
+
+
+def test_without_a_font_a_picture_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(svg_map, "_FONTS", "a font that nobody has")
+    with pytest.raises(UserError, match="this machine has none that is known"):
+        check_png()
+
+
+def test_a_file_of_vectors_is_asked_as_a_model_is(run: CommandLine) -> None:
+    run.well("export", "toy", "own.txt", "--format", "glove")
+    (run.folder / "few.tsv").write_text("red\tgreen\t9\ndog\tcat\t8\nred\tmonday\t1\n")
+    (run.folder / "few.txt").write_text(": days\nred green monday tuesday\n")
+    for command, options, field in (
+        ("neighbours", ["red", "--rank", "green"], "rank"),
+        ("similarity", ["--pairs", "few.tsv"], "spearman"),
+        ("analogies", ["few.txt"], "correct"),
+        ("map", ["--top", "9"], "explained"),
+    ):
+        own, of_file = (
+            json.loads(run.well(command, model, *options, "--json")) for model in ("toy", "own.txt")
+        )
+        assert own[field] == pytest.approx(of_file[field], abs=1e-5), command
+    run.well("export", "own.txt", "again.txt", "--format", "glove")
+    again = (run.folder / "again.txt").read_bytes()
+    assert again == (run.folder / "own.txt").read_bytes()
+    ended = run("similarity", "nowhere.txt", "--pairs", "few.tsv")
+    assert (ended.returncode, "There is no run 'nowhere.txt'" in ended.stderr) == (1, True)
 
 
 def test_a_run_starts_from_a_file_of_vectors(run: CommandLine) -> None:

@@ -97,7 +97,7 @@ async def test_switches_change_what_is_asked(tmp_path: Path) -> None:
                 )
             )
         )
-        assert room.engine.asked(p.WordQuery)[-1].multiply
+        await room.until(lambda: room.engine.asked(p.WordQuery)[-1].multiply)
         await room.until(lambda: "all but the top" in room.text("#how"))
 
 
@@ -132,6 +132,8 @@ def test_any_word_can_be_asked_for(word: str) -> None:
 def test_a_list_is_words_or_a_file_of_them(tmp_path: Path) -> None:
     assert listed("a, b  c a") == ["a", "b", "c"]
     assert listed("and/or else") == ["and/or", "else"]
+    (tmp_path / "marked.txt").write_text("soup store", encoding="utf-8-sig")
+    assert listed(str(tmp_path / "marked.txt")) == ["soup", "store"]
 
 
 # --- drift ---------------------------------------------------------------------------------------
@@ -147,6 +149,14 @@ async def test_pinned_words_stay_and_the_engine_keeps_their_past(tmp_path: Path)
         assert "● mathematician" in room.text("#pinned")
         await room.press(";", "p")
         await room.until(lambda: room.engine.pinned == [])
+
+
+async def test_a_word_pinned_before_the_drift_is_seen_joins_those_of_before(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=(80, 24)) as room:
+        room.engine.pinned = ["soup"]
+        await room.happens(step(120))
+        await room.press("3", "z", "p", "6")
+        await room.until(lambda: room.engine.pinned == ["soup", "mathematician"])
 
 
 async def test_the_scrubber_walks_through_the_past_and_back(tmp_path: Path) -> None:
@@ -172,6 +182,53 @@ async def test_who_came_who_left_and_who_moved_is_marked(tmp_path: Path) -> None
         await room.until(lambda: "−" in room.text("#pinned") or "▼" in room.text("#pinned"))
         chart = room.app.playground.query_one("#growth")
         await room.until(lambda: "cosine with mathematician" in chart.render_line(0).text)
+
+
+async def test_an_unknown_word_is_named_where_its_neighbours_would_be(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=(160, 40)) as room:
+        await room.happens(step(120))
+        await room.press("3", "z", "6", "6", "p")
+        await room.until(lambda: "physicist" in room.text("#pinned"))
+        await ask(room, "techer")
+        await room.until(lambda: "did you mean" in room.text("#pinned"))
+        assert "physicist" in room.text("#pinned"), "those of the pinned word stay"
+        await room.press("5")
+        await room.until(lambda: "did you mean mathematician, teacher" in room.text("#nearest"))
+
+
+# --- measuring ------------------------------------------------------------------------------------
+
+
+async def test_pairs_are_measured_by_their_file_and_again_at_a_key(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=(80, 24)) as room:
+        await room.press("3", "9")
+        await room.until(lambda: "types the path of a file" in room.text("#measured"))
+        await room.press("M", "enter", *str(tmp_path / "pairs.tsv"), "enter")
+        await room.until(lambda: "Spearman +0.4321" in room.text("#measured"))
+        told = room.text("#measured")
+        assert "Pearson undefined (all alike)" in told
+        assert "coverage 88.4%: of 353 pairs 312" in told
+        assert "step 0 · embedding and output layer, tied · raw cosine" in told
+        assert "being of another form: 2" in told
+        await room.happens(step(120))
+        await room.press("h", "M")
+        await room.until(lambda: "step 120" in room.text("#measured"))
+        asked = room.engine.asked(p.MeasureSimilarity)
+        assert asked[-1].view.transformation == "mean-removed"
+        assert {each.pairs for each in asked} == {str(tmp_path / "pairs.tsv")}
+
+
+async def test_questions_are_counted_by_section(tmp_path: Path) -> None:
+    (tmp_path / "questions.txt").write_text(": kinds\na b c d\n", encoding="utf-8-sig")
+    async with playground(tmp_path, size=(80, 24)) as room:
+        await room.press("3", "9", "enter", *str(tmp_path / "questions.txt"), "enter")
+        await room.until(lambda: "solved 45.0%: 45 of 100" in room.text("#measured"))
+        told = room.text("#measured")
+        assert "coverage 66.7%: of 150 questions 100" in told
+        assert "kind 3" in told and "30.0%  3 of 10" in told
+        room.engine.refusals[p.MeasureAnalogies] = "It holds no analogy."
+        await room.press("M")
+        await room.until(lambda: room.text("#measured") == "It holds no analogy.")
 
 
 # --- the map -------------------------------------------------------------------------------------

@@ -1,23 +1,13 @@
 """What the views of the laboratory of texts share: a cursor, and one question under way."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
-
-from engine.errors import UserError
-from engine.messages import AnyAnswer, AnyQuestion
-from engine.service.client import EngineEnded
 from tui.panes.laboratory import View
-from tui.run.session import Session
-
-if TYPE_CHECKING:
-    Answers = AsyncGenerator[AnyAnswer, None]
+from tui.panes.pane import Hearing
 
 SPELLING = ("character", "subword")
 """Tokenizers whose tokens spell the text out, white space too."""
 
 
-class TextView(View):
+class TextView(View, Hearing):
     """A view in which one walks over a text; each key does what the view is about."""
 
     def walk(self, change: int) -> None:
@@ -31,24 +21,3 @@ class TextView(View):
 
     def pick(self) -> None:
         """Take what was walked to."""
-
-    def refused(self, reason: str) -> None:
-        """Keep the engine's refusal, a sentence, for the next draw."""
-
-    async def hear(self, session: Session, question: AnyQuestion) -> AsyncGenerator[AnyAnswer]:
-        """The answers to a question, as long as its run is the one that is shown. A refusal is
-        kept; leaving early tells the engine to stop."""
-        try:
-            async with aclosing(cast("Answers", session.engine.stream(question))) as answers:
-                async for answer in answers:
-                    if session is not self.session:
-                        return
-                    yield answer
-                    self.stale = True
-        except UserError as error:
-            if session is self.session:
-                self.refused(str(error))
-        except EngineEnded:
-            pass
-        finally:
-            self.stale = True

@@ -32,7 +32,7 @@ from tui.widgets.flow import Flow
 from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
 
 if TYPE_CHECKING:
-    from tui.panes.generation.text_view import Answers
+    from tui.panes.pane import Answers
 
 PER_SECOND = 20.0
 """Tokens a second: as fast as people read along."""

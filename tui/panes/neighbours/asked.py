@@ -77,7 +77,7 @@ def listed(text: str) -> list[str]:
     if "/" in text and path.is_file():
         try:
             with path.open("rb") as file:
-                text = file.read(_MOST_READ).decode("utf-8", "replace")
+                text = file.read(_MOST_READ).decode("utf-8-sig", "replace")
         except OSError as error:
             raise UserError(f"{path} can't be read: {error.strerror}.") from None
     elif "/" in text.strip()[1:] and " " not in text.strip():

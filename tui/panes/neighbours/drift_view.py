@@ -1,6 +1,7 @@
 """Drift: the neighbours of pinned words as they were and are, and how near they came when."""
 
 import math
+import textwrap
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
@@ -28,7 +29,7 @@ from tui.panes.laboratory import action
 from tui.panes.neighbours.asked import Asked, WordView, typed
 from tui.panes.neighbours.list_view import ranks
 from tui.run.session import Session
-from tui.sanitize import content, token
+from tui.sanitize import content, token, visible
 from tui.widgets.text import MUTED, Block, fit
 
 _MOST = 20
@@ -74,8 +75,8 @@ class DriftView(WordView):
         self._sent: list[str] = []
         """Words that the engine was told of."""
         self._drift: Drift | None = None
-        self._lists: dict[tuple[str, int | None], WordAnswer] = {}
-        """Neighbours by query and step, None for now."""
+        self._lists: dict[tuple[str, int | None], WordAnswer | str] = {}
+        """Neighbours by query and step, None for now; or why there are none."""
         self._refusal = ""
 
     @property
@@ -116,10 +117,12 @@ class DriftView(WordView):
         return next(iter(self.questions()), None)
 
     def _pinning(self) -> Iterator[AnyQuery]:
-        """The engine keeps the past of the words that are pinned here, where it trains them."""
+        """The engine keeps the past of the words that are pinned here, where it trains them: once
+        it has told which were pinned before."""
         trains = self.session is not None and self.session.trains
         pins = self.asked.pins
-        yield PinWords(words=list(pins) if trains and pins != self._sent else None)
+        news = trains and self._past is not None and pins != self._sent
+        yield PinWords(words=list(pins) if news else None)
 
     def _following(self) -> Iterator[AnyQuery]:
         """How the followed word's neighbours came near it, again as soon as more is kept."""
@@ -157,15 +160,21 @@ class DriftView(WordView):
 
     def _take(self, past: WordPast, sent: list[str] | None) -> None:
         """What is kept of the past. Words that were pinned when the run was left are so still."""
-        if self._past is None and not self.asked.pins:
+        if self._past is None:
             self._sent = list(past.pinned)
-            self.asked.pins.extend(past.pinned)
+            self.asked.pins[:0] = [word for word in past.pinned if word not in self.asked.pins]
         elif sent is not None:
             self._sent = sent
         self._past = past
 
     def refused(self, reason: str) -> None:
         self._refusal = reason
+
+    def unheard(self, question: AnyQuery, reason: str) -> None:
+        if isinstance(question, WordQuery):
+            self._lists[question.query, question.at] = reason
+        else:
+            self.refused(reason)
 
     def clear(self) -> None:
         self._past = self._drift = None
@@ -255,8 +264,12 @@ class DriftView(WordView):
         now, *before = (self._lists.get((typed(word), at)) for at in self._seen_at)
         mark = "●" if word in self.asked.pins else "○"
         rows = [Content.styled(fit(f"{mark} {token(word)}", width), "bold")]
-        if now is not None:
-            earlier = before[0].neighbours if before and before[0] is not None else []
+        if isinstance(now, str):
+            lines = textwrap.wrap(visible(now), max(1, width))
+            rows += [Content.styled(fit(line, width), "$text-warning") for line in lines]
+        elif now is not None:
+            then = before[0] if before else None
+            earlier = then.neighbours if isinstance(then, WordAnswer) else []
             rows += _neighbours(now.neighbours, earlier, width, height - 1)
         return [*rows, *[Content(" " * width)] * height][: max(1, height)]
 

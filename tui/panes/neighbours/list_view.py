@@ -41,6 +41,7 @@ _HOW = {"raw": "raw cosine", "mean-removed": "mean removed", "all-but-the-top": 
 _TABLES = {
     "input": "input embedding",
     "output": "output layer",
+    "both": "mean of embedding and output layer",
     "tied": "embedding and output layer, tied",
     "file": "vectors of a file",
 }
@@ -78,7 +79,7 @@ class ListView(WordView):
             top=_MOST,
             multiply=self.asked.multiply,
             at=self._at,
-            compare=self.zoomed,
+            compare=self.zoomed and self._at is None,
         )
 
     @property
@@ -124,8 +125,7 @@ class ListView(WordView):
         answer, asked = self._answer, self.asked
         if answer is None or self._refusal:
             return Content("\n")
-        how = _HOW[answer.transformation] + (f" {answer.components}" if answer.components else "")
-        parts = [_TABLES[answer.table], how]
+        parts = [seen_how(answer.table, answer.transformation, answer.components)]
         if answer.kind == "analogy":
             parts.append("3CosMul" if answer.score == "3CosMul" else "3CosAdd")
         view = asked.view
@@ -148,6 +148,12 @@ class ListView(WordView):
             told = _nothing_yet(session, asked=bool(self.asked.query))
             return Content.styled(told, MUTED)
         return _answered(self._answer, self._ranks, width, max(1, height))
+
+
+def seen_how(table: str, transformation: str, components: int) -> str:
+    """Which vectors were asked, seen how."""
+    how = _HOW[transformation] + (f" {components}" if components else "")
+    return f"{_TABLES[table]} · {how}"
 
 
 def _mistake(query: str) -> BadQuery | None:

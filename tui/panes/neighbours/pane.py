@@ -10,6 +10,7 @@ from textual.widgets import Input
 
 from engine.errors import UserError
 from engine.events import CorpusSummary
+from engine.messages import WordTable
 from tui.panes.corpus import EXAMPLE
 from tui.panes.laboratory import Laboratory, action
 from tui.panes.neighbours.asked import Asked, WordView, listed
@@ -17,6 +18,7 @@ from tui.panes.neighbours.completion import WordSuggester
 from tui.panes.neighbours.drift_view import DriftView
 from tui.panes.neighbours.list_view import ListView
 from tui.panes.neighbours.map_view import MapView
+from tui.panes.neighbours.measure_view import MeasureView
 from tui.panes.neighbours.one_hot_view import OneHotView
 from tui.panes.neighbours.suggestion import suggested
 from tui.run.session import Session
@@ -38,13 +40,19 @@ class NeighboursPane(Laboratory):
     ABOUT = "The words whose embeddings are closest to the one you type."
     COLUMN = "right"
     SHARE = 15
-    VIEWS: ClassVar[tuple[type[WordView], ...]] = (ListView, DriftView, MapView, OneHotView)
+    VIEWS: ClassVar[tuple[type[WordView] | type[MeasureView], ...]] = (
+        ListView,
+        DriftView,
+        MapView,
+        OneHotView,
+        MeasureView,
+    )
     ACTIONS = (
         action(
             "table",
             "b",
-            "Ask the other table",
-            "The input embedding or the output layer's weights; tied, they are one.",
+            "Ask another table",
+            "The input embedding, the output layer's weights, or their mean; tied, they are one.",
         ),
         action(
             "transformation",
@@ -141,7 +149,7 @@ class NeighboursPane(Laboratory):
     # --- what is done in all views ------------------------------------------------------------
 
     def action_table(self) -> None:
-        self._look(table="output" if self.asked.view.table == "input" else "input")
+        self._look(table=_next(get_args(WordTable), self.asked.view.table))
 
     def action_transformation(self) -> None:
         self._look(transformation=_next(get_args(Transformation), self.asked.view.transformation))

@@ -3,10 +3,10 @@
 from engine.service.answers.embeddings import (
     drift,
     measuring,
-    neighbours,
     projecting,
     queries,
+    sentences,
     similarities,
 )
 
-__all__ = ["drift", "measuring", "neighbours", "projecting", "queries", "similarities"]
+__all__ = ["drift", "measuring", "projecting", "queries", "sentences", "similarities"]

@@ -19,7 +19,7 @@ from engine.service.answers import answers, check_length
 from engine.service.answers.embeddings.queries import MAX_QUERY
 from engine.service.answers.embeddings.view import history_of, see
 from engine.service.run import Run
-from engine.text.lookup import find_token
+from engine.text.lookup import find_token, known_token
 
 MOST = 50
 """Neighbours that are followed."""
@@ -28,14 +28,15 @@ MOST = 50
 @answers(PinWords)
 def pin_words(query: PinWords, run: Run) -> WordPast:
     """From the next frame on, in the place of those pinned before; without words nothing changes.
-    Raises UnknownWord, and UserError where there are too many, or the run isn't trained here."""
+    Raises UserError where there are too many, or the run isn't trained here."""
     tokenizer, history = run.require_tokenizer(), history_of(run)
     if query.words is not None:
         if len(query.words) > MAX_PINNED:
             raise UserError(f"At most {MAX_PINNED} words can be pinned.")
         if run.trainer is None or run.asking:
             raise UserError("Words are pinned in a run that trains: this one is only asked.")
-        history.pin([find_token(word, tokenizer)[0] for word in query.words])
+        found = (known_token(word, tokenizer) for word in query.words)
+        history.pin([each[0] for each in found if each is not None])
     return past(run, history)
 
 
@@ -57,7 +58,7 @@ def word_drift(query: WordDrift, run: Run) -> Generator[None, None, Drift]:
     check_length(query.word, MAX_QUERY)
     if query.top > MOST:
         raise UserError(f"At most {MOST} neighbours can be followed.")
-    space, tokenizer, *_ = see(run, View(table="input"))
+    space, tokenizer, *_ = yield from see(run, View(table="input"))
     history, step = history_of(run), run.step
     token, note = find_token(query.word, tokenizer)
     top = max(1, query.top)

@@ -1,6 +1,6 @@
 """Word vectors measured, and written to files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import msgspec
 import numpy as np
@@ -35,13 +35,15 @@ from engine.text.lookup import find_tokens
 
 
 @answers(MeasureSimilarity)
-def measure_similarity(query: MeasureSimilarity, run: Run) -> SimilarityScore:
+def measure_similarity(
+    query: MeasureSimilarity, run: Run
+) -> Generator[SimilarityScore | None, None, None]:
     """Of characters and pieces words are composed. Raises UserError where the file can't be read,
     or the model knows too little of it."""
     pairs, bad = read_pairs(named_path(query.pairs, "The file of pairs"))
-    seen = _unfiltered(run, query.view)
+    seen = yield from see(run, _unfiltered(query.view))
     found = correlation(pairs, _finder(seen))
-    return SimilarityScore(
+    yield SimilarityScore(
         spearman=found.spearman,
         pearson=found.pearson,
         used=found.used,
@@ -54,8 +56,8 @@ def measure_similarity(query: MeasureSimilarity, run: Run) -> SimilarityScore:
     )
 
 
-def _unfiltered(run: Run, view: View) -> Seen:
-    return see(run, msgspec.structs.replace(view, min_count=0, among=[], words_only=False))
+def _unfiltered(view: View) -> View:
+    return msgspec.structs.replace(view, min_count=0, among=[], words_only=False)
 
 
 def _finder(seen: Seen) -> Callable[[str], Vectors | None]:
@@ -86,11 +88,14 @@ def _unit_or_zeros(space: Space, ids: list[int]) -> Vectors:
 
 
 @answers(MeasureAnalogies)
-def measure_analogies(query: MeasureAnalogies, run: Run) -> Iterator[Progress | AnalogyScore]:
+def measure_analogies(
+    query: MeasureAnalogies, run: Run
+) -> Generator[Progress | AnalogyScore | None, None, None]:
     """Of the vectors as they are when it begins. Raises UserError, on the way, where the file can't
     be read."""
     sections, bad = read_analogies(named_path(query.questions, "The file of analogies"))
-    seen, step = _unfiltered(run, query.view), run.step
+    seen = yield from see(run, _unfiltered(query.view))
+    step = run.step
     total = sum(len(questions) for _, questions in sections)
     tokens, vectors = seen.tokenizer.vocabulary.tokens, seen.space.vectors
     if query.view.transformation == "raw":
@@ -121,10 +126,13 @@ def export(query: Export, run: Run) -> Iterator[Progress | Exported]:
     if not query.path.startswith("/"):
         raise UserError("The file to write has to be named by an absolute path.")
     tokenizer, vectors, table = tables(run, View(table=query.table))
-    vocabulary, step = tokenizer.vocabulary, run.step
-    vectors = vectors.copy()
+    tokens, counts, step = tokenizer.vocabulary.tokens, tokenizer.vocabulary.counts, run.step
+    words = len(tokens)
+    if table == "file":  # without the <unk> that it got
+        words -= counts.count(0)
+    vectors = vectors[:words].copy()
     path = named_path(query.path, "The file of vectors")
-    for told in export_vectors(path, query.format, vocabulary.tokens, vocabulary.counts, vectors):
+    for told in export_vectors(path, query.format, tokens[:words], counts[:words], vectors):
         if isinstance(told, Written):
             yield Exported(
                 files=[str(file) for file in told.files],

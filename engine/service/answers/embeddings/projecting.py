@@ -41,7 +41,8 @@ def map_words(query: MapWords, run: Run) -> Generator[None, None, WordMap]:
     check_length(query.around, MAX_QUERY)
     if query.method == "tsne":
         check_tsne()
-    seen, step = see(run, query.view), run.step
+    seen = yield from see(run, query.view)
+    step = run.step
     ids, unknown = _chosen(query, seen)
     tokens, counts = seen.tokenizer.vocabulary.tokens, seen.tokenizer.vocabulary.counts
     units = unit_vectors(seen.space.vectors[ids])

@@ -11,7 +11,9 @@ from engine.messages.embeddings import (
     CompleteWord,
     Completions,
     Neighbour,
+    NeighbourRank,
     Overlap,
+    Rank,
     WordAnswer,
     WordQuery,
 )
@@ -19,7 +21,7 @@ from engine.service.answers import answers, check_length
 from engine.service.answers.embeddings.references import references
 from engine.service.answers.embeddings.view import Seen, check_kept, see, see_past
 from engine.service.run import Run
-from engine.text.lookup import find_tokens
+from engine.text.lookup import find_token, find_tokens, unit
 from engine.text.queries import Query, Term, parse_query
 
 MAX_QUERY = 2_000
@@ -31,20 +33,23 @@ FIRST = 10
 
 
 @answers(WordQuery)
-def word_query(query: WordQuery, run: Run) -> WordAnswer | Generator[None, None, WordAnswer]:
+def word_query(query: WordQuery, run: Run) -> Generator[None, None, WordAnswer]:
     """Of the vectors as they stand. Raises BadQuery, UnknownWord, and UserError where a vector has
     no direction, or too many words are asked for."""
     check_length(query.query, MAX_QUERY)
     if query.top > MOST:
         raise UserError(f"Ask for at most {MOST:,} neighbours.")
     understood = parse_query(query.query)
+    if query.at is not None and query.compare:
+        raise UserError("Only neighbours of now are compared with another model's: not the past's.")
     if query.at is not None:
-        seen, step = see_past(run, query.view, query.at)
+        seen, step = yield from see_past(run, query.view, query.at)
         return _Asked(query, understood, seen).answer(step)
-    answer = _Asked(query, understood, see(run, query.view)).answer(run.step)
-    if not query.compare or understood.kind not in ("neighbours", "analogy", "centroid"):
-        return answer
-    return _compared(answer, query, understood, run)
+    seen = yield from see(run, query.view)
+    answer = _Asked(query, understood, seen).answer(run.step)
+    if query.compare and understood.kind in ("neighbours", "analogy", "centroid"):
+        return (yield from _compared(answer, query, understood, run))
+    return answer
 
 
 def _compared(
@@ -56,7 +61,8 @@ def _compared(
     own = {near.word for near in answer.neighbours[:FIRST]}
     for each in (yield from references(run)):
         try:
-            other = _Asked(query, understood, each.see(query.view)).answer(each.step)
+            seen = yield from each.see(query.view)
+            other = _Asked(query, understood, seen).answer(each.step)
         except UserError:
             continue
         of = min(len(own), len(other.neighbours))
@@ -159,6 +165,31 @@ class _Asked:
                 return f"{' + '.join(positive)} - {' - '.join(negative)}"
             case _:
                 return " ".join(positive)
+
+
+@answers(Rank)
+def rank_of(query: Rank, run: Run) -> Generator[None, None, NeighbourRank]:
+    """Among the words that may be answered. Raises UnknownWord, and UserError where a word is not
+    one token, its vector has no direction, or both are one."""
+    for text in (query.word, query.other):
+        check_length(text, MAX_QUERY)
+    space, tokenizer, *_ = yield from see(run, query.view)
+    vocabulary = tokenizer.vocabulary
+    (token, note), (other, other_note) = (
+        find_token(text, tokenizer) for text in (query.word, query.other)
+    )
+    if token == other:
+        raise UserError(f"A {unit(tokenizer)} is no neighbour of its own: ask for another's rank.")
+    one, two = space.meant(token), space.meant(other)
+    return NeighbourRank(
+        word=vocabulary.tokens[token],
+        other=vocabulary.tokens[other],
+        notes=[each for each in (note, other_note) if each],
+        step=run.step,
+        rank=space.ranks(one, two)[0],
+        among=int(space.answerable.sum()) - bool(space.answerable[token]),
+        cosine=space.cosine(one, two),
+    )
 
 
 @answers(CompleteWord)

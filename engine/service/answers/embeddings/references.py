@@ -11,7 +11,7 @@ from engine.embeddings.space import Vectors
 from engine.errors import UserError
 from engine.messages.embeddings import View
 from engine.runs import checkpoints_to_try, load_config, place, saved_checkpoints
-from engine.service.answers.embeddings.view import Seen, TableName, seen_as
+from engine.service.answers.embeddings.view import Seen, chosen_table, listed_words, seen_as
 from engine.service.background import in_background
 from engine.service.run import Run
 from engine.text.tokenizer import Tokenizer
@@ -28,13 +28,16 @@ class Reference(NamedTuple):
     step: int
     path: Path
     tokenizer: Tokenizer
-    tables: dict[TableName, Vectors]
-    """Its vectors (vocabulary, size) by table: `tied` alone, or `input` and `output`."""
+    embedding: Vectors
+    """Its vectors, (vocabulary, size)."""
+    output: Vectors | None
+    """Those of its output layer; None where they are the same."""
 
-    def see(self, view: View) -> Seen:
+    def see(self, view: View) -> Generator[None, None, Seen]:
         """Its vectors as a view says. Raises UserError."""
-        table: TableName = "tied" if "tied" in self.tables else view.table
-        return seen_as(self.tokenizer, self.tables[table], table, view)
+        listed = yield from listed_words(self.tokenizer, view.among)
+        vectors, table = chosen_table(view, self.embedding, self.output)
+        return seen_as(self.tokenizer, vectors, table, view, listed)
 
 
 _read_last: WeakKeyDictionary[Run, list[Reference]] = WeakKeyDictionary()
@@ -102,7 +105,6 @@ def _read(name: str, path: Path) -> Reference | None:
         return None
     tied = checkpoint.training.config.model.tied
     embedding = checkpoint.weight("embedding.weight").numpy()
-    tables: dict[TableName, Vectors] = {"tied" if tied else "input": embedding}
-    if not tied:
-        tables["output"] = checkpoint.weight("output.weight").numpy()
-    return Reference(name, checkpoint.training.step, path, checkpoint.tokenizer, tables)
+    output = None if tied else checkpoint.weight("output.weight").numpy()
+    step, tokenizer = checkpoint.training.step, checkpoint.tokenizer
+    return Reference(name, step, path, tokenizer, embedding, output)

@@ -5,7 +5,7 @@ import numpy as np
 from engine.embeddings.space import Vectors
 from engine.messages.embeddings import Similarities, SimilarityMatrix, View
 from engine.service.answers import answers, check_length
-from engine.service.answers.embeddings.neighbours import MAX_SENTENCE
+from engine.service.answers.embeddings.sentences import MAX_SENTENCE
 from engine.service.answers.embeddings.view import tables
 from engine.service.run import Run
 
