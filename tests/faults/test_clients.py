@@ -95,8 +95,8 @@ async def test_a_crowd_at_the_door_holds_up_nobody_inside(training: Engine) -> N
             async with asyncio.timeout(5):
                 assert (await status(training)).others < MAX_CLIENTS
                 await training.call(p.SetKnob(knob="learning_rate", value=0.004))
-                answer = await training.call(p.Neighbours(word="cat", top=3))
-                assert isinstance(answer, p.NeighbourList)
+                answer = await training.call(p.WordQuery(query="cat", top=3))
+                assert isinstance(answer, p.WordAnswer)
         await assert_it_trains_and_ends(training, before)
 
 

@@ -123,8 +123,9 @@ class OpenCorpus(Dialog[Path | None]):
     @on(Input.Changed, "#path")
     def _begin_look(self) -> None:
         self._complain("")
-        self.run_worker(self._look, exclusive=True)
+        self._look()
 
+    @work(exclusive=True, group="look")
     async def _look(self) -> None:
         """Show what the text is like, without a wait for any key."""
         path = self.query_one("#path", Input).value

@@ -190,10 +190,10 @@ async def test_a_full_temporary_folder_keeps_nobody_from_asking(
     engine = await ask_vectors(vectors)
     while True:
         with contextlib.suppress(UserError):  # it is being read
-            answer = await engine.call(p.Neighbours(word="cat", top=1))
+            answer = await engine.call(p.WordQuery(query="cat", top=1))
             break
         await asyncio.sleep(0.05)
-    assert isinstance(answer, p.NeighbourList)
+    assert isinstance(answer, p.WordAnswer)
     assert [found.word for found in answer.neighbours] == ["dog"]
     await engine.call(p.Shutdown(save=False))
     assert await reason_of_its_end(engine.events()) == "The engine was told to end."

@@ -79,7 +79,7 @@ def test_one_costly_answer_keeps_nobody_waiting_for_minutes(clock: Clock) -> Non
 def test_a_question_is_cancelled_while_another_comes_in() -> None:
     """The server's thread adds them, the trainer's cancels."""
     client = FakeClient()
-    asked = p.Call(id=2, body=p.Neighbours(word="cat"))
+    asked = p.Call(id=2, body=p.WordQuery(query="cat"))
     coming = threading.Thread(target=client.ask, args=(asked,))
 
     class Looked:

@@ -448,7 +448,7 @@ def test_a_full_temporary_folder_is_one_sentence(
     path = write(tmp_path / "a.txt", LINES)
     tokenizer = opened(path).tokenizer
     full = corpus_module.tempfile
-    monkeypatch.setattr(full, "TemporaryFile", lambda: Path("/dev/full").open("w+b"))
+    monkeypatch.setattr(full, "TemporaryFile", lambda: Path("/dev/full").open("w+b"))  # noqa: SIM115
     with pytest.raises(UserError, match=r"Can't write to the temporary folder .*No space left"):
         encoded(path, tokenizer)
 
