@@ -313,7 +313,7 @@ class Server:
     ) -> None:
         """Take the client's calls, while it reads what it is told. Raises EOFError at their end."""
         while not client.gone:
-            while not client.reads:  # noqa: ASYNC110 - it is told by another thread
+            while not (client.reads or writer.is_closing()):  # noqa: ASYNC110 - another thread's
                 await asyncio.sleep(_UNTIL_IT_READS)
             length = int.from_bytes(await reader.readexactly(4), "big")
             if length > p.MAX_CALL:

@@ -21,8 +21,8 @@ SHARE = 0.04
 BURST = 0.05
 """Seconds that answers may take at once."""
 MOST_OWED = 1.0
-"""Seconds more than their share that answers may have taken: by what takes longer at once, since
-the machine swaps say, nobody is kept waiting for minutes."""
+"""Seconds that answers may be ahead of their share: one that took longer, since the machine swaps
+say, keeps the others waiting for 25 seconds, not for minutes."""
 BACKLOG = 1.0
 """Seconds that a stream may be late and still catch up: steps may take longer than its interval."""
 MAX_STREAMS = 8

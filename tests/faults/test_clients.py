@@ -23,6 +23,7 @@ from engine.service.server import (
     MAX_COMMANDS,
     MAX_QUESTIONS,
     MAX_UNREAD,
+    PATIENT_UNREAD,
     Connected,
     Gone,
     Received,
@@ -332,6 +333,24 @@ def test_who_does_not_read_is_known_from_who_leaves(server: Server) -> None:
         assert isinstance(server.next_item(5), Connected)
     assert isinstance(going := server.next_item(5), Gone)
     assert not going.client.stalled
+
+
+@pytest.mark.parametrize("stalls", [True, False])
+def test_who_asks_and_does_not_read_is_let_go_too(server: Server, stalls: bool) -> None:
+    """Its next call waits until it reads: meanwhile it leaves, or far too much is unread."""
+    deaf = connect_to(server)
+    coming = server.next_item(5)
+    assert isinstance(coming, Connected)
+    coming.client.send_frame(b"x" * 2 * PATIENT_UNREAD)
+    deaf.sendall(p.frame(p.Call(id=1, body=p.Pause())))
+    assert isinstance(server.next_item(5), Received)
+    time.sleep(0.3)
+    if stalls:
+        coming.client.send_frame(b"x" * MAX_UNREAD)
+    else:
+        deaf.close()
+    assert isinstance(server.next_item(5), Gone)
+    deaf.close()
 
 
 # --- silence ------------------------------------------------------------------------------------
