@@ -164,11 +164,12 @@ def test_a_file_of_vectors_is_asked_as_a_model_is(run: CommandLine) -> None:
     run.well("export", "toy", "own.txt", "--format", "glove")
     (run.folder / "few.tsv").write_text("red\tgreen\t9\ndog\tcat\t8\nred\tmonday\t1\n")
     (run.folder / "few.txt").write_text(": days\nred green monday tuesday\n")
+    (run.folder / "words.txt").write_text("red green blue dog cat monday")
     for command, options, field in (
-        ("neighbours", ["red", "--rank", "green"], "rank"),
+        ("neighbours", ["red ~ green"], "cosine"),
         ("similarity", ["--pairs", "few.tsv"], "spearman"),
         ("analogies", ["few.txt"], "correct"),
-        ("map", ["--top", "9"], "explained"),
+        ("map", ["--words", "words.txt"], "explained"),
     ):
         own, of_file = (
             json.loads(run.well(command, model, *options, "--json")) for model in ("toy", "own.txt")
