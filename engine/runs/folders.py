@@ -24,7 +24,7 @@ from engine.measures import perplexity
 from engine.paths import named_path
 from engine.runs.checkpoints import latest_checkpoint, load_standing
 from engine.runs.engines import is_live
-from engine.runs.origins import MARK, is_made_here, note_made
+from engine.runs.origins import MARK, has_begun, is_made_here, note_made
 from engine.runs.reading import read_metrics
 from engine.visible import is_unicode, quoted, shortened, visible
 
@@ -181,6 +181,7 @@ def remove_unbegun(folder: Path) -> None:
     with suppress(OSError, UserError):
         if (
             is_made_here(folder)
+            and not has_begun(folder)
             and not is_live(folder)
             and latest_checkpoint(folder) is None
             and not any(isinstance(event, Stepped) for event in read_metrics(folder))

@@ -47,6 +47,8 @@ class _Origin(Struct, frozen=True):
     """Whether this program made the run."""
     mark: str = ""
     """The run's. Earlier versions gave none: what they wrote goes by the path alone."""
+    begun: bool = False
+    """Whether it took steps, even if they were lost since."""
 
 
 def note_made(run: Path, source: str) -> None:
@@ -67,7 +69,8 @@ def move_origin(run: Path, target: Path, moved: Callable[[str], str]) -> None:
     """What is known of the run is true of `target`, where it is about to be moved, and nothing
     else is; `moved` says where its text will be. Raises UserError and OSError."""
     if (origin := _known(run)) is not None:
-        _write(target, _Origin(_name(target), moved(origin.source), origin.made, origin.mark))
+        there = {"folder": _name(target), "source": moved(origin.source)}
+        _write(target, msgspec.structs.replace(origin, **there))
     else:
         (place_of(target) / _FILE).unlink(missing_ok=True)
 
@@ -82,6 +85,18 @@ def is_made_here(run: Path) -> bool:
     """Whether this program made the run."""
     origin = _known(run)
     return origin is not None and origin.made
+
+
+def note_begun(run: Path) -> None:
+    """The run has taken steps: it doesn't vanish by itself any more. Raises UserError."""
+    if (origin := _known(run)) is not None and not origin.begun:
+        _write(run, msgspec.structs.replace(origin, begun=True))
+
+
+def has_begun(run: Path) -> bool:
+    """Whether it is known that the run took steps, even if none is left."""
+    origin = _known(run)
+    return origin is not None and origin.begun
 
 
 def check_own_text(run: Path, source: str) -> None:
@@ -125,7 +140,7 @@ def _remember(run: Path, source: str, *, made: bool) -> None:
     if not mark:
         mark = secrets.token_hex(16)
         replace_file(run / MARK, [mark.encode()])
-    _write(run, _Origin(_name(run), source, made, mark))
+    _write(run, _Origin(_name(run), source, made, mark, begun=known is not None and known.begun))
 
 
 def _known(run: Path) -> _Origin | None:

@@ -36,6 +36,8 @@ from engine.errors import UserError
 from engine.events import AnyEvent, Progress
 from engine.runs import load_config, remove_unbegun
 from engine.runs.engines import EngineAddress, forget_address, hold, tell_address
+from engine.runs.origins import note_begun
+from engine.runs.steps import last_step
 from engine.service.answers import answer
 from engine.service.conductor import Conductor
 from engine.service.log import begin_log, log_to_stderr
@@ -381,6 +383,8 @@ def _train(folder: Path) -> int:
     with hold(folder):
         forget_address(folder)
         begin_log(folder)
+        if last_step(folder):
+            note_begun(folder)  # it may have to begin anew, where nothing was saved
         server = Server(folder)
         worker = Worker(folder, server, asking=False, corpus=True)
         _on_term(server)

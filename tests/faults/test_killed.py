@@ -14,6 +14,7 @@ from engine import messages as p
 from engine import runs
 from engine.config import RunConfig, replace
 from engine.events import AnyEvent, Saved, SaveFailed, StateChanged, Stepped
+from engine.runs.steps import last_step
 from engine.service.client import Engine, EngineEnded, attach, launch
 from engine.training.checkpoint import load_latest
 
@@ -126,3 +127,23 @@ async def test_a_second_engine_is_refused(tmp_path: Path, small_config: RunConfi
     assert isinstance(status, p.Status)
     assert status.state == "ready", "the first one goes on"
     await kill(engine)
+
+
+async def test_a_run_killed_before_its_first_checkpoint_does_not_vanish_when_it_is_left(
+    tmp_path: Path, small_config: RunConfig
+) -> None:
+    folder = runs.create_run(tmp_path, "run", replace(small_config, {"training.save_every": 10**6}))
+    engine = await prepared(folder)
+    await engine.call(p.Start())
+    async with asyncio.timeout(60):
+        while last_step(folder) == 0:
+            await asyncio.sleep(0.05)
+    await kill(engine)
+    for _ in range(2):  # the first cuts off steps that are void
+        engine = await prepared(folder)
+        await engine.call(p.Evaluate())
+        await engine.call(p.Shutdown(save=True))
+        await engine.close()
+        while runs.is_live(folder):
+            await asyncio.sleep(0.05)
+    assert runs.load_config(folder).training.save_every == 10**6
