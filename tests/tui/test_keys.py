@@ -379,8 +379,8 @@ async def walking_over_a_text(room: Room) -> None:
 async def knobs_and_by_hand(room: Room) -> None:
     room.engine.opens = True
     await room.press("4", "z", "k")
+    await room.until(lambda: room.app.playground.query_one("#form").display)
     form = room.app.playground.query_one("#form")
-    await room.until(lambda: form.display)
     await room.press("escape", "k")
     assert not form.display
     await room.press("h")

@@ -28,6 +28,11 @@ _TYPING_PAUSE = 0.15
 """Seconds after a key in an input before its question is put."""
 
 
+def displayed(widget: Widget) -> bool:
+    """Whether nothing hides it: neither itself nor what it is in."""
+    return all(node.display for node in widget.ancestors_with_self if isinstance(node, Widget))
+
+
 class Drawn(Vertical):
     """A part of the playground, which calls `show` a few times a second.
 
@@ -42,8 +47,7 @@ class Drawn(Vertical):
     @property
     def seen(self) -> bool:
         """Whether it can be seen."""
-        nodes = self.ancestors_with_self
-        return self.is_mounted and all(node.display for node in nodes if isinstance(node, Widget))
+        return self.is_mounted and displayed(self)
 
     def show(self, session: Session | None) -> None:
         """Show the session as it stands; None while there is none."""
@@ -128,8 +132,8 @@ class Pane(Drawn):
 
     @property
     def field(self) -> Input | None:
-        """What typing goes into, if anything."""
-        return next(iter(self.query(Input)), None)
+        """What typing goes into, if there is anything to be seen."""
+        return next(filter(displayed, self.query(Input)), None)
 
     def on_mount(self) -> None:
         self.border_title = f"{self.key()} {self.ID}"

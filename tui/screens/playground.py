@@ -276,7 +276,7 @@ class Playground(Screen[None]):
         await self._ready()
 
     async def _ready(self) -> None:
-        """Wait until the current pane shows all that it is to show: the next key may be about it."""
+        """Wait until the current pane shows all that it is to: the next key may be about it."""
         pane = self.query_one(f"#{self.current}", Pane)
         if isinstance(pane, Laboratory):
             await pane.ready()
@@ -294,6 +294,8 @@ class Playground(Screen[None]):
     def action_type_in(self) -> None:
         if (field := self.query_one(f"#{self.current}", Pane).field) is not None:
             self.set_focus(field)
+        else:
+            self.say("There is nothing to type into here.")
 
     def action_leave_input(self) -> None:
         self.set_focus(None)

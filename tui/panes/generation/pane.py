@@ -37,7 +37,11 @@ class GenerationPane(Laboratory):
 
     @property
     def hint(self) -> str:
-        return sentence("{type_in} prompt · {cooler} {warmer} temp · tab seed · {zoom} laboratory")
+        # Tab and enter within an input are those of every form, and no actions of ours.
+        seed = " · tab seed" if self.write.has_room_for_seed(self.content_size.width) else ""
+        return sentence(
+            f"{{type_in}} prompt · {{cooler}} {{warmer}} temp{seed} · {{zoom}} laboratory"
+        )
 
     # --- what is done whichever view is shown ---------------------------------------------------
 

@@ -9,6 +9,7 @@ from engine.messages import AnyAnswer, AnyQuestion
 from engine.service.client import EngineEnded
 from tui.panes.laboratory import View
 from tui.run.session import Session
+from tui.widgets.flow import Flow
 
 if TYPE_CHECKING:
     Answers = AsyncGenerator[AnyAnswer, None]
@@ -19,6 +20,18 @@ SPELLING = ("character", "subword")
 
 class TextView(View):
     """A view in which one walks over a text; each key does what the view is about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._revealed: object = None
+        """The place in its text that was scrolled to last, and the room there was."""
+
+    def reveal(self, flow: Flow, characters: int, place: object) -> None:
+        """Scroll to where so many characters end, once for each place that is walked to: from then
+        on the text is the user's to scroll."""
+        if (place, flow.size) != self._revealed:
+            self._revealed = place, flow.size
+            flow.reveal(characters)
 
     def walk(self, change: int) -> None:
         """Go so many tokens on, or back."""
@@ -32,7 +45,7 @@ class TextView(View):
     def pick(self) -> None:
         """Take what was walked to."""
 
-    def refused(self, reason: str) -> None:
+    def refused(self, question: AnyQuestion, reason: str) -> None:
         """Keep the engine's refusal, a sentence, for the next draw."""
 
     async def hear(self, session: Session, question: AnyQuestion) -> AsyncGenerator[AnyAnswer]:
@@ -47,7 +60,7 @@ class TextView(View):
                     self.stale = True
         except UserError as error:
             if session is self.session:
-                self.refused(str(error))
+                self.refused(question, str(error))
         except EngineEnded:
             pass
         finally:
