@@ -19,7 +19,7 @@ from tests.tui.fake_text import UNITS, opened
 from tests.tui.screen_help import Room, playground
 from tui.panes.generation import read_view
 from tui.panes.generation.branches import MOST, Tree, candidates
-from tui.panes.generation.cell_view import CellView
+from tui.panes.generation.cell_view import CellView, _listed
 from tui.panes.generation.knobs import KNOBS, name
 from tui.panes.generation.pane import GenerationPane
 from tui.panes.generation.read_view import ReadView
@@ -593,6 +593,33 @@ async def test_how_far_back_is_asked_of_the_token_at_the_cursor(tmp_path: Path) 
         assert "25%   50%" in room.text("#heat")
 
 
+async def test_places_where_the_same_units_are_on_are_listed_with_their_context(
+    tmp_path: Path,
+) -> None:
+    async with playground(tmp_path, size=ONE) as room:
+        await laboratory(room, "cell")
+        room.app.playground.query_one("#cell-text", Input).value = "the owl saw it"
+        await room.press("P")
+        await room.until(lambda: "places like it" in room.text("#cell-head"))
+        assert room.engine.asked(p.FindPlaces)[-1].position is None
+        await room.press("home", "right", "right", "L")
+        await room.until(lambda: "places like owl" in room.text("#cell-head"))
+        asked = room.engine.asked(p.FindPlaces)[-1]
+        assert (asked.text, asked.position, asked.layer) == ("the owl saw it", 1, 1)
+        lines = room.text("#heat").split("\n")
+        assert lines[0].strip().startswith("9 units on; of 1,000 tokens searched")
+        assert "7 of 9" in lines[1] and "saw it before owl  the owl saw it" in lines[1]
+        assert len(lines) == 1 + asked.top
+        found = room.app.playground.query_one(CellView)._places
+        assert _listed(found, None, 80, 5).plain.split("\n")[4] == f"… and {asked.top - 3} more"
+        asked_before = len(room.engine.asked(p.FindPlaces))
+        await room.happens(StateChanged(state="running"), *(step(number) for number in range(1, 9)))
+        assert len(room.engine.asked(p.FindPlaces)) == asked_before, "it is no search for ever"
+        room.engine.unhurried = True
+        await room.press("left")
+        await room.until(lambda: "searching again … 50%" in room.text("#heat"))
+
+
 async def test_the_head_names_what_is_seen_not_what_is_still_asked_for(tmp_path: Path) -> None:
     async with playground(tmp_path, size=ONE) as room:
         await laboratory(room, "cell")
@@ -669,6 +696,9 @@ async def filled(room: Room, view: str, text: str) -> None:
             shown.query_one("#cell-text", Input).value = f"a{text} b{text}"
             cell = shown.query_one(CellView)
             await room.until(lambda: cell._rows)
+            if cell._mode == "units" and len(text) % 2:
+                cell.action_places()
+                await room.until(lambda: cell._places is not None)
     await room.pilot.pause(0.1)
 
 

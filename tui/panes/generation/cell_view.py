@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
+from rich.cells import cell_len
 from textual import on, work
 from textual.app import ComposeResult
 from textual.content import Content
@@ -14,11 +15,13 @@ from textual.widgets import Input
 from textual.worker import Worker
 
 from engine.errors import UserError
+from engine.events import Progress
 from engine.messages import (
     AnyAnswer,
     AnyQuestion,
     CellPart,
     CellTokens,
+    FindPlaces,
     FindUnits,
     FollowingUnits,
     HowFarBack,
@@ -26,6 +29,8 @@ from engine.messages import (
     LayerSaturation,
     LayerSaturations,
     Saturation,
+    SimilarPlace,
+    SimilarPlaces,
     TraceCell,
 )
 from engine.messages.cell import Quantity
@@ -36,20 +41,19 @@ from tui.panes.generation.text_view import TextView
 from tui.panes.generation.write_view import WriteView
 from tui.panes.laboratory import action
 from tui.run.session import Session
-from tui.sanitize import content, token
+from tui.sanitize import content, token, visible
 from tui.widgets.flow import Flow
 from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
 
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
-Mode = Literal["units", "how far back", "saturation"]
+Mode = Literal["units", "how far back", "saturation", "places"]
 _MOST = 400
 """Characters of a text whose cells are kept: the first ones."""
 _MOST_ROWS = _MOST + 1
 """Tokens whose cells are kept, with the one that the text begins after."""
-_PACE = 1.0
-"""Seconds until something is asked anew because the weights are others."""
-_SELDOM = 30.0
-"""The same, of what reads a stretch of the run's own text."""
+_PACES = {FindUnits: 30.0, Saturation: 30.0, FindPlaces: math.inf}
+"""Seconds until that is asked anew because the weights are others, for what reads much of the run's
+own text; a second for anything else."""
 _LABEL = 14
 """Columns for a unit's number, and how well it follows what units are sorted by."""
 _NARROW, _WIDE = 2, 8
@@ -75,6 +79,7 @@ class CellView(TextView):
         ),
         action("far_back", "H", "See how far back it looks", "The gradient of one prediction."),
         action("saturation", "S", "See how saturated gates are", "Shares near 0 and 1, by layer."),
+        action("places", "P", "Find such places", "Where in the corpus the same units are on."),
         action("cell_written", "W", "Take what was written", "Read the beginning of that text."),
     )
 
@@ -97,6 +102,8 @@ class CellView(TextView):
         self._found: FollowingUnits | None = None
         self._gradients: InputGradients | None = None
         self._saturations: LayerSaturations | None = None
+        self._places: SimilarPlaces | None = None
+        self._progress: Progress | None = None
         self._traced = self._trace_question()
         """The question that the rows answer."""
         self._answered: dict[type, tuple[AnyQuestion, int, float]] = {}
@@ -111,7 +118,8 @@ class CellView(TextView):
     def hint(self) -> str:
         return sentence(
             "{type_in} text · {next_layer} layer · {next_quantity} gate or state · {walk_up} "
-            "{walk_down} unit · {follow} sort · {far_back} how far back · {saturation} saturation"
+            "{walk_down} unit · {follow} sort · {far_back} how far back · {saturation} saturation "
+            "· {places} such places"
         )
 
     def compose(self) -> ComposeResult:
@@ -136,6 +144,8 @@ class CellView(TextView):
             return
         if self._mode == "saturation":
             heat.show(_saturated(self._saturations, heat.size.width))
+        elif self._mode == "places":
+            heat.show(_listed(self._places, self._progress, *heat.size))
         else:
             heat.show(self._map(*heat.size))
         self._draw_text()
@@ -150,6 +160,9 @@ class CellView(TextView):
             predicted = fit(token(self._gradients.predicted), 20).rstrip()
             share = f" {self._gradients.probability:.1%}"
             told += Content.assemble(" · how far back: ", (predicted, "bold"), (share, MUTED))
+        elif self._mode == "places" and self._places is not None:
+            meant = fit(token(self._places.token), 20).rstrip()
+            told += Content.assemble(" · places like ", (meant, "bold"))
         elif self._mode == "units" and self._unit_number is not None:
             value = self._value(self._cursor)
             at = "" if value is None else f" {value:+.3f}"
@@ -321,6 +334,12 @@ class CellView(TextView):
         self._mode = "units" if self._mode == "saturation" else "saturation"
         self.redraw()
 
+    def action_places(self) -> None:
+        """See where in the corpus the same units are on as at the cursor, or the units again."""
+        self._mode = "units" if self._mode == "places" else "places"
+        self._answered.pop(FindPlaces, None)  # the weights may be others by now
+        self.redraw()
+
     def action_cell_written(self) -> None:
         """Read the beginning of what the model wrote."""
         if self._write.text:
@@ -332,11 +351,12 @@ class CellView(TextView):
     @on(Input.Changed, "#cell-text")
     def _typed(self) -> None:
         self._text = self.query_one("#cell-text", Input).value[:_MOST]
-        self._cursor = self._found = self._gradients = self._revealed = None
+        self._cursor = self._found = self._gradients = self._places = self._revealed = None
         self.redraw()
 
     def clear(self) -> None:
         self._tokens = self._found = self._gradients = self._saturations = None
+        self._places = self._progress = None
         self._rows, self._hearing = [], []
         self._answered.clear()
         self._refused.clear()
@@ -360,7 +380,10 @@ class CellView(TextView):
         trace = self._trace_question()
         yield trace
         text = trace.text
-        if self._mode == "how far back":
+        if self._mode == "places":
+            at = self._cursor - 1 if self._cursor else None
+            yield FindPlaces(text=text, position=at, layer=self._layer, quantity=self._quantity)
+        elif self._mode == "how far back":
             at = None if self._cursor is None or self._cursor < 2 else self._cursor - 1
             yield HowFarBack(text=text, position=at)
         elif self._feature:
@@ -380,7 +403,7 @@ class CellView(TextView):
 
     def _is_due(self, question: AnyQuestion, step: int) -> bool:
         before, at, when = self._answered.get(type(question), (None, 0, 0.0))
-        pace = _SELDOM if isinstance(question, FindUnits | Saturation) else _PACE
+        pace = _PACES.get(type(question), 1.0)
         return question != before or (step != at and time.monotonic() - when >= pace)
 
     @work(exclusive=True)
@@ -390,6 +413,8 @@ class CellView(TextView):
             try:
                 if isinstance(question, TraceCell):
                     answered = await self._trace(session, question)
+                elif isinstance(question, FindPlaces):
+                    answered = await self._search(session, question)
                 else:
                     answered = self._keep(session, await session.engine.call(question))
             except UserError as error:
@@ -418,6 +443,19 @@ class CellView(TextView):
             return False
         self._traced, self._tokens, self._rows = question, tokens, rows[:_MOST_ROWS]
         return True
+
+    async def _search(self, session: Session, question: FindPlaces) -> bool:
+        """Take in the places. Returns whether they came."""
+        found: SimilarPlaces | None = None
+        async for answer in self.hear(session, question):
+            match answer:
+                case Progress():
+                    self._progress = answer
+                case SimilarPlaces():
+                    found = answer
+        if session is self.session:
+            self._places, self._progress = found, None
+        return found is not None
 
     def _keep(self, session: Session, answer: AnyAnswer) -> bool:
         """Take in the answer to a question that has one, if it is the shown run's."""
@@ -467,6 +505,40 @@ def _saturated(found: LayerSaturations | None, width: int) -> Content:
     lines += [_layer(number, each) for number, each in enumerate(found.layers, start=1)]
     told = f"over {found.tokens:,} tokens of the training text, at step {found.step:,}"
     return Content("\n").join([*lines, Content(""), Content.styled(told, MUTED)])
+
+
+def _listed(
+    found: SimilarPlaces | None, progress: Progress | None, width: int, height: int
+) -> Content:
+    """A line a place: how alike it is, how far into the training text, and what stands there."""
+    share = progress.done / progress.total if progress is not None else 0.0
+    if found is None:
+        return Content.styled(f"Searching the training text … {share:.0%}", MUTED)
+    told = f"{len(found.on):,} units on; of {found.tokens:,} tokens searched at step {found.step:,}"
+    told += f" · searching again … {share:.0%}" if progress is not None else " the most alike:"
+    lines = [Content.styled(fit(told, width), MUTED)]
+    lines += [_place(each, len(found.on), width) for each in found.places[: max(0, height - 1)]]
+    if len(found.places) > height - 1:
+        more = len(found.places) - height + 2
+        lines[-1:] = [Content.styled(f"… and {more:,} more", MUTED)]
+    return Content("\n").join(lines)
+
+
+def _place(each: SimilarPlace, on: int, width: int) -> Content:
+    told = f"{each.common:>4} of {on:<4} at {each.share:>4.0%}  "
+    here = visible(each.token).strip() or "·"
+    side = max(0, (width - cell_len(told + here) - 2) // 2)
+    before, after = visible(each.before), visible(each.after)
+    return Content.assemble(
+        (told, MUTED), _end(before, side), " ", (here, "bold reverse"), f" {fit(after, side)}"
+    )
+
+
+def _end(text: str, width: int) -> str:
+    """The end of a text, in exactly this many cells."""
+    while cell_len(text) > width:
+        text = text[1:]
+    return " " * (width - cell_len(text)) + text
 
 
 def _layer(number: int, each: LayerSaturation) -> Content:
