@@ -335,7 +335,7 @@ async def words_of_a_list(room: Room) -> None:
     await room.until(lambda: pane.asked.view.among == ["soup"])
 
 
-@check("view_write", "view_read", "view_through_time", "view_cell")
+@check("view_write", "view_read", "view_through_time", "view_cell", "view_beside")
 async def views_of_texts(room: Room) -> None:
     pane = room.app.playground.query_one(GenerationPane)
     await room.press("4")

@@ -59,7 +59,7 @@ class NewRun(Dialog[Path | None]):
     def __init__(self, models: Path, session: Session | None = None) -> None:
         super().__init__()
         self._models, self._session = models, session
-        self._first = session.config if session else preset(_FIRST)
+        self._first = session.status.config if session else preset(_FIRST)
         chosen = self._first.preset
         self._preset = preset(chosen if chosen in PRESETS else _FIRST)
         self._controls: dict[str, Any] = {}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine import messages as p
@@ -11,7 +12,7 @@ from engine.config import CorpusConfig, replace
 from engine.errors import UserError
 from engine.events import Evaluated, RolledBack, Sampled
 from engine.generation.text import ends_sentence
-from engine.runs import create_run
+from engine.runs import create_run, place, saved_checkpoints
 from engine.text.corpus import open_corpus
 from engine.training.trainer import Trainer, sample_seed
 from tests.conducted import ask, conducted, parts, trained
@@ -85,3 +86,32 @@ def test_they_are_kept_with_the_run_and_told_by_step(small_config: Any, tmp_path
 def test_a_run_without_samples_has_none(small_config: Any, tmp_path: Path) -> None:
     run = conducted(create_run(tmp_path, "none", small_config)).run
     assert ask(p.ThroughTime(), run).samples == []
+
+
+def test_a_checkpoint_writes_beside_the_model_what_it_wrote_at_its_step(
+    small_config: Any, tmp_path: Path
+) -> None:
+    folder = create_run(tmp_path, "two", replace(small_config, {"training.steps": 40}))
+    conductor = conducted(folder)
+    question = p.Generate(prompt="the", tokens=12, seed=5)
+
+    def text(question: p.Generate) -> tuple[str, set[int]]:
+        pieces = [each for each in parts(question, conductor.run) if isinstance(each, p.TextPiece)]
+        return "".join(each.text for each in pieces), {each.step for each in pieces}
+
+    wrote: dict[int, str] = {}
+    conductor.command(p.Start())
+    while conductor.run.busy:
+        conductor.advance()
+        wrote[conductor.run.step] = text(question)[0]
+    saved = saved_checkpoints(folder)
+    assert saved and len(set(wrote.values())) > 1
+    for path in saved:
+        step = place(path.name)[0]
+        beside = msgspec.structs.replace(question, checkpoint=path.name)
+        assert text(beside) == (wrote[step], {step})
+        assert text(msgspec.structs.replace(beside, beams=3))[1] == {step}
+    assert text(question)[0] == wrote[conductor.run.step], "the model is as it was"
+    for name in ("step-00000099", "../two"):
+        with pytest.raises(UserError, match="no checkpoint"):
+            text(msgspec.structs.replace(question, checkpoint=name))

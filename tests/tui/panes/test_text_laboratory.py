@@ -2,6 +2,8 @@
 
 import random
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -12,12 +14,14 @@ from rich.cells import cell_len
 from textual.widgets import Input
 
 from engine import messages as p
-from engine.config import Sampling
+from engine.config import Sampling, preset
 from engine.events import Progress, Sampled, StateChanged
+from engine.runs import create_run
 from tests.tui.fake_engine import FakeEngine, Launch, built, step
 from tests.tui.fake_text import UNITS, opened
 from tests.tui.screen_help import Room, playground
-from tui.panes.generation import read_view
+from tui.panes.generation import beside_view, read_view
+from tui.panes.generation.beside_view import BesideView, Other
 from tui.panes.generation.branches import MOST, Tree, candidates
 from tui.panes.generation.cell_view import CellView, _listed
 from tui.panes.generation.knobs import KNOBS, name
@@ -30,7 +34,7 @@ from tui.run.session import Session
 from tui.widgets.flow import Flow
 from tui.widgets.text import Block
 
-VIEWS = {view.ID: key for view, key in zip(GenerationPane.VIEWS, "5678", strict=True)}
+VIEWS = {view.ID: key for view, key in zip(GenerationPane.VIEWS, "56789", strict=True)}
 ONE = (106, 44)
 """A size at which one view has all the room."""
 HOSTILE = (
@@ -555,6 +559,80 @@ async def test_without_samples_it_says_how_there_will_be_some(tmp_path: Path) ->
         await room.until(lambda: "No sample is written yet" in room.text("#time-head"))
 
 
+# --- beside --------------------------------------------------------------------------------------
+
+
+def saved(models: Path, name: str, *steps: int) -> Path:
+    """A run with checkpoints as far as a list of them looks."""
+    folder = models / name if (models / name).exists() else create_run(models, name, preset("toy"))
+    for number in steps:
+        checkpoint = folder / "checkpoints" / f"step-{number:08}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "training.json").write_text(f'{{"step": {number}}}')
+    return folder
+
+
+async def test_another_checkpoint_writes_after_the_same_prompt_by_the_same_seed(
+    tmp_path: Path,
+) -> None:
+    folder = saved(tmp_path, "mine", 10, 20)
+    async with playground(tmp_path, folder=folder, size=(160, 44)) as room:
+        room.app.playground.query_one("#prompt", Input).value = "once"
+        await written(room)
+        await room.press(VIEWS["beside"])
+        await room.until(lambda: "this run at step 10" in room.text("#others"))
+        assert "p lets it" in flow(room, "#beside-text")
+        await room.press("down", "p")
+        await room.until(lambda: "seed 7  once word0 word1" in flow(room, "#beside-text"))
+        first, other = room.engine.asked(p.Generate)
+        assert (other.checkpoint, other.seed) == ("step-00000010", 7)
+        same = {"checkpoint": "", "seed": None, "alternatives": first.alternatives}
+        assert msgspec.structs.replace(other, **same) == first
+        assert "▸● this run at step 10" in room.text("#others")
+        room.engine.refusals[p.Generate] = "It is gone."
+        await room.press("p")
+        await room.until(lambda: "It is gone." in flow(room, "#beside-text"))
+        room.engine.refusals.clear()
+        await room.press(".", "g")
+        await room.until(lambda: "seed 7  once word0" in flow(room, "#beside-text"))
+        assert room.engine.asked(p.Generate)[-1].temperature == 1.1
+
+
+async def test_another_run_is_asked_through_an_engine_of_its_own_until_it_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lives: list[tuple[FakeEngine, str]] = []
+
+    @asynccontextmanager
+    async def opened(folder: Path, tell: object) -> AsyncIterator[FakeEngine]:
+        engine = FakeEngine(built(folder))
+        engine.opens = True
+        lives.append((engine, "began"))
+        try:
+            yield engine
+        finally:
+            lives.append((engine, "ended"))
+
+    monkeypatch.setattr(beside_view, "opened", opened)
+    folder, other = saved(tmp_path, "mine"), saved(tmp_path, "other", 30)
+    async with playground(tmp_path, folder=folder, size=(160, 44)) as room:
+        await written(room)
+        await room.press(VIEWS["beside"])
+        await room.until(lambda: "other at step 30" in room.text("#others"))
+        await room.press("p")
+        await room.until(lambda: "seed 7   word0" in flow(room, "#beside-text"))
+        engine, state = lives[0]
+        assert (engine.folder, state, len(lives)) == (other, "began", 1)
+        assert len(engine.asked(p.Generate)) == 1
+        assert len(room.engine.asked(p.Generate)) == 1, "the run that is shown isn't asked for it"
+        await room.press("z")
+        await room.until(lambda: lives[-1] == (engine, "ended"))
+        await room.press("z")
+        await room.until(lambda: lives[-1][1] == "began")
+        await room.until(lambda: "seed 7   word0" in flow(room, "#beside-text"))
+    assert lives[-1][1] == "ended"
+
+
 # --- the inside of the cell ----------------------------------------------------------------------
 
 
@@ -692,6 +770,13 @@ async def filled(room: Room, view: str, text: str) -> None:
             sample = p.Sample(1, text * 20)
             time._samples = p.Samples(prompt=text, seed=1, total=2, samples=[sample, sample])
             time.redraw()
+        case "beside":
+            beside = shown.query_one(BesideView)
+            beside._others = [Other(room.engine.folder / text.replace("\0", ""), "", 1)] * 9
+            beside._other, beside._told = beside._others[0], ""
+            beside._question = p.Generate(prompt=text, seed=1)
+            beside._pieces = [p.TextPiece(text=text, step=1, note=text, opened=opened(3))] * 20
+            beside.redraw()
         case "cell":
             shown.query_one("#cell-text", Input).value = f"a{text} b{text}"
             cell = shown.query_one(CellView)

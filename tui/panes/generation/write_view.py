@@ -494,8 +494,19 @@ class WriteView(TextView):
         seed = self.query_one("#seed", Input).value
         return self._asking([], _TOKENS, int(seed) if seed else None)
 
+    @property
+    def question(self) -> Generate | None:
+        """How the text of the moment is asked for, so that another model writes after the same
+        prompt and by the same seed; None while there is none."""
+        if self._seed is None or not self._tokens:
+            return None
+        return self._generate([], _TOKENS, self._seed)
+
     def _asking(self, given: list[int], tokens: int, seed: int | None) -> Generate:
         self._written_at = self.temperature
+        return self._generate(given, tokens, seed)
+
+    def _generate(self, given: list[int], tokens: int, seed: int | None) -> Generate:
         sampling = msgspec.structs.asdict(self.settings.sampling) | {"seed": seed}
         return Generate(
             **sampling,
