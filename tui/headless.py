@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +13,20 @@ from engine.events import (
     CorpusReady,
     CorpusSummary,
     Evaluated,
-    Progress,
     Saved,
     SaveFailed,
     State,
     StateChanged,
     Stepped,
 )
-from engine.runs import is_live, load_standing, open_past
-from engine.service.client import Engine, EngineEnded, ask, launch
+from engine.runs import load_standing, open_past
+from engine.service.client import Engine, EngineEnded, launch
 from tui import remarks
 from tui.advice import on_command_line
 from tui.progress_line import Report, number
+from tui.run.asking import START_SILENCE, until_gone
 from tui.sanitize import visible
 from tui.units import measures
-
-GONE_SECONDS = 10.0
-"""How long a process may take to end once it has said goodbye."""
-START_SILENCE = 30.0
-"""Seconds without a word after which a training or a starting engine is given up."""
 
 
 class Training:
@@ -91,7 +86,7 @@ class Training:
         if self._signal is signal.SIGHUP:
             return 128 + signal.SIGHUP
         if not self._goes_on:
-            await _until_gone(self._folder)
+            await until_gone(self._folder)
         if problem := self._problem or self._unsaved:
             raise UserError(f"{problem} {self._help()}".strip())
         self.summary, sentences = self._summary()
@@ -259,54 +254,3 @@ class Training:
             f"Saved in {self._folder}.",
             f"It writes by `lstm-tui generate {known_by}`; `lstm-tui open {known_by}` shows it.",
         ]
-
-
-@asynccontextmanager
-async def opened(
-    folder: Path,
-    tell: Callable[[Progress], None] = lambda _: None,
-    connect: Callable[[Path], Awaitable[Engine]] = ask,
-) -> AsyncIterator[Engine]:
-    """The engine of a saved run, ready for questions; one that was live already goes on as before.
-
-    `tell` hears how far the preparing has come. Raises UserError where the run can't be opened,
-    EngineEnded where its engine is gone or says nothing.
-    """
-    engine = await connect(folder)
-    engine.patience = START_SILENCE
-    try:
-        await _until_prepared(engine, tell)
-        engine.patience = p.SILENCE
-        engine.ignore_events()
-        yield engine
-    finally:
-        if engine.started:
-            with suppress(EngineEnded):
-                await engine.call(p.Shutdown(save=False))
-        await engine.close()
-        if engine.started:
-            await _until_gone(folder)
-
-
-async def _until_prepared(engine: Engine, tell: Callable[[Progress], None]) -> None:
-    status = engine.welcome.status
-    state, reason, advice = status.state, status.reason, status.advice
-    if state == "preparing":
-        async for events in engine.events():
-            for event in events:
-                if isinstance(event, StateChanged):
-                    state, reason, advice = event.state, event.reason, event.advice
-                elif isinstance(event, Progress):
-                    tell(event)
-            if state != "preparing":
-                break
-    if state == "failed":
-        raise UserError(reason, advice)
-
-
-async def _until_gone(folder: Path) -> None:
-    """Wait for the engine's process to end, so that the next command finds the run free."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(GONE_SECONDS):
-            while is_live(folder):  # noqa: ASYNC110 - a file lock can't be awaited
-                await asyncio.sleep(0.02)

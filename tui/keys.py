@@ -64,7 +64,8 @@ def _cannot_train(session: Session | None) -> str:
     return "The run has failed." if session.status.state == "failed" else ""
 
 
-def _no_model(session: Session | None) -> str:
+def no_model(session: Session | None) -> str:
+    """Why there is no model to put questions to."""
     if session is None:
         return "No run is open yet."
     if session.ended:
@@ -73,7 +74,7 @@ def _no_model(session: Session | None) -> str:
 
 
 def _not_built(session: Session | None) -> str:
-    if reason := _no_model(session):
+    if reason := no_model(session):
         return reason
     state = session.status.state if session else "preparing"
     if state == "failed":
@@ -159,7 +160,7 @@ ACTIONS: tuple[Action, ...] = (
         "Generate text",
         "Generation",
         "Let the model write from the weights as they are now; again to stop.",
-        _no_model,
+        no_model,
         pane="generation",
     ),
     Action(

@@ -30,7 +30,7 @@ QUANTITIES: tuple[Quantity, ...] = (
 states after it: cell = forget_gate * cell before + input_gate * candidate,
 hidden = output_gate * tanh(cell)."""
 STRETCH = 32
-"""Tokens read at once."""
+"""Tokens read at once, over all of a batch."""
 NEAR = 0.1
 """A gate below this is near 0, one above 1 - NEAR near 1 (Karpathy et al. 2015, "Visualizing and
 Understanding Recurrent Networks")."""
@@ -44,8 +44,9 @@ def traces(model: LSTMLanguageModel, tokens: NDArray[np.integer]) -> Iterator[li
     embedding = model.embedding.weight.detach().cpu().numpy()
     layers = [_Layer(layer, tokens.shape[1]) for layer in model.lstm]
     vectors = embedding[tokens]  # a copy
-    for begin in range(0, len(tokens), STRETCH):
-        hidden = vectors[begin : begin + STRETCH].astype(np.float64)
+    steps = max(1, STRETCH // tokens.shape[1])
+    for begin in range(0, len(tokens), steps):
+        hidden = vectors[begin : begin + steps].astype(np.float64)
         found: list[Traces] = []
         for layer in layers:
             found.append(layer.read(hidden))
@@ -132,6 +133,26 @@ def input_gradients(
     # Squares of what has nearly vanished would be nothing in float32.
     norms: list[float] = gradient[:, 0].double().square().sum(1).sqrt().tolist()
     return predicted, scores[predicted].item(), norms
+
+
+# --- where the same units are on ----------------------------------------------------------------
+
+OPEN, ON = 0.5, 0.3
+"""A gate above OPEN is on; of anything else what is above ON."""
+
+
+def are_on(values: Doubles, quantity: Quantity) -> NDArray[np.bool_]:
+    """Which of these are on; a cell's state counts as the output gate sees it."""
+    if quantity.endswith("_gate"):
+        return values > OPEN
+    return (np.tanh(values) if quantity == "cell" else values) > ON
+
+
+def likeness(on: NDArray[np.bool_], others: NDArray[np.bool_]) -> tuple[NDArray[np.int64], Doubles]:
+    """How many units of `on` (units,), of which some must be, are on in `others` (..., units), too;
+    and what share that is of those on in either."""
+    common = (others & on).sum(-1)
+    return common, common / (others | on).sum(-1)
 
 
 # --- what units follow --------------------------------------------------------------------------

@@ -143,5 +143,54 @@ class FollowingUnits(Message, frozen=True, kw_only=True):
     features: list[Feature]
 
 
-CellQuestion = TraceCell | HowFarBack | Saturation | FindUnits
-CellReply = CellTokens | CellPart | InputGradients | LayerSaturations | FollowingUnits
+class FindPlaces(Message, frozen=True, kw_only=True):
+    """Where in the training text the same units of a layer are on as at one token of another text
+    (after LSTMVis, Strobelt et al. 2018): a stream of Progress, then SimilarPlaces."""
+
+    text: str
+    """At most 20,000 characters, and 2,000 tokens up to the one that is meant."""
+    position: int | None = None
+    """Of that token, among the text's; None for the last one."""
+    layer: int = 0
+    quantity: Quantity = "cell"
+    top: int = 20
+    """Places, at most 100."""
+
+
+class SimilarPlace(Struct, frozen=True, kw_only=True):
+    """A token of the training text."""
+
+    place: int
+    """Of the training text's tokens."""
+    share: float
+    """Of the training text that lies before it."""
+    common: int
+    """Units that are on there, too."""
+    likeness: float
+    """Those, of all that are on at either: 0 to 1."""
+    before: str
+    """Some of the text before it."""
+    token: str
+    """As it reads there."""
+    after: str
+
+
+class SimilarPlaces(Message, frozen=True, kw_only=True):
+    """The places that are most alike, these first; among equals in the order of the text."""
+
+    step: int
+    tokens: int
+    """That were searched: of a long text stretches that lie evenly over it, each read from an empty
+    state."""
+    token: str
+    """The one that was meant, as the vocabulary has it."""
+    on: list[int]
+    """The units that are on at it: a gate above 0.5, anything else above 0.3 (a cell's state as the
+    output gate sees it, by tanh)."""
+    places: list[SimilarPlace]
+
+
+CellQuestion = TraceCell | HowFarBack | Saturation | FindUnits | FindPlaces
+CellReply = (
+    CellTokens | CellPart | InputGradients | LayerSaturations | FollowingUnits | SimilarPlaces
+)

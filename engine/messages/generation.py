@@ -25,6 +25,8 @@ class Generate(Sampling, Message, frozen=True, kw_only=True):
     readable: bool = False
     """Whether words are written as people write them: punctuation, contractions and capitals put
     back by rules (`engine.text.readable`)."""
+    checkpoint: str = ""
+    """The name of a checkpoint of the run (`step-00000100`) that is to write in its place."""
     per_second: float = 0.0
     """At most this many tokens a second, so that people can read along; 0 for no limit."""
 

@@ -11,6 +11,7 @@ from engine.errors import UserError
 from engine.evaluation.held_out import total_loss
 from engine.events import Evaluated, Progress
 from engine.generation.sampling import generate, start_token
+from engine.generation.text import ends_sentence
 from engine.measures import finite, perplexity
 from engine.model.lstm import LSTMLanguageModel
 from engine.text.corpus import Corpus
@@ -60,14 +61,20 @@ def measure(
 def write(
     model: LSTMLanguageModel, tokenizer: Tokenizer, random: torch.Generator, prompt: str = ""
 ) -> str:
-    """A prompt and what the model writes after it, so many tokens as its tokenizer's kind has; no
-    text where it has exploded."""
+    """A prompt and what the model writes after it, so many tokens as its tokenizer's kind has, and
+    up to as many again for the end of the sentence; no text where it has exploded."""
     given = tokenizer.encode(prompt).tolist()
     read, banned = [start_token(tokenizer), *given], tokenizer.vocabulary.unknown
     ids = generate(model, read, random=random, banned=banned)
     count = SAMPLE_TOKENS.get(tokenizer.name, SAMPLE_WORDS)
+    decode = tokenizer.streaming_decoder()
+    written: list[int] = []
     try:
-        text = tokenizer.decode([*given, *itertools.islice(ids, count)])
+        for token in itertools.islice(ids, 2 * count):
+            written.append(token)
+            if ends_sentence(decode(token)) and len(written) >= count:
+                break
     except UserError:
         return ""
+    text = tokenizer.decode([*given, *written])
     return text if tokenizer.spells else text.strip()

@@ -30,7 +30,7 @@ from engine.service.server import (
     Server,
 )
 from tests.faults.clients import KINDS, LONG, beside, connect
-from tui.headless import opened
+from tui.run.asking import opened
 
 
 @pytest.fixture

@@ -57,6 +57,8 @@ def stream(query: object, step: int) -> Iterator[p.AnyAnswer] | None:
             return _copies(query.text)
         case p.TraceCell():
             return _trace(query, step)
+        case p.FindPlaces():
+            return _places(query, step)
     return None
 
 
@@ -159,6 +161,27 @@ def _copies(text: str) -> Iterator[p.AnyAnswer]:
         training_tokens=1_000,
         distinct=[1.0, 1.0, None],
         repetition=0.0,
+    )
+
+
+def _places(query: p.FindPlaces, step: int) -> Iterator[p.AnyAnswer]:
+    texts = tokens_of(query.text)
+    meant = texts[-1 if query.position is None else query.position]
+    yield Progress(task="searching", done=500, total=1_000, unit="tokens")
+    places = [
+        p.SimilarPlace(
+            place=10 * number,
+            share=number / 100,
+            common=7,
+            likeness=0.7 - number / 100,
+            before=f"{query.text} before",
+            token=meant,
+            after=f" {query.text}",
+        )
+        for number in range(query.top)
+    ]
+    yield p.SimilarPlaces(
+        step=step, tokens=1_000, token=meant.strip(), on=list(range(9)), places=places
     )
 
 

@@ -83,7 +83,9 @@ async def test_a_new_run_begins_with_the_knobs_as_they_were_turned(tmp_path: Pat
         assert session is not None
         rate = form.query_one("#optimiser-learning_rate", Input).value
         assert (
-            float(rate) == session.knob("learning_rate") != session.config.optimiser.learning_rate
+            float(rate)
+            == session.knob("learning_rate")
+            != session.status.config.optimiser.learning_rate
         )
         marked = {row.children[1].id for row in form.query(".field.-changed")}
         assert {"optimiser-learning_rate", "clipping-mode"} <= marked

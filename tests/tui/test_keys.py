@@ -343,7 +343,7 @@ async def words_of_a_list(room: Room) -> None:
     await room.until(lambda: pane.asked.view.among == ["soup"])
 
 
-@check("view_write", "view_read", "view_through_time", "view_cell")
+@check("view_write", "view_read", "view_through_time", "view_cell", "view_beside")
 async def views_of_texts(room: Room) -> None:
     pane = room.app.playground.query_one(GenerationPane)
     await room.press("4")
@@ -387,8 +387,8 @@ async def walking_over_a_text(room: Room) -> None:
 async def knobs_and_by_hand(room: Room) -> None:
     room.engine.opens = True
     await room.press("4", "z", "k")
+    await room.until(lambda: room.app.playground.query_one("#form").display)
     form = room.app.playground.query_one("#form")
-    await room.until(lambda: form.display)
     await room.press("escape", "k")
     assert not form.display
     await room.press("h")
@@ -410,7 +410,7 @@ async def what_was_written_is_read(room: Room) -> None:
     await room.until(lambda: room.engine.asked(p.TraceCell)[-1].text == view.text[:400])
 
 
-@check("next_layer", "next_quantity", "follow", "far_back", "saturation")
+@check("next_layer", "next_quantity", "follow", "far_back", "saturation", "places")
 async def the_inside_of_the_cell(room: Room) -> None:
     await room.press("4", "8", "L", "M")
     await room.until(lambda: room.engine.asked(p.TraceCell)[-1].quantities == ["hidden"])
@@ -420,6 +420,8 @@ async def the_inside_of_the_cell(room: Room) -> None:
     await room.until(lambda: room.engine.asked(p.HowFarBack))
     await room.press("S")
     await room.until(lambda: room.engine.asked(p.Saturation))
+    await room.press("P")
+    await room.until(lambda: room.engine.asked(p.FindPlaces))
 
 
 @check("earlier", "later", "next_pin")

@@ -59,7 +59,7 @@ def generate(model: str, count: int, as_json: bool, **options: Any) -> None:
 
 async def _generate(folder: Path, request: dict[str, Any], as_json: bool) -> None:
     from engine import messages as p
-    from tui.headless import opened
+    from tui.run.asking import opened
 
     text, step, seed = "", 0, request["seed"]
     pieces: list[dict[str, Any]] = []

@@ -141,7 +141,7 @@ async def answers(
     """
     from engine.events import Progress
     from engine.service.client import ask
-    from tui.headless import opened
+    from tui.run.asking import opened
 
     try:
         async with opened(folder, waiting.tell, connect or ask) as engine:
@@ -167,8 +167,8 @@ async def answer(folder: Path, query: "AnyQuestion", connect: "Connect | None" =
 async def ask(folder: Path, query: "AnyQuestion", connect: "Connect | None" = None) -> Any:
     """The answer to a question that is answered at once. Raises UserError."""
     from engine.service import client
-    from tui.headless import opened
     from tui.progress_line import Waiting
+    from tui.run.asking import opened
 
     waiting = Waiting(sys.stderr)
     try:

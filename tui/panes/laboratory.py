@@ -18,7 +18,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from tui.keys import Action, sentence, shown
-from tui.panes.pane import Asking, Drawn, Pane
+from tui.panes.pane import Asking, Drawn, Pane, displayed
 from tui.run.session import Session
 
 _LEAST = 54
@@ -64,8 +64,8 @@ class View(Drawn):
 
     @property
     def field(self) -> Input | None:
-        """What typing goes into, if it has something of its own for that."""
-        return next(iter(self.query(Input)), None)
+        """What typing goes into, if it has something of its own to be seen for that."""
+        return next(filter(displayed, self.query(Input)), None)
 
     def show_title(self, *, active: bool) -> None:
         """Write name and keys into its upper edge."""

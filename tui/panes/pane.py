@@ -31,6 +31,11 @@ _TYPING_PAUSE = 0.15
 """Seconds after a key in an input before its question is put."""
 
 
+def displayed(widget: Widget) -> bool:
+    """Whether nothing hides it: neither itself nor what it is in."""
+    return all(node.display for node in widget.ancestors_with_self if isinstance(node, Widget))
+
+
 class Drawn(Vertical):
     """A part of the playground, which calls `show` a few times a second.
 
@@ -45,8 +50,7 @@ class Drawn(Vertical):
     @property
     def seen(self) -> bool:
         """Whether it can be seen."""
-        nodes = self.ancestors_with_self
-        return self.is_mounted and all(node.display for node in nodes if isinstance(node, Widget))
+        return self.is_mounted and displayed(self)
 
     def show(self, session: Session | None) -> None:
         """Show the session as it stands; None while there is none."""
@@ -131,8 +135,8 @@ class Pane(Drawn):
 
     @property
     def field(self) -> Input | None:
-        """What typing goes into, if anything."""
-        return next(iter(self.query(Input)), None)
+        """What typing goes into, if there is anything to be seen."""
+        return next(filter(displayed, self.query(Input)), None)
 
     def on_mount(self) -> None:
         self.border_title = f"{self.key()} {self.ID}"
@@ -142,7 +146,7 @@ class Pane(Drawn):
 class Hearing(Drawn):
     """A part that puts a question when it is told to, and hears the answers as they come."""
 
-    def refused(self, reason: str) -> None:
+    def refused(self, question: AnyQuestion, reason: str) -> None:
         """Keep the engine's refusal, a sentence, for the next draw."""
 
     async def hear(self, session: Session, question: AnyQuestion) -> AsyncGenerator[AnyAnswer]:
@@ -157,7 +161,7 @@ class Hearing(Drawn):
                     self.stale = True
         except UserError as error:
             if session is self.session:
-                self.refused(str(error))
+                self.refused(question, str(error))
         except EngineEnded:
             pass
         finally:

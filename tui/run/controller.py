@@ -29,7 +29,7 @@ from engine.messages import (
 )
 from engine.service.client import Engine, EngineEnded, said_nothing
 from tui.first_run import first_run
-from tui.run.session import Record, Session
+from tui.run.session import Session
 
 Launcher = Callable[[Path], Awaitable[Engine]]
 Leaving = Literal["save", "leave", "cancel"]
@@ -54,9 +54,9 @@ class Host(Protocol):
 
 
 class RunController:
-    """Runs that are open, with an engine each, and records of others to look at beside them.
+    """The run that is open, and its engine.
 
-    Its messages go to its host, in whose workers runs are followed.
+    Its messages go to its host, in whose workers it is followed.
     """
 
     host: Host
@@ -86,11 +86,8 @@ class RunController:
 
     def __init__(self, models: Path, launch: Launcher) -> None:
         self.models = models
-        self.open_runs: list[Session] = []
-        self.records: dict[Path, Record] = {}
-        """Those that are looked at only, by their folders."""
         self.shown: Session | None = None
-        """One of the open ones: commands go to it."""
+        """Commands go to it."""
         self.start_when_ready = False
         """The user has pressed start while the engine was still preparing."""
         self._launch = launch
@@ -128,11 +125,10 @@ class RunController:
 
     # --- a run's life -----------------------------------------------------------------------------
 
-    def open(self, folder: Path | None, *, beside: bool = False) -> None:
+    def open(self, folder: Path | None) -> None:
         """Show a run, or a fresh one on the toy world, and follow it until its engine ends. The one
-        shown before is let go, unless it is to stay open `beside` it."""
-        if not beside:
-            self.let_go()
+        shown before is let go."""
+        self.let_go()
         self._at_work = self.host.run_worker(self._open(folder))
 
     def let_go(self) -> None:
@@ -162,12 +158,10 @@ class RunController:
             self._doing = ""
             self._connected.set()
             self._post(self.Changed(at_once=True))
-        self.open_runs.append(session)
         self._show(session)
         try:
             goes_on = await self._follow(session)
         finally:
-            self.open_runs.remove(session)
             await engine.close()
         if goes_on and session is self.shown:
             await asyncio.sleep(_BEFORE_COMING_BACK)
@@ -177,26 +171,19 @@ class RunController:
         """The run that was wanted can't be opened, so nothing starts when it is ready."""
         self._failure, self.start_when_ready = reason, False
 
-    async def look(self, folder: Path) -> Record:
-        """Look at a run's record; no engine is started. Raises UserError where it can't be read."""
-        record = Record(folder, await asyncio.to_thread(runs.load_config, folder))
-        await self._recall(record, None)
-        self.records[folder] = record
-        return record
-
-    async def _recall(self, record: Record, extent: Extent | None) -> None:
+    async def _recall(self, session: Session, extent: Extent | None) -> None:
         """Take in the run's past, all of it or as far as its record is said to hold it. A file of
         vectors has none."""
-        if record.folder.is_file():
+        if session.folder.is_file():
             return
-        past = runs.open_past(record.folder, extent)
+        past = runs.open_past(session.folder, extent)
         try:
             for piece in past.pieces():
-                record.recall(piece)
+                session.recall(piece)
                 await asyncio.sleep(0)
         except UserError as error:
             self._warn(str(error))
-        if left_out := record.history.strays + past.damaged + past.lost:
+        if left_out := session.history.strays + past.damaged + past.lost:
             self._warn(
                 f"The run's record is damaged: {left_out:,} of its entries can't be read, or tell "
                 "of steps the run can't have come to, and are left out."

@@ -1,12 +1,10 @@
-"""What the screen knows of a run: of any its record, of one that is open its state as of now."""
+"""What the screen knows of the run that is open: its record, and its state as of now."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.config import RunConfig
 from engine.events import (
     AnyEvent,
     CorpusReady,
@@ -26,35 +24,15 @@ if TYPE_CHECKING:
     from engine.service.client import Engine
 
 
-class Record:
-    """What a run has written down: its configuration and its history."""
-
-    def __init__(self, folder: Path, config: RunConfig) -> None:
-        self.folder = folder
-        self.config = config
-        self.forget_past()
-
-    def forget_past(self) -> None:
-        """Begin the history anew."""
-        # It takes numpy, whose loading the first frame need not wait for.
-        from tui.run.history import History
-
-        self.history = History()
-
-    def recall(self, piece: "Piece") -> None:
-        """Take in a piece of the past."""
-        self.history.recall(piece)
-
-
-class Session(Record):
+class Session:
     """A run that is open: it has an engine. `status` is replaced, never changed, as events come
     in."""
 
     def __init__(self, engine: "Engine") -> None:
-        status = engine.welcome.status
-        super().__init__(engine.folder, status.config)
+        self.folder = engine.folder
         self.engine = engine
-        self.status: Status = status
+        self.status: Status = engine.welcome.status
+        self.forget_past()
         self.saved_step = 0
         """The step of the newest checkpoint."""
         self.ended = False
@@ -65,9 +43,16 @@ class Session(Record):
         """Whether its end is wished for, so no failure."""
         self._wished: dict[str, float | str] = {}
 
+    def forget_past(self) -> None:
+        """Begin the history anew."""
+        # It takes numpy, whose loading the first frame need not wait for.
+        from tui.run.history import History
+
+        self.history = History()
+
     def recall(self, piece: "Piece") -> None:
         """Take in a piece of the past: history, not state, which the engine's welcome has told."""
-        super().recall(piece)
+        self.history.recall(piece)
         self._note_saves(told.event for told in piece.events)
 
     def apply(self, events: Iterable[AnyEvent]) -> bool:

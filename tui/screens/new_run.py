@@ -292,7 +292,8 @@ class NewRun(Dialog[Path | None]):
 
 def _as_it_stands(session: Session) -> RunConfig:
     """The run's settings, with its knobs as they were turned since it began."""
-    return replace(session.config, {path: session.knob(knob) for knob, path in _KNOBS.items()})
+    turned = {path: session.knob(knob) for knob, path in _KNOBS.items()}
+    return replace(session.status.config, turned)
 
 
 class _Setting(LineInput):

@@ -295,6 +295,8 @@ class Playground(Screen[None]):
     def action_type_in(self) -> None:
         if (field := self.query_one(f"#{self.current}", Pane).field) is not None:
             self.set_focus(field)
+        else:
+            self.say("There is nothing to type into here.")
 
     def action_leave_input(self) -> None:
         self.set_focus(None)

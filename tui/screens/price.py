@@ -41,7 +41,7 @@ class Price(NamedTuple):
 def price(config: RunConfig, session: Session | None) -> Price:
     """What a run of this configuration would take, by what is known of the run that is shown."""
     corpus = session.status.corpus if session else None
-    if session is None or corpus is None or config.corpus != session.config.corpus:
+    if session is None or corpus is None or config.corpus != session.status.config.corpus:
         vocabulary = config.corpus.max_vocabulary
         window = config.training.batch_size * config.training.bptt
         need = training_need(config, vocabulary, window, "cpu")
@@ -51,7 +51,7 @@ def price(config: RunConfig, session: Session | None) -> Price:
     need = training_need(config, corpus.vocabulary, tokens, device)
     last = session.history.last
     pace = last.tokens_per_second if last is not None else 0.0
-    known = pace > 0 and _work(config) == _work(session.config)
+    known = pace > 0 and _work(config) == _work(session.status.config)
     return Price(
         parameters=parameter_count(config.model, corpus.vocabulary),
         memory=need.total,

@@ -2,15 +2,19 @@
 
 import math
 from collections.abc import Generator, Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import UserError
+from engine.events import Progress
 from engine.generation.cell import (
     QUANTITIES,
+    are_on,
     following,
     input_gradients,
+    likeness,
     saturation,
     text_features,
     traces,
@@ -20,6 +24,7 @@ from engine.messages.cell import (
     CellPart,
     CellTokens,
     Feature,
+    FindPlaces,
     FindUnits,
     FollowingUnits,
     GateSaturation,
@@ -28,6 +33,8 @@ from engine.messages.cell import (
     LayerSaturation,
     LayerSaturations,
     Saturation,
+    SimilarPlace,
+    SimilarPlaces,
     TraceCell,
     UnitFollowing,
 )
@@ -46,6 +53,11 @@ STREAMS, WINDOW = 8, 64
 HELD_OUT = 4_000
 """Tokens of held-out text that units are compared on."""
 MAX_UNITS = 1_000
+STRETCHES, STRETCH_TOKENS = 16, 500
+"""Of the training text, at most, that are searched for places."""
+MAX_PLACES = 100
+CONTEXT, SPELT_CONTEXT = 10, 40
+"""Tokens on each side of a place: words, and what spells them."""
 
 
 @answers(TraceCell)
@@ -81,9 +93,7 @@ def how_far_back(query: HowFarBack, run: Run) -> InputGradients:
     tokenizer, model = run.require_model()
     check_length(query.text, MAX_LOOKED_BACK)
     ids, texts = _read(query.text, tokenizer)
-    place = len(ids) if query.position is None else query.position + 1
-    if not 1 <= place <= len(ids) - (query.position is not None):
-        raise UserError(f"The text has {len(ids) - 1:,} tokens: choose one of them.")
+    place = len(ids) if query.position is None else _chosen(query.position, ids)
     if place > MAX_TOKENS:
         raise UserError(f"Choose one of the first {MAX_TOKENS:,} tokens.")
     target = None if query.position is None else ids[place]
@@ -152,6 +162,94 @@ def _best(correlations: NDArray[np.float64], top: int) -> list[UnitFollowing]:
         for unit in order
         if correlations[unit] != 0
     ]
+
+
+@answers(FindPlaces)
+def find_places(query: FindPlaces, run: Run) -> Iterator[Progress | SimilarPlaces]:
+    """Stretch by stretch, from the weights of the beginning."""
+    tokenizer, model = run.require_model()
+    check_length(query.text, MAX_LOOKED_BACK)
+    _check_layer(query.layer, len(model.lstm))
+    if not 1 <= query.top <= MAX_PLACES:
+        raise UserError(f"Ask for 1 to {MAX_PLACES} places.")
+    training = _training(run)
+    ids, _ = _read(query.text, tokenizer)
+    at = len(ids) - 1 if query.position is None else _chosen(query.position, ids)
+    if at > MAX_TOKENS:
+        raise UserError(f"Choose one of the first {MAX_TOKENS:,} tokens.")
+    step, meant = run.step, tokenizer.vocabulary.tokens[ids[at]]
+    *_, end = traces(model, np.array(ids[: at + 1])[:, None])
+    on = are_on(end[query.layer][query.quantity][-1, 0], query.quantity)
+    if not on.any():
+        raise UserError(f"At {meant!r} no unit is on: choose another token, layer, gate or state.")
+    places = _stretches(len(training))
+    begin = np.full_like(places[:1], start_token(tokenizer))
+    commons: list[NDArray[np.int64]] = []
+    shares: list[NDArray[np.float64]] = []
+    for stretch in traces(model, np.concatenate([begin, training[places]])):
+        there = are_on(stretch[query.layer][query.quantity], query.quantity)
+        common, share = likeness(on, there)
+        commons.append(common)
+        shares.append(share)
+        done = sum(map(len, shares)) - 1
+        yield Progress(
+            task="searching", done=done * places.shape[1], total=places.size, unit="tokens"
+        )
+    where = places.ravel()
+    common, share = np.concatenate(commons)[1:].ravel(), np.concatenate(shares)[1:].ravel()
+    order = np.lexsort([where, -share])
+    _, firsts = np.unique(where[order], return_index=True)  # stretches of a short text overlap
+    best = [each for each in order[np.sort(firsts)[: query.top]] if common[each]]
+    yield SimilarPlaces(
+        step=step,
+        tokens=len(firsts),
+        token=meant,
+        on=np.flatnonzero(on).tolist(),
+        places=[
+            SimilarPlace(
+                place=int(where[each]),
+                share=float(where[each] / len(training)),
+                common=int(common[each]),
+                likeness=float(share[each]),
+                **_around(int(where[each]), training, tokenizer),
+            )
+            for each in best
+        ],
+    )
+
+
+def _around(place: int, tokens: NDArray[np.integer], tokenizer: Tokenizer) -> dict[str, str]:
+    """A token as it reads, with some of the text before and behind it."""
+    most = SPELT_CONTEXT if tokenizer.spells else CONTEXT
+    begin = max(0, place - most)
+    read = map(tokenizer.streaming_decoder(), tokens[begin : place + most + 1].tolist())
+    before = "".join(islice(read, place - begin))
+    return {"before": before, "token": next(read), "after": "".join(read)}
+
+
+def _stretches(tokens: int) -> NDArray[np.int64]:
+    """Places (time, stretches) of so many tokens: all of a short text, of a longer one stretches
+    that lie evenly over it."""
+    length = min(tokens, STRETCH_TOKENS)
+    count = min(STRETCHES, -(-tokens // length))
+    begins = np.linspace(0, tokens - length, count).astype(np.int64)
+    return begins + np.arange(length)[:, None]
+
+
+def _chosen(position: int, ids: list[int]) -> int:
+    """The place of a text's token behind the one it begins after. Raises UserError where it has no
+    such token."""
+    if not 0 <= position < len(ids) - 1:
+        raise UserError(f"The text has {len(ids) - 1:,} tokens: choose one of them.")
+    return position + 1
+
+
+def _training(run: Run) -> NDArray[np.integer]:
+    if run.corpus is None:
+        raise UserError(
+            "Places are looked for in the run's own text, which can't be used now: put it back."
+        )
+    return run.corpus.splits["train"]
 
 
 def _read(text: str, tokenizer: Tokenizer) -> tuple[list[int], list[str]]:

@@ -22,11 +22,15 @@ from engine.messages.generation import (
     TokenOpened,
     WrittenText,
 )
+from engine.model.lstm import LSTMLanguageModel
+from engine.runs import saved_checkpoints
 from engine.runs.record import Lines
 from engine.service.answers import answers, check_length
+from engine.service.background import in_background
 from engine.service.run import Run
 from engine.text.lookup import unknown_words
 from engine.text.tokenizer import Tokenizer
+from engine.training.checkpoint import Checkpoint
 from engine.training.trainer import sample_seed
 
 MAX_PROMPT = 100_000
@@ -46,17 +50,20 @@ SEEDS = 1_000_000_000
 
 @answers(Generate)
 def generate(query: Generate, run: Run) -> Iterator[TextPiece | None]:
-    """Pieces of text, each from the weights of its moment, or of the beginning for beam search."""
+    """Pieces of text, each from the weights of its moment, or of the beginning for beam search, or
+    of a checkpoint. Raises UserError, on the way, where that can't be read."""
     tokenizer, model = run.require_model()
     check_length(query.prompt, MAX_PROMPT)
     _check_given(query, tokenizer)
     if query.tokens < 1:
         raise UserError("Ask for at least one token.")
-    if query.beams > 1:
-        if query.tokens > MAX_SEARCHED:
-            raise UserError(f"Beam search looks for at most {MAX_SEARCHED:,} tokens.")
+    if query.beams > 1 and query.tokens > MAX_SEARCHED:
+        raise UserError(f"Beam search looks for at most {MAX_SEARCHED:,} tokens.")
+    live, step, seed = query.beams == 1 and not query.checkpoint, run.step, _seed(query)
+    if query.checkpoint:
+        model, step = yield from _as_saved(run, model, query.checkpoint)
+    elif query.beams > 1:
         model = copy.deepcopy(model)
-    step, seed = run.step, _seed(query)
     pieces = write(
         query.prompt,
         tokenizer,
@@ -77,7 +84,7 @@ def generate(query: Generate, run: Run) -> Iterator[TextPiece | None]:
         note = unknown_words(query.prompt, tokenizer) if note is None else ""
         yield TextPiece(
             text=piece.text,
-            step=run.step if query.beams == 1 else step,
+            step=run.step if live else step,
             seed=seed,
             note=note,
             opened=_opened(piece.token, piece.opened, tokenizer),
@@ -143,6 +150,22 @@ def through_time(query: ThroughTime, run: Run) -> Generator[None, None, Samples]
         total=len(found),
         samples=[Sample(each.step, each.text[:MAX_SAMPLE]) for each in chosen],
     )
+
+
+def _as_saved(
+    run: Run, model: LSTMLanguageModel, name: str
+) -> Generator[None, None, tuple[LSTMLanguageModel, int]]:
+    """A copy of the model with the weights of a checkpoint, and the step it is from."""
+    try:
+        paths = {path.name: path for path in saved_checkpoints(run.folder)}
+    except OSError as error:
+        raise UserError(f"Can't list the checkpoints: {error.strerror}.") from None
+    if name not in paths:
+        raise UserError(f"The run has no checkpoint {name!r} any more.")
+    checkpoint = yield from in_background(lambda _: Checkpoint(paths[name]))  # type: ignore[misc]
+    model = copy.deepcopy(model)
+    checkpoint.load_weights(model)
+    return model, checkpoint.training.step
 
 
 def _check_given(query: Generate, tokenizer: Tokenizer) -> None:

@@ -20,7 +20,9 @@ from engine.generation.cell import (
     text_features,
     traces,
 )
+from engine.generation.sampling import start_token
 from engine.model.lstm import LSTMLanguageModel
+from engine.service.answers import cell as cell_answers
 from engine.text.corpus import open_corpus
 from tests.conducted import ask, model_of, parts, trained
 
@@ -220,3 +222,77 @@ def test_units_of_the_runs_own_text_and_of_another(
     assert own.tokens > 100
     with pytest.raises(UserError, match="give a text"):
         ask(p.FindUnits(), run)
+
+
+# --- where the same units are on -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quantity", ["cell", "hidden", "forget_gate"])
+@pytest.mark.parametrize(("stretches", "length"), [(3, 20), (4, 10_000), (1_000, 17)])
+def test_the_places_where_the_same_units_are_on_are_those_of_a_search_by_hand(
+    monkeypatch: pytest.MonkeyPatch,
+    make_trainer: Callable[..., Any],
+    quantity: Any,
+    stretches: int,
+    length: int,
+) -> None:
+    trainer = make_trainer(model__init_range=1.0)
+    training = trainer.corpus.splits["train"][:150]
+    trainer.corpus.splits["train"] = training
+    monkeypatch.setattr(cell_answers, "STRETCHES", stretches)
+    monkeypatch.setattr(cell_answers, "STRETCH_TOKENS", length)
+    tokenizer, model, layer = trainer.corpus.tokenizer, trainer.model, 0
+    start = start_token(tokenizer)
+
+    def on(ids: list[int]) -> list[set[int]]:
+        """By hand, the units that are on at each token of a text."""
+        values = by_hand(model, [start, *ids])[layer][quantity][1:]
+        if quantity == "cell":
+            values = np.tanh(values)
+        least = 0.5 if quantity == "forget_gate" else 0.3
+        return [{unit for unit, each in enumerate(row) if each > least} for row in values]
+
+    text = "line 3 of the"
+    wanted = on(tokenizer.encode(text).tolist())[2]
+    length = min(length, len(training))
+    count = min(stretches, math.ceil(len(training) / length))
+    begins = [int(each) for each in np.linspace(0, len(training) - length, count)]
+    best: dict[int, tuple[float, int]] = {}
+    for begin in begins:
+        for place, units in enumerate(on(training[begin : begin + length].tolist()), start=begin):
+            like = len(units & wanted) / len(units | wanted), len(units & wanted)
+            best[place] = max(like, best.get(place, (0.0, 0)))
+    expected = sorted(
+        ((-share, place, common) for place, (share, common) in best.items() if common)
+    )[:30]
+
+    question = p.FindPlaces(text=text, position=2, layer=layer, quantity=quantity, top=30)
+    *progress, found = [each for each in parts(question, trained(trainer)) if each is not None]
+    assert found.on == sorted(wanted) and found.token == "of"
+    assert [(-each.likeness, each.place, each.common) for each in found.places] == [
+        (pytest.approx(share), place, common) for share, place, common in expected
+    ]
+    assert found.tokens == len(best) <= stretches * length
+    assert (progress[-1].done, progress[-1].total) == (count * length, count * length)
+    for each in found.places:
+        assert each.share == each.place / len(training)
+        words = tokenizer.vocabulary.tokens[int(training[each.place])]
+        assert each.token.strip() in ("", words)
+        assert tokenizer.decode(training).count(each.before + each.token + each.after) >= 1
+
+
+def test_a_place_is_looked_for_only_where_it_can_be_found(
+    run: Any, make_trainer: Callable[..., Any]
+) -> None:
+    with pytest.raises(UserError, match="put it back"):
+        ask(p.FindPlaces(text=TEXT), run)
+    own = trained(make_trainer(model__init_range=0.01))
+    for question, reason in (
+        (p.FindPlaces(text="the owl"), "no unit is on"),
+        (p.FindPlaces(text=TEXT, top=101), "1 to 100 places"),
+        (p.FindPlaces(text=TEXT, layer=7), "no layer 7"),
+        (p.FindPlaces(text="the owl", position=2), "The text has 2 tokens"),
+        (p.FindPlaces(text=" "), "nothing in the text"),
+    ):
+        with pytest.raises(UserError, match=reason):
+            ask(question, own)

@@ -1,8 +1,12 @@
 """The laboratory of texts: what its views show of given answers, and what their keys ask for."""
 
 import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,23 +14,27 @@ from rich.cells import cell_len
 from textual.widgets import Input
 
 from engine import messages as p
-from engine.config import Sampling
-from engine.events import Sampled, StateChanged
-from tests.tui.fake_engine import Launch, built, step
+from engine.config import Sampling, preset
+from engine.events import Progress, Sampled, StateChanged
+from engine.runs import create_run
+from tests.tui.fake_engine import FakeEngine, Launch, built, step
 from tests.tui.fake_text import UNITS, opened
 from tests.tui.screen_help import Room, playground
+from tui.panes.generation import beside_view, read_view
+from tui.panes.generation.beside_view import BesideView, Other
 from tui.panes.generation.branches import MOST, Tree, candidates
-from tui.panes.generation.cell_view import CellView
+from tui.panes.generation.cell_view import CellView, _listed
 from tui.panes.generation.knobs import KNOBS, name
 from tui.panes.generation.pane import GenerationPane
 from tui.panes.generation.read_view import ReadView
 from tui.panes.generation.shades import _GRADES, laid_out, shade
 from tui.panes.generation.time_view import TimeView
 from tui.panes.generation.write_view import WriteView
+from tui.run.session import Session
 from tui.widgets.flow import Flow
 from tui.widgets.text import Block
 
-VIEWS = {view.ID: key for view, key in zip(GenerationPane.VIEWS, "5678", strict=True)}
+VIEWS = {view.ID: key for view, key in zip(GenerationPane.VIEWS, "56789", strict=True)}
 ONE = (106, 44)
 """A size at which one view has all the room."""
 HOSTILE = (
@@ -76,17 +84,23 @@ async def written(room: Room, tokens: int = 100) -> WriteView:
 # --- branches ------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.sampled_from(["fork", "back", "walk"]), max_size=120), st.randoms())
+@given(st.lists(st.sampled_from(["fork", "back", "walk", "name"]), max_size=120), st.randoms())
 def test_a_tree_of_branches_stays_a_tree_whatever_is_done(moves: list[str], draw) -> None:
     tree = Tree()
     tree.now.tokens = [p.TextPiece(text=f" {number}", step=1) for number in range(5)]
     for move in moves:
         match move:
             case "fork":
+                if tree.full:
+                    continue
                 before = tree.now
-                begun = tree.fork(draw.randint(0, len(before.tokens)))
-                assert begun.tokens == before.tokens[: begun.fork]
+                gone = tree.fork(draw.randint(0, len(before.tokens)))
+                begun = tree.now
+                assert begun.parent is before and begun.tokens == before.tokens[: begun.fork]
                 begun.tokens.append(p.TextPiece(text="x", step=1))
+                assert gone is None or (gone is not before and not gone.name)
+            case "name":
+                tree.now.name = "named"
             case "back":
                 parent = tree.now.parent
                 assert tree.back() == (parent is not None)
@@ -96,6 +110,23 @@ def test_a_tree_of_branches_stays_a_tree_whatever_is_done(moves: list[str], draw
         assert tree.now in seen
         assert len(seen) == len(tree) <= MOST
         assert all(branch.parent is None or branch.parent in seen for branch in seen)
+        for branch in seen:
+            shared = [] if branch.parent is None else branch.parent.tokens[: branch.fork]
+            assert branch.tokens[: branch.fork] == shared
+
+
+def test_a_chain_of_branches_goes_on_for_ever_and_keeps_those_with_names() -> None:
+    tree = Tree()
+    tree.now.tokens = [p.TextPiece(text="x", step=1)]
+    for number in range(3 * MOST):
+        gone = tree.fork(1)
+        assert (gone is not None) == (number >= MOST - 1)
+        if number in (0, 7):
+            tree.now.name = "kept"
+    assert [branch.name for _, branch in tree.rows()].count("kept") == 2
+    for _, branch in tree.rows():
+        branch.name = "named"
+    assert tree.full
 
 
 def test_the_candidates_are_the_token_and_those_it_beat_the_most_probable_first() -> None:
@@ -205,6 +236,41 @@ async def test_by_hand_the_model_proposes_and_the_person_picks(tmp_path: Path) -
         assert len(view._tokens) == 100, "the model goes on from there"
 
 
+async def test_a_chain_of_picks_is_bounded_and_says_what_goes(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=ONE) as room:
+        view = await written(room)
+        for _ in range(MOST - 1):
+            view._tree.fork(4)
+        await room.press("right", "home", "down", "p")
+        await room.until(lambda: any("has gone" in toast for toast in room.toasts))
+        await room.until(lambda: view._whole and not view.writing)
+        for _, branch in view._tree.rows():
+            branch.name = "named"
+        await room.press("home", "down", "down", "p")
+        await room.until(lambda: any("N takes one away" in toast for toast in room.toasts))
+        assert len(view._tree) == MOST
+
+
+async def test_a_token_picked_by_hand_is_there_at_once_and_no_other_key_loses_it(
+    tmp_path: Path,
+) -> None:
+    async with playground(tmp_path, size=ONE) as room:
+        await laboratory(room, "write")
+        view = room.app.playground.query_one(WriteView)
+        await room.press("h")
+        await room.until(lambda: "What comes next? p" in room.text("#token"))
+        room.engine.unhurried = True
+        await room.press("p", "p", "p")
+        assert len(view._tokens) == 1, "what comes behind it can't be picked before it is seen"
+        await room.until(lambda: "The model is being asked" in room.text("#token"))
+        room.engine.unhurried = False
+        await room.press(".")
+        await room.until(lambda: "What comes next? p" in room.text("#token"))
+        best = candidates(p.TextPiece(text="", step=0, opened=opened(0)))[0].token
+        assert view._tree.now.ids == room.engine.asked(p.Generate)[-1].given == [best]
+        assert view.text == f" word{best}"
+
+
 async def test_a_knob_that_is_turned_counts_from_the_next_token_on(tmp_path: Path) -> None:
     async with playground(tmp_path, size=ONE) as room:
         await laboratory(room, "write")
@@ -226,6 +292,8 @@ async def test_every_knob_has_a_field_that_counts_as_soon_as_it_is_in_range(
         await laboratory(room, "write")
         view = room.app.playground.query_one(WriteView)
         await room.press("k")
+        await room.until(lambda: view.query_one("#form").display)
+        assert room.app.focused is view.query_one("#form LineInput")
         fields = {field.id for field in view.query("KnobForm LineInput")}
         assert fields == {f"knob-{name(knob)}" for knob in KNOBS}
         assert len(KNOBS) == len(Sampling.__struct_fields__) - 1, "all but the seed"
@@ -261,6 +329,91 @@ async def test_no_other_passage_begins_while_one_walks_over_a_text(tmp_path: Pat
         await room.happens(step(3))
         assert len(room.engine.asked(p.Generate)) == asked
         assert view._cursor == 99
+
+
+async def test_a_passage_that_one_begins_to_walk_over_is_not_replaced(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=ONE) as room:
+        await laboratory(room, "write")
+        view = room.app.playground.query_one(WriteView)
+        await room.happens(StateChanged(state="running"), step(1))
+        await room.until(lambda: view._whole)
+        assert view.writing, "another is to begin in a second"
+        await room.press("left")
+        await room.until(lambda: not view.writing)
+        assert view._cursor == 99 and len(view._tokens) == 100
+        await room.press("end", "z")
+        await room.happens(step(2))
+        await room.until(lambda: len(room.engine.asked(p.Generate)) >= 2)
+
+
+async def test_the_pane_says_how_the_text_flows_again(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await laboratory(room, "write")
+        view = room.app.playground.query_one(WriteView)
+        await room.happens(StateChanged(state="running"), step(1))
+        await room.until(lambda: view._whole)
+        await room.press("left", "z")
+        await room.until(lambda: "g writes on  temp 1.0" in room.text("#temperature"))
+
+
+async def test_the_line_for_a_name_stays_while_the_focus_is_on_its_way(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=ONE) as room:
+        view = await written(room)
+        view.action_name_branch()
+        view.redraw()
+        name = view.query_one("#branch-name", Input)
+        assert name.parent is not None and name.parent.display
+
+
+async def test_the_seed_has_room_in_every_laboratory_and_is_named_only_where_it_has(
+    tmp_path: Path,
+) -> None:
+    for size in ((120, 36), (52, 14)):
+        async with playground(tmp_path, size=size) as room:
+            pane = room.app.playground.query_one(GenerationPane)
+            await room.press("4")
+            seed = pane.query_one("#seed", Input).parent
+            assert seed is not None
+            await room.until(
+                lambda pane=pane, seed=seed: (
+                    ("tab seed" in str(pane.border_subtitle))
+                    == (pane.content_size.width >= 60)
+                    == seed.display
+                )
+            )
+            await room.press("z")
+            await room.until(lambda seed=seed: seed.display)
+
+
+async def test_a_sample_of_the_training_tells_its_temperature(tmp_path: Path) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(step(7), Sampled(step=7, text="the owl flew"))
+        await room.until(lambda: "step 7 · temp 1.0  the owl flew" in room.earlier)
+
+
+async def test_enter_goes_to_no_field_that_is_hidden_and_says_so(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=ONE) as room:
+        await laboratory(room, "through_time")
+        await room.press("enter", *"abc")
+        assert room.app.playground.query_one("#prompt", Input).value == ""
+        await room.until(lambda: any("nothing to type" in toast for toast in room.toasts))
+
+
+async def test_without_a_model_a_prompt_and_a_text_say_why_nothing_comes(tmp_path: Path) -> None:
+    launch = Launch(lambda folder: built(folder, state="preparing", parameters=0, corpus=None))
+    async with playground(tmp_path, launch, size=ONE) as room:
+        await laboratory(room, "write")
+        await room.press("enter", "a", "enter")
+        await room.until(lambda: "The model isn't built yet." in room.toasts)
+        await room.press(VIEWS["read"], "enter", "a", "enter")
+        await room.until(lambda: "The model isn't built yet." in flow(room, "#read-flow"))
+        for view, block in (("through_time", "#time-head"), ("cell", "#heat")):
+            await room.press(VIEWS[view])
+            await room.until(lambda block=block: "The model isn't built yet." in room.text(block))
+        room.engine.die("gone")
+        await room.until(lambda: "The engine has ended." in room.text("#heat"))
+        await room.press(VIEWS["through_time"])
+        await room.until(lambda: "The engine has ended." in room.text("#time-head"))
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -323,6 +476,60 @@ async def test_a_file_is_read_by_its_path_and_a_refusal_is_told(tmp_path: Path) 
         assert room.engine.asked(p.Surprise)[-1].source == "/a"
 
 
+async def test_what_was_scrolled_to_stays_while_training_draws_on(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=(106, 20)) as room:
+        await read(room, "owl " * 900)
+        text = room.app.playground.query_one("#read-flow", Flow)
+        await room.press("right")
+        await room.until(lambda: text.max_scroll_y > 20)
+        text.scroll_to(y=20, animate=False)
+        await room.happens(StateChanged(state="running"), *(step(number) for number in range(1, 4)))
+        assert text.scroll_offset.y == 20
+        await room.press("end")
+        await room.until(lambda: text.scroll_offset.y == text.max_scroll_y)
+
+
+async def test_an_engine_that_ends_while_it_reads_leaves_no_progress(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=ONE) as room:
+        await laboratory(room, "read")
+        room.engine.unhurried = True
+        view = room.app.playground.query_one(ReadView)
+        view._read(text="the owl")
+        await room.until(lambda: view._texts)
+        view._progress = Progress(task="reading", done=2, total=5, unit="tokens")
+        room.engine.die("gone")
+        await room.until(lambda: view._progress is None)
+
+
+async def test_a_refused_search_for_copies_leaves_the_reading_as_it_is(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=ONE) as room:
+        view = await read(room, "the owl saw it")
+        room.engine.refusals[p.FindCopies] = "The text is missed."
+        await room.press("i")
+        await room.until(lambda: "The text is missed." in room.toasts)
+        assert "perplexity" in room.text("#totals")
+        assert not view._seeing_copies
+        view.refused(p.FindCopies(text="another text"), "Late.")
+        assert "Late." not in room.toasts
+
+
+async def test_what_is_left_out_of_a_long_text_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_view, "_MOST", 4)
+    async with playground(tmp_path, size=ONE) as room:
+        view = await read(room, "the owl saw it and flew on")
+        await room.until(lambda: "… 3 tokens more" in flow(room, "#read-flow"))
+        await room.until(lambda: "of the first 4 tokens" in room.text("#surprising"))
+        await room.press("i")
+        await room.until(lambda: view._copies is not None)
+        assert view._copies is not None
+        copies = [*view._copies.copies] * 5
+        view._copies = msgspec.structs.replace(view._copies, copies=copies)
+        view.redraw()
+        assert "… and 2 more" in room.text("#baselines")
+
+
 # --- through time --------------------------------------------------------------------------------
 
 
@@ -350,6 +557,80 @@ async def test_without_samples_it_says_how_there_will_be_some(tmp_path: Path) ->
     async with playground(tmp_path, size=ONE) as room:
         await laboratory(room, "through_time")
         await room.until(lambda: "No sample is written yet" in room.text("#time-head"))
+
+
+# --- beside --------------------------------------------------------------------------------------
+
+
+def saved(models: Path, name: str, *steps: int) -> Path:
+    """A run with checkpoints as far as a list of them looks."""
+    folder = models / name if (models / name).exists() else create_run(models, name, preset("toy"))
+    for number in steps:
+        checkpoint = folder / "checkpoints" / f"step-{number:08}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "training.json").write_text(f'{{"step": {number}}}')
+    return folder
+
+
+async def test_another_checkpoint_writes_after_the_same_prompt_by_the_same_seed(
+    tmp_path: Path,
+) -> None:
+    folder = saved(tmp_path, "mine", 10, 20)
+    async with playground(tmp_path, folder=folder, size=(160, 44)) as room:
+        room.app.playground.query_one("#prompt", Input).value = "once"
+        await written(room)
+        await room.press(VIEWS["beside"])
+        await room.until(lambda: "this run at step 10" in room.text("#others"))
+        assert "p lets it" in flow(room, "#beside-text")
+        await room.press("down", "p")
+        await room.until(lambda: "seed 7  once word0 word1" in flow(room, "#beside-text"))
+        first, other = room.engine.asked(p.Generate)
+        assert (other.checkpoint, other.seed) == ("step-00000010", 7)
+        same = {"checkpoint": "", "seed": None, "alternatives": first.alternatives}
+        assert msgspec.structs.replace(other, **same) == first
+        assert "▸● this run at step 10" in room.text("#others")
+        room.engine.refusals[p.Generate] = "It is gone."
+        await room.press("p")
+        await room.until(lambda: "It is gone." in flow(room, "#beside-text"))
+        room.engine.refusals.clear()
+        await room.press(".", "g")
+        await room.until(lambda: "seed 7  once word0" in flow(room, "#beside-text"))
+        assert room.engine.asked(p.Generate)[-1].temperature == 1.1
+
+
+async def test_another_run_is_asked_through_an_engine_of_its_own_until_it_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lives: list[tuple[FakeEngine, str]] = []
+
+    @asynccontextmanager
+    async def opened(folder: Path, tell: object) -> AsyncIterator[FakeEngine]:
+        engine = FakeEngine(built(folder))
+        engine.opens = True
+        lives.append((engine, "began"))
+        try:
+            yield engine
+        finally:
+            lives.append((engine, "ended"))
+
+    monkeypatch.setattr(beside_view, "opened", opened)
+    folder, other = saved(tmp_path, "mine"), saved(tmp_path, "other", 30)
+    async with playground(tmp_path, folder=folder, size=(160, 44)) as room:
+        await written(room)
+        await room.press(VIEWS["beside"])
+        await room.until(lambda: "other at step 30" in room.text("#others"))
+        await room.press("p")
+        await room.until(lambda: "seed 7   word0" in flow(room, "#beside-text"))
+        engine, state = lives[0]
+        assert (engine.folder, state, len(lives)) == (other, "began", 1)
+        assert len(engine.asked(p.Generate)) == 1
+        assert len(room.engine.asked(p.Generate)) == 1, "the run that is shown isn't asked for it"
+        await room.press("z")
+        await room.until(lambda: lives[-1] == (engine, "ended"))
+        await room.press("z")
+        await room.until(lambda: lives[-1][1] == "began")
+        await room.until(lambda: "seed 7   word0" in flow(room, "#beside-text"))
+    assert lives[-1][1] == "ended"
 
 
 # --- the inside of the cell ----------------------------------------------------------------------
@@ -390,6 +671,80 @@ async def test_how_far_back_is_asked_of_the_token_at_the_cursor(tmp_path: Path) 
         assert "25%   50%" in room.text("#heat")
 
 
+async def test_places_where_the_same_units_are_on_are_listed_with_their_context(
+    tmp_path: Path,
+) -> None:
+    async with playground(tmp_path, size=ONE) as room:
+        await laboratory(room, "cell")
+        room.app.playground.query_one("#cell-text", Input).value = "the owl saw it"
+        await room.press("P")
+        await room.until(lambda: "places like it" in room.text("#cell-head"))
+        assert room.engine.asked(p.FindPlaces)[-1].position is None
+        await room.press("home", "right", "right", "L")
+        await room.until(lambda: "places like owl" in room.text("#cell-head"))
+        asked = room.engine.asked(p.FindPlaces)[-1]
+        assert (asked.text, asked.position, asked.layer) == ("the owl saw it", 1, 1)
+        lines = room.text("#heat").split("\n")
+        assert lines[0].strip().startswith("9 units on; of 1,000 tokens searched")
+        assert "7 of 9" in lines[1] and "saw it before owl  the owl saw it" in lines[1]
+        assert len(lines) == 1 + asked.top
+        found = room.app.playground.query_one(CellView)._places
+        assert _listed(found, None, 80, 5).plain.split("\n")[4] == f"… and {asked.top - 3} more"
+        asked_before = len(room.engine.asked(p.FindPlaces))
+        await room.happens(StateChanged(state="running"), *(step(number) for number in range(1, 9)))
+        assert len(room.engine.asked(p.FindPlaces)) == asked_before, "it is no search for ever"
+        room.engine.unhurried = True
+        await room.press("left")
+        await room.until(lambda: "searching again … 50%" in room.text("#heat"))
+
+
+async def test_the_head_names_what_is_seen_not_what_is_still_asked_for(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=ONE) as room:
+        await laboratory(room, "cell")
+        await room.until(lambda: "layer 1 of 2 · cell" in room.text("#cell-head"))
+        room.engine.unhurried = True
+        await room.press("L")
+        await room.until(
+            lambda: "layer 1 of 2 · cell → layer 2 · cell …" in room.text("#cell-head")
+        )
+
+
+async def test_cells_of_another_run_are_not_taken_in(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=ONE) as room:
+        await laboratory(room, "cell")
+        view = room.app.playground.query_one(CellView)
+        await room.until(lambda: view._rows)
+        view.clear()
+        other = Session(FakeEngine(built(tmp_path / "other")))
+        assert not await view._trace(other, view._trace_question())
+        assert view._rows == []
+
+
+async def test_while_training_cells_are_asked_now_and_then_and_long_stretches_seldom(
+    tmp_path: Path,
+) -> None:
+    async with playground(tmp_path, size=ONE) as room:
+        await laboratory(room, "cell")
+        await room.happens(StateChanged(state="running"))
+        await room.press("F", "S", "S")
+        await room.until(lambda: room.engine.asked(p.FindUnits) and room.engine.asked(p.Saturation))
+        began = time.monotonic()
+        for number in range(1, 30):
+            await room.happens(step(number))
+            room.app.playground.draw()
+        seconds = time.monotonic() - began
+        assert len(room.engine.asked(p.TraceCell)) <= 2 + seconds
+        assert len(room.engine.asked(p.FindUnits)) == 1
+        assert len(room.engine.asked(p.Saturation)) == 1
+
+
+async def test_a_text_too_long_for_the_cells_says_so(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=ONE) as room:
+        await laboratory(room, "cell")
+        room.app.playground.query_one("#cell-text", Input).value = "owl " * 125
+        await room.until(lambda: "the first 400 of 500 characters" in room.text("#cell-head"))
+
+
 # --- all of them ---------------------------------------------------------------------------------
 
 
@@ -404,7 +759,8 @@ async def filled(room: Room, view: str, text: str) -> None:
             write._prompt = text
             for _ in range(20):
                 write.add(piece)
-            write._tree.fork(3).name = text
+            write._tree.fork(3)
+            write._tree.now.name = text
             write.add(piece)
             write.walk(-1)
         case "read":
@@ -414,10 +770,20 @@ async def filled(room: Room, view: str, text: str) -> None:
             sample = p.Sample(1, text * 20)
             time._samples = p.Samples(prompt=text, seed=1, total=2, samples=[sample, sample])
             time.redraw()
+        case "beside":
+            beside = shown.query_one(BesideView)
+            beside._others = [Other(room.engine.folder / text.replace("\0", ""), "", 1)] * 9
+            beside._other, beside._told = beside._others[0], ""
+            beside._question = p.Generate(prompt=text, seed=1)
+            beside._pieces = [p.TextPiece(text=text, step=1, note=text, opened=opened(3))] * 20
+            beside.redraw()
         case "cell":
             shown.query_one("#cell-text", Input).value = f"a{text} b{text}"
             cell = shown.query_one(CellView)
             await room.until(lambda: cell._rows)
+            if cell._mode == "units" and len(text) % 2:
+                cell.action_places()
+                await room.until(lambda: cell._places is not None)
     await room.pilot.pause(0.1)
 
 

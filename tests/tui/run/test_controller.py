@@ -1,18 +1,15 @@
-"""The controller of runs, without a screen: what it tells, and several runs beside each other."""
+"""The controller of runs, without a screen: what it tells."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from engine import messages as p
-from engine.config import preset
 from engine.errors import UserError
 from engine.events import StateChanged
-from engine.runs import create_run
 from tests.tui.fake_engine import Launch, step
 from tui.run.controller import Leaving, RunController
 from tui.run.session import Session
@@ -67,7 +64,7 @@ async def test_a_run_is_opened_followed_and_told_of(runs: RunController, tmp_pat
     assert runs.note == "starting the engine…"
     runs.open(tmp_path / "one")
     await until(lambda: runs.shown)
-    assert runs.note == runs.problem == "" and runs.open_runs == [runs.shown]
+    assert runs.note == runs.problem == ""
     engine = runs.shown.engine
     engine.push(StateChanged(state="running"), step(1))
     await until(lambda: runs.shown.status.step == 1)
@@ -94,32 +91,7 @@ async def test_another_run_takes_the_place_of_the_one_shown(
     assert await runs.switch(tmp_path / "two", save)
     await until(lambda: runs.shown is not None and runs.shown is not first)
     await until(lambda: first.engine.closed)
-    assert first.engine.asked(p.Shutdown) and runs.open_runs == [runs.shown]
-
-
-async def test_several_runs_are_followed_beside_each_other(
-    runs: RunController, tmp_path: Path
-) -> None:
-    runs.open(tmp_path / "one")
-    await until(lambda: runs.shown)
-    first = runs.shown
-    runs.open(tmp_path / "two", beside=True)
-    await until(lambda: len(runs.open_runs) == 2)
-    first.engine.push(step(1))
-    runs.shown.engine.push(step(1), step(2))
-    await until(lambda: [each.history.step for each in runs.open_runs] == [1, 2])
-    assert not first.engine.closed
-
-
-async def test_a_record_is_looked_at_without_an_engine(runs: RunController, tmp_path: Path) -> None:
-    folder = create_run(tmp_path, "past", preset("toy"))
-    lines = [msgspec.json.encode(step(number)) + b"\n" for number in range(1, 51)]
-    (folder / "metrics.jsonl").write_bytes(b"".join(lines))
-    record = await runs.look(folder)
-    assert record.config == preset("toy") and record.history.step == 50
-    assert runs.records == {folder: record} and runs.shown is None
-    with pytest.raises(UserError):
-        await runs.look(tmp_path / "nothing")
+    assert first.engine.asked(p.Shutdown)
 
 
 async def test_a_launch_that_fails_is_a_problem(runs: RunController, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ async def wander(room: Room, draw: random.Random) -> None:
             case "show":
                 await room.press(draw.choice("1234"))
             case "view":
-                await room.press(draw.choice("5678"))
+                await room.press(draw.choice("56789"))
             case "zoom":
                 await room.press("z")
             case "resize":

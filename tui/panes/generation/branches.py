@@ -43,16 +43,35 @@ class Tree:
     def __len__(self) -> int:
         return len(self._branches)
 
-    def fork(self, tokens: int) -> Branch:
-        """A new branch that has so many tokens of the present one; it is the present one from now
-        on. Of too many the oldest that nothing came of goes."""
-        begun = Branch(self.now.tokens[:tokens], self.now, tokens)
-        self._branches.append(begun)
-        self.now = begun
-        if len(self._branches) > MOST:
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another branch: none can go."""
+        return len(self) >= MOST and not self._spare
+
+    @property
+    def _spare(self) -> list[Branch]:
+        """What may go for another branch: not the first one, the present one, or one with a
+        name."""
+        return [each for each in self._branches[1:] if each is not self.now and not each.name]
+
+    def fork(self, tokens: int) -> Branch | None:
+        """Begin a branch that has so many tokens of the present one; it is the present one from now
+        on. Must not be full. Returns the branch that went, if there were too many: the oldest that
+        nothing came of, or else the oldest, whose own are from now on its parent's."""
+        gone = None
+        if len(self) >= MOST:
             parents = {branch.parent for branch in self._branches}
-            self._branches.remove(next(each for each in self._branches if each not in parents))
-        return begun
+            gone = min(self._spare, key=lambda each: each in parents)
+            self._remove(gone)
+        self.now = Branch(self.now.tokens[:tokens], self.now, tokens)
+        self._branches.append(self.now)
+        return gone
+
+    def _remove(self, gone: Branch) -> None:
+        self._branches.remove(gone)
+        for each in self._branches:
+            if each.parent is gone:
+                each.parent, each.fork = gone.parent, min(each.fork, gone.fork)
 
     def back(self) -> bool:
         """Go to the branch that the present one was taken from, if it was."""

@@ -3,19 +3,25 @@ units follow, how far back a prediction looks, and how saturated the gates are."
 
 import math
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
+from rich.cells import cell_len
 from textual import on, work
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Input
+from textual.worker import Worker
 
 from engine.errors import UserError
+from engine.events import Progress
 from engine.messages import (
+    AnyAnswer,
     AnyQuestion,
     CellPart,
     CellTokens,
+    FindPlaces,
     FindUnits,
     FollowingUnits,
     HowFarBack,
@@ -23,26 +29,31 @@ from engine.messages import (
     LayerSaturation,
     LayerSaturations,
     Saturation,
+    SimilarPlace,
+    SimilarPlaces,
     TraceCell,
 )
 from engine.messages.cell import Quantity
 from engine.service.client import EngineEnded
-from tui.keys import sentence
+from tui.keys import no_model, sentence
 from tui.panes.generation.shades import CURSOR, coloured, grade, laid_out, signed
 from tui.panes.generation.text_view import TextView
 from tui.panes.generation.write_view import WriteView
 from tui.panes.laboratory import action
 from tui.run.session import Session
-from tui.sanitize import content, token
+from tui.sanitize import content, token, visible
 from tui.widgets.flow import Flow
 from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
 
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
-Mode = Literal["units", "how far back", "saturation"]
+Mode = Literal["units", "how far back", "saturation", "places"]
 _MOST = 400
 """Characters of a text whose cells are kept: the first ones."""
-_MOST_ROWS = 400
-"""Tokens whose cells are kept."""
+_MOST_ROWS = _MOST + 1
+"""Tokens whose cells are kept, with the one that the text begins after."""
+_PACES = {FindUnits: 30.0, Saturation: 30.0, FindPlaces: math.inf}
+"""Seconds until that is asked anew because the weights are others, for what reads much of the run's
+own text; a second for anything else."""
 _LABEL = 14
 """Columns for a unit's number, and how well it follows what units are sorted by."""
 _NARROW, _WIDE = 2, 8
@@ -68,6 +79,7 @@ class CellView(TextView):
         ),
         action("far_back", "H", "See how far back it looks", "The gradient of one prediction."),
         action("saturation", "S", "See how saturated gates are", "Shares near 0 and 1, by layer."),
+        action("places", "P", "Find such places", "Where in the corpus the same units are on."),
         action("cell_written", "W", "Take what was written", "Read the beginning of that text."),
     )
 
@@ -90,14 +102,24 @@ class CellView(TextView):
         self._found: FollowingUnits | None = None
         self._gradients: InputGradients | None = None
         self._saturations: LayerSaturations | None = None
-        self._asked: tuple[Session, int, tuple[AnyQuestion, ...]] | None = None
-        self._refusal = ""
+        self._places: SimilarPlaces | None = None
+        self._progress: Progress | None = None
+        self._traced = self._trace_question()
+        """The question that the rows answer."""
+        self._answered: dict[type, tuple[AnyQuestion, int, float]] = {}
+        """By its kind the question answered last, at which step, and when."""
+        self._refused: dict[type, str] = {}
+        """Why it was none, where it wasn't."""
+        self._hearing: list[AnyQuestion] = []
+        """What is wanted by the worker that asks, if there is one."""
+        self._asker: Worker[None] | None = None
 
     @property
     def hint(self) -> str:
         return sentence(
             "{type_in} text · {next_layer} layer · {next_quantity} gate or state · {walk_up} "
-            "{walk_down} unit · {follow} sort · {far_back} how far back · {saturation} saturation"
+            "{walk_down} unit · {follow} sort · {far_back} how far back · {saturation} saturation "
+            "· {places} such places"
         )
 
     def compose(self) -> ComposeResult:
@@ -111,33 +133,36 @@ class CellView(TextView):
     def draw(self, session: Session | None) -> None:
         if session is not None and session.answering:
             self._keep_up(session)
+        refusal = next(filter(None, (self._refused.get(type(q)) for q in self._questions())), "")
+        told = no_model(session) or refusal
         head, heat = self.query_one("#cell-head", Block), self.query_one("#heat", Block)
         width = self.content_size.width
         head.show(self._head().truncate(width, ellipsis=True))
-        if self._refusal:
-            heat.show(content(self._refusal, "$text-warning"))
+        if told:
+            heat.show(content(told, "$text-warning" if refusal else MUTED))
             self.query_one("#cell-flow", Flow).show((), Content(""))
-            return
-        if session is None or not session.answering:
-            heat.show(
-                Content.styled("The inside of the cell shows once the model is built.", MUTED)
-            )
             return
         if self._mode == "saturation":
             heat.show(_saturated(self._saturations, heat.size.width))
+        elif self._mode == "places":
+            heat.show(_listed(self._places, self._progress, *heat.size))
         else:
             heat.show(self._map(*heat.size))
         self._draw_text()
 
     def _head(self) -> Content:
         layers = len(self._tokens.units) if self._tokens is not None else 0
-        name = self._quantity.replace("_", " ")
         of = f" of {layers}" if layers else ""
-        told = Content.assemble((f"layer {self._layer + 1}{of} · {name}", "bold"))
+        told = Content.styled(_seen(self._traced, of), "bold")
+        if self._traced != (wanted := self._trace_question()):
+            told += Content.styled(f" → {_seen(wanted)} …", MUTED)
         if self._mode == "how far back" and self._gradients is not None:
             predicted = fit(token(self._gradients.predicted), 20).rstrip()
             share = f" {self._gradients.probability:.1%}"
             told += Content.assemble(" · how far back: ", (predicted, "bold"), (share, MUTED))
+        elif self._mode == "places" and self._places is not None:
+            meant = fit(token(self._places.token), 20).rstrip()
+            told += Content.assemble(" · places like ", (meant, "bold"))
         elif self._mode == "units" and self._unit_number is not None:
             value = self._value(self._cursor)
             at = "" if value is None else f" {value:+.3f}"
@@ -147,8 +172,16 @@ class CellView(TextView):
                 how = f"nothing {self._sorted_by}" if none else f"sorted: {self._sorted_by}"
                 told += Content.styled(f" · {how}", MUTED)
         if self._tokens is not None:
-            told += Content.styled(f" · step {self._tokens.step:,}", MUTED)
+            told += Content.styled(f" · step {self._tokens.step:,}{self._cut}", MUTED)
         return told
+
+    @property
+    def _cut(self) -> str:
+        """What of the text isn't seen."""
+        if (characters := len(self.query_one("#cell-text", Input).value)) > _MOST:
+            return f" · the first {_MOST} of {characters:,} characters"
+        tokens = len(self._tokens.raw) if self._tokens is not None else 0
+        return f" · the first {_MOST_ROWS:,} of {tokens:,} tokens" if tokens > _MOST_ROWS else ""
 
     @property
     def _sorted_by(self) -> str:
@@ -223,7 +256,7 @@ class CellView(TextView):
 
     def _scaled(self, value: float) -> float:
         """From -1 to 1: a cell's state, which has no bound, as the output gate sees it."""
-        return math.tanh(value) if self._quantity == "cell" else value
+        return math.tanh(value) if self._traced.quantities == ["cell"] else value
 
     def _draw_text(self) -> None:
         """The text, coloured by the picked unit, or by how much each token matters."""
@@ -235,7 +268,7 @@ class CellView(TextView):
         at = None if self._cursor in (None, 0) else (self._cursor or 0) - 1
         text, reach = laid_out(texts, self._styles(len(texts)), at)
         flow.show((), text)
-        flow.reveal(reach if at is not None else 1)
+        self.reveal(flow, reach if at is not None else 1, at)
 
     def _styles(self, count: int) -> Iterator[str]:
         if self._mode == "how far back":
@@ -301,10 +334,16 @@ class CellView(TextView):
         self._mode = "units" if self._mode == "saturation" else "saturation"
         self.redraw()
 
+    def action_places(self) -> None:
+        """See where in the corpus the same units are on as at the cursor, or the units again."""
+        self._mode = "units" if self._mode == "places" else "places"
+        self._answered.pop(FindPlaces, None)  # the weights may be others by now
+        self.redraw()
+
     def action_cell_written(self) -> None:
         """Read the beginning of what the model wrote."""
         if self._write.text:
-            self.query_one("#cell-text", Input).value = self._write.text[:_MOST]
+            self.query_one("#cell-text", Input).value = self._write.text
             self._typed()
         else:
             self.notify(sentence("Nothing is written yet: {generate} writes."), markup=False)
@@ -312,27 +351,39 @@ class CellView(TextView):
     @on(Input.Changed, "#cell-text")
     def _typed(self) -> None:
         self._text = self.query_one("#cell-text", Input).value[:_MOST]
-        self._cursor, self._found = None, None
+        self._cursor = self._found = self._gradients = self._places = self._revealed = None
         self.redraw()
 
     def clear(self) -> None:
         self._tokens = self._found = self._gradients = self._saturations = None
-        self._rows, self._asked, self._refusal = [], None, ""
+        self._places = self._progress = None
+        self._rows, self._hearing = [], []
+        self._answered.clear()
+        self._refused.clear()
         self._cursor, self._unit, self._layer = None, 0, 0
+        self._traced = self._trace_question()
 
-    def refused(self, reason: str) -> None:
-        self._refusal = reason
+    def refused(self, question: AnyQuestion, reason: str) -> None:
+        self._refused[type(question)] = reason
 
     # --- what is asked --------------------------------------------------------------------------
 
+    def _trace_question(self) -> TraceCell:
+        text = self._text or _EXAMPLE
+        return TraceCell(text=text, layers=[self._layer], quantities=[self._quantity])
+
     def _questions(self) -> Iterator[AnyQuestion]:
         """All that what is seen takes, the trace first."""
-        text = self._text or _EXAMPLE
         if self._mode == "saturation":
             yield Saturation()
             return
-        yield TraceCell(text=text, layers=[self._layer], quantities=[self._quantity])
-        if self._mode == "how far back":
+        trace = self._trace_question()
+        yield trace
+        text = trace.text
+        if self._mode == "places":
+            at = self._cursor - 1 if self._cursor else None
+            yield FindPlaces(text=text, position=at, layer=self._layer, quantity=self._quantity)
+        elif self._mode == "how far back":
             at = None if self._cursor is None or self._cursor < 2 else self._cursor - 1
             yield HowFarBack(text=text, position=at)
         elif self._feature:
@@ -340,46 +391,46 @@ class CellView(TextView):
             yield FindUnits(text=self._text, layer=self._layer, quantity=self._quantity, top=1_000)
 
     def _keep_up(self, session: Session) -> None:
-        """Ask again as soon as something else is seen, or the weights are others."""
-        questions = tuple(self._questions())
-        asked = session, session.status.step, questions
-        before = self._asked
-        if asked == before:
+        """Ask at once what is another question than before, and now and then what may have another
+        answer, for the weights are others."""
+        questions = list(self._questions())
+        busy = self._asker is not None and not self._asker.is_finished
+        if busy and questions == self._hearing:
             return
-        if before is None or before[0] is not session or before[2] != questions or not self._busy:
-            self._asked = asked
-            self._hear(session, questions)
+        if due := [each for each in questions if self._is_due(each, session.status.step)]:
+            self._hearing = questions
+            self._asker = self._hear(session, due)
 
-    @property
-    def _busy(self) -> bool:
-        return any(worker.node is self and not worker.is_finished for worker in self.workers)
+    def _is_due(self, question: AnyQuestion, step: int) -> bool:
+        before, at, when = self._answered.get(type(question), (None, 0, 0.0))
+        pace = _PACES.get(type(question), 1.0)
+        return question != before or (step != at and time.monotonic() - when >= pace)
 
     @work(exclusive=True)
-    async def _hear(self, session: Session, questions: tuple[AnyQuestion, ...]) -> None:
-        self._refusal = ""
+    async def _hear(self, session: Session, questions: Sequence[AnyQuestion]) -> None:
         for question in questions:
-            if isinstance(question, TraceCell):
-                await self._trace(session, question)
-                continue
+            step = session.status.step
             try:
-                answer = await session.engine.call(question)
+                if isinstance(question, TraceCell):
+                    answered = await self._trace(session, question)
+                elif isinstance(question, FindPlaces):
+                    answered = await self._search(session, question)
+                else:
+                    answered = self._keep(session, await session.engine.call(question))
             except UserError as error:
-                self.refused(str(error))
-                break
+                answered = False
+                self.refused(question, str(error))
             except EngineEnded:
                 return
             if session is not self.session:
                 return
-            match answer:
-                case FollowingUnits():
-                    self._found = answer
-                case InputGradients():
-                    self._gradients = answer
-                case LayerSaturations():
-                    self._saturations = answer
-        self.stale = True
+            if answered:
+                self._refused.pop(type(question), None)
+            self._answered[type(question)] = question, step, time.monotonic()
+            self.stale = True
 
-    async def _trace(self, session: Session, question: TraceCell) -> None:
+    async def _trace(self, session: Session, question: TraceCell) -> bool:
+        """Take in the rows once all are there. Returns whether they came."""
         tokens: CellTokens | None = None
         rows: list[tuple[float, ...]] = []
         async for answer in self.hear(session, question):
@@ -388,8 +439,41 @@ class CellView(TextView):
                     tokens = answer
                 case CellPart() if len(rows) < _MOST_ROWS:
                     rows += _unpacked(answer)
-        if tokens is not None and rows:
-            self._tokens, self._rows = tokens, rows[:_MOST_ROWS]
+        if tokens is None or not rows or session is not self.session:
+            return False
+        self._traced, self._tokens, self._rows = question, tokens, rows[:_MOST_ROWS]
+        return True
+
+    async def _search(self, session: Session, question: FindPlaces) -> bool:
+        """Take in the places. Returns whether they came."""
+        found: SimilarPlaces | None = None
+        async for answer in self.hear(session, question):
+            match answer:
+                case Progress():
+                    self._progress = answer
+                case SimilarPlaces():
+                    found = answer
+        if session is self.session:
+            self._places, self._progress = found, None
+        return found is not None
+
+    def _keep(self, session: Session, answer: AnyAnswer) -> bool:
+        """Take in the answer to a question that has one, if it is the shown run's."""
+        if session is not self.session:
+            return False
+        match answer:
+            case FollowingUnits():
+                self._found = answer
+            case InputGradients():
+                self._gradients = answer
+            case LayerSaturations():
+                self._saturations = answer
+        return True
+
+
+def _seen(question: TraceCell, of: str = "") -> str:
+    """Which layer's what, and of how many it is."""
+    return f"layer {question.layers[0] + 1}{of} · {question.quantities[0].replace('_', ' ')}"
 
 
 def _unpacked(part: CellPart) -> list[tuple[float, ...]]:
@@ -421,6 +505,40 @@ def _saturated(found: LayerSaturations | None, width: int) -> Content:
     lines += [_layer(number, each) for number, each in enumerate(found.layers, start=1)]
     told = f"over {found.tokens:,} tokens of the training text, at step {found.step:,}"
     return Content("\n").join([*lines, Content(""), Content.styled(told, MUTED)])
+
+
+def _listed(
+    found: SimilarPlaces | None, progress: Progress | None, width: int, height: int
+) -> Content:
+    """A line a place: how alike it is, how far into the training text, and what stands there."""
+    share = progress.done / progress.total if progress is not None else 0.0
+    if found is None:
+        return Content.styled(f"Searching the training text … {share:.0%}", MUTED)
+    told = f"{len(found.on):,} units on; of {found.tokens:,} tokens searched at step {found.step:,}"
+    told += f" · searching again … {share:.0%}" if progress is not None else " the most alike:"
+    lines = [Content.styled(fit(told, width), MUTED)]
+    lines += [_place(each, len(found.on), width) for each in found.places[: max(0, height - 1)]]
+    if len(found.places) > height - 1:
+        more = len(found.places) - height + 2
+        lines[-1:] = [Content.styled(f"… and {more:,} more", MUTED)]
+    return Content("\n").join(lines)
+
+
+def _place(each: SimilarPlace, on: int, width: int) -> Content:
+    told = f"{each.common:>4} of {on:<4} at {each.share:>4.0%}  "
+    here = visible(each.token).strip() or "·"
+    side = max(0, (width - cell_len(told + here) - 2) // 2)
+    before, after = visible(each.before), visible(each.after)
+    return Content.assemble(
+        (told, MUTED), _end(before, side), " ", (here, "bold reverse"), f" {fit(after, side)}"
+    )
+
+
+def _end(text: str, width: int) -> str:
+    """The end of a text, in exactly this many cells."""
+    while cell_len(text) > width:
+        text = text[1:]
+    return " " * (width - cell_len(text)) + text
 
 
 def _layer(number: int, each: LayerSaturation) -> Content:

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from tui.keys import Action, sentence
+from tui.panes.generation.beside_view import BesideView
 from tui.panes.generation.cell_view import CellView
 from tui.panes.generation.read_view import ReadView
 from tui.panes.generation.text_view import TextView
@@ -19,7 +20,13 @@ class GenerationPane(Laboratory):
     ABOUT = "Text written by the model, live."
     COLUMN = "left"
     SHARE = 10
-    VIEWS: ClassVar[tuple[type[TextView], ...]] = (WriteView, ReadView, TimeView, CellView)
+    VIEWS: ClassVar[tuple[type[TextView], ...]] = (
+        WriteView,
+        ReadView,
+        TimeView,
+        CellView,
+        BesideView,
+    )
     ACTIONS: ClassVar[tuple[Action, ...]] = (
         action("walk_back", "left", "Walk back", "Go to the token, or the sample, before."),
         action("walk_on", "right", "Walk on", "Go to the next token, or sample."),
@@ -32,12 +39,16 @@ class GenerationPane(Laboratory):
 
     def __init__(self) -> None:
         self.write = WriteView()
-        read = ReadView(self.write)
-        super().__init__([self.write, read, TimeView(), CellView(self.write)])
+        of_it = ReadView(self.write), TimeView(), CellView(self.write), BesideView(self.write)
+        super().__init__([self.write, *of_it])
 
     @property
     def hint(self) -> str:
-        return sentence("{type_in} prompt · {cooler} {warmer} temp · tab seed · {zoom} laboratory")
+        # Tab and enter within an input are those of every form, and no actions of ours.
+        seed = " · tab seed" if self.write.has_room_for_seed(self.content_size.width) else ""
+        return sentence(
+            f"{{type_in}} prompt · {{cooler}} {{warmer}} temp{seed} · {{zoom}} laboratory"
+        )
 
     # --- what is done whichever view is shown ---------------------------------------------------
 

@@ -10,17 +10,24 @@ from textual.content import Content
 from textual.widgets import Input
 
 from engine.events import Progress
-from engine.messages import Copies, FindCopies, Surprise, SurprisePart, SurpriseTotals
+from engine.messages import (
+    AnyQuestion,
+    Copies,
+    FindCopies,
+    Surprise,
+    SurprisePart,
+    SurpriseTotals,
+)
 from tui.chart.data import ChartData, Line, XAxis, YAxis
 from tui.chart.widget import Chart
-from tui.keys import sentence
+from tui.keys import no_model, sentence
 from tui.numbers import grouped
 from tui.panes.generation.shades import COPIED, UNKNOWN, laid_out, legend, shade
 from tui.panes.generation.text_view import TextView
 from tui.panes.generation.write_view import WriteView
 from tui.panes.laboratory import action
 from tui.run.session import Session
-from tui.sanitize import content, token
+from tui.sanitize import content, token, visible
 from tui.widgets.flow import Flow
 from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
 
@@ -30,6 +37,8 @@ _MOST = 100_000
 """Tokens that are kept: the rest of a longer text counts in the totals alone."""
 _LISTED = 200
 """Of the most surprising tokens."""
+_COPIES = 3
+"""Copies that are listed: the longest."""
 _LEAST_COPY = 4
 """Tokens of a stretch that counts as copied."""
 _CURVE = 400
@@ -61,6 +70,8 @@ class ReadView(TextView):
         self._texts: list[str] = []
         self._bits: list[float | None] = []
         self._unknown: set[int] = set()
+        self._not_kept = 0
+        """Tokens behind those that are."""
         self._totals: SurpriseTotals | None = None
         self._copies: Copies | None = None
         self._seeing_copies = False
@@ -133,10 +144,10 @@ class ReadView(TextView):
         at = None if self._cursor is None else self._cursor - begin
         text, reach = laid_out(texts, self._styles(range(begin, end)), at)
         before = Content.styled(f"… {begin:,} tokens before\n" if begin else "", MUTED)
-        left_out = len(self._texts) - end
+        left_out = len(self._texts) - end + self._not_kept
         behind = Content.styled(f"\n… {left_out:,} tokens more" if left_out else "", MUTED)
         flow.show((), before + text + behind)
-        flow.reveal(len(before.plain) + (reach if at is not None else 1))
+        self.reveal(flow, len(before.plain) + (reach if at is not None else 1), self._cursor)
 
     @property
     def _waiting(self) -> str:
@@ -148,7 +159,7 @@ class ReadView(TextView):
         return f"{progress.task} …"
 
     def _styles(self, places: Iterable[int]) -> Iterable[str]:
-        copied = self._copied if self._seeing_copies else None
+        copied = self._copied if self._seeing_copies and self._copies is not None else None
         for place in places:
             if copied is not None:
                 yield COPIED if place in copied else "dim"
@@ -216,9 +227,11 @@ class ReadView(TextView):
             (f" copied, of {copies.least} tokens and more", MUTED),
         )
         lines = [share, *(Content.styled(told, MUTED) for told in _repeats(copies))]
-        for each in copies.copies[:3]:
+        for each in copies.copies[:_COPIES]:
             told = f"{each.length} tokens at {each.share:.0%}: "
             lines.append(Content(told) + content(fit(each.text, max(4, width - len(told)))))
+        if (more := len(copies.copies) - _COPIES) > 0:
+            lines.append(Content.styled(f"… and {more:,} more", MUTED))
         return [line.truncate(width, ellipsis=True) for line in lines]
 
     def _curve(self) -> ChartData:
@@ -244,7 +257,8 @@ class ReadView(TextView):
             return Content("")
         at = self._ranked.index(self._cursor) if self._cursor in self._ranked else 0
         begin = max(0, min(at - height // 2, len(self._ranked) - height + 1))
-        lines = [Content.styled("most surprising", MUTED)]
+        among = f" of the first {len(self._texts):,} tokens" if self._not_kept else ""
+        lines = [Content.styled(f"most surprising{among}", MUTED)]
         for place in self._ranked[begin : begin + height - 1]:
             bits = self._bits[place]
             name = fit(token(self._texts[place].strip() or self._texts[place]), max(4, width - 18))
@@ -303,18 +317,23 @@ class ReadView(TextView):
         self.workers.cancel_node(self)
 
     def _forget(self) -> None:
-        self._texts, self._bits, self._unknown = [], [], set()
+        self._texts, self._bits, self._unknown, self._not_kept = [], [], set(), 0
+        self._revealed = None
         self._totals = self._copies = self._progress = self._cursor = None
         self._seeing_copies, self._refusal, self._asked, self._ranked = False, "", "", []
 
-    def refused(self, reason: str) -> None:
-        self._refusal, self._progress = reason, None
+    def refused(self, question: AnyQuestion, reason: str) -> None:
+        if not isinstance(question, FindCopies):
+            self._refusal, self._progress = reason, None
+        elif question.text == self._asked:
+            self._seeing_copies, self._progress = False, None
+            self.notify(visible(reason), severity="warning", markup=False)
 
     def _read(self, *, text: str = "", source: str = "") -> None:
         session = self.session
         if session is None or not session.answering:
             self._forget()
-            self._refusal = "There is no model to read with yet."
+            self._refusal = no_model(session)
             self.redraw()
             return
         self._read_with(session, text, source)
@@ -335,6 +354,7 @@ class ReadView(TextView):
                     self._totals, self._progress = answer, None
         found = (place for place, bits in enumerate(self._bits) if bits is not None)
         self._ranked = sorted(found, key=lambda place: -(self._bits[place] or 0.0))[:_LISTED]
+        self._progress = None  # also where the engine has ended on the way
         self.stale = True
 
     def _keep(self, part: SurprisePart) -> None:
@@ -343,6 +363,7 @@ class ReadView(TextView):
         self._texts += part.texts[:room]
         self._bits += part.bits[:room]
         self._unknown |= {known + place for place in part.unknown if place < room}
+        self._not_kept += len(part.texts[room:])
 
     @work(exclusive=True, group="copies")
     async def _look_for_copies(self) -> None:
@@ -356,7 +377,9 @@ class ReadView(TextView):
                 case Progress():
                     self._progress = answer
                 case Copies():
-                    self._copies, self._progress = answer, None
+                    self._copies = answer
+        if text == self._asked:
+            self._progress = None
 
 
 def _per_character(bits: float | None) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from tui.panes.laboratory import View
 from tui.panes.pane import Hearing
+from tui.widgets.flow import Flow
 
 SPELLING = ("character", "subword")
 """Tokenizers whose tokens spell the text out, white space too."""
@@ -9,6 +10,18 @@ SPELLING = ("character", "subword")
 
 class TextView(View, Hearing):
     """A view in which one walks over a text; each key does what the view is about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._revealed: object = None
+        """The place in its text that was scrolled to last, and the room there was."""
+
+    def reveal(self, flow: Flow, characters: int, place: object) -> None:
+        """Scroll to where so many characters end, once for each place that is walked to: from then
+        on the text is the user's to scroll."""
+        if (place, flow.size) != self._revealed:
+            self._revealed = place, flow.size
+            flow.reveal(characters)
 
     def walk(self, change: int) -> None:
         """Go so many tokens on, or back."""

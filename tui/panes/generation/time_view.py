@@ -8,9 +8,9 @@ from textual.containers import Container
 from textual.content import Content
 
 from engine.errors import UserError
-from engine.messages import Sample, Samples, ThroughTime
+from engine.messages import AnyQuestion, Sample, Samples, ThroughTime
 from engine.service.client import EngineEnded
-from tui.keys import sentence
+from tui.keys import no_model, sentence
 from tui.panes.generation.text_view import TextView
 from tui.run.session import Session
 from tui.sanitize import content, visible
@@ -79,7 +79,7 @@ class TimeView(TextView):
         return self._place(self._now, -1)
 
     def _place(self, step: int | None, otherwise: int) -> int:
-        """Of a step among the samples, or of the one nearest before it."""
+        """Of a step among the samples, or where it is gone of the next one behind it."""
         samples = self._samples.samples if self._samples is not None else []
         if step is None:
             return otherwise % len(samples)
@@ -107,7 +107,7 @@ class TimeView(TextView):
         self._samples = self._of = self._now = self._kept = None
         self._refusal = ""
 
-    def refused(self, reason: str) -> None:
+    def refused(self, _question: AnyQuestion, reason: str) -> None:
         self._refusal = reason
 
     # --- what is asked --------------------------------------------------------------------------
@@ -121,10 +121,11 @@ class TimeView(TextView):
 
     @work(exclusive=True)
     async def _ask(self, session: Session) -> None:
+        question = ThroughTime()
         try:
-            answer = await session.engine.call(ThroughTime())
+            answer = await session.engine.call(question)
         except UserError as error:
-            self.refused(str(error))
+            self.refused(question, str(error))
         except EngineEnded:
             return
         else:
@@ -134,8 +135,8 @@ class TimeView(TextView):
 
 
 def _none_yet(session: Session | None) -> str:
-    if session is None or not session.answering:
-        return "What the model wrote while it was trained shows here once it is built."
+    if reason := no_model(session):
+        return f"{reason} What the model wrote while it was trained shows here."
     return sentence(
         "No sample is written yet: one is at each evaluation, {start_pause} trains and {evaluate} "
         "evaluates now. training.sample_prompt of a new run ({new_run}) says what they go on from."

@@ -15,13 +15,13 @@ from textual.content import Content
 from textual.widgets import Input
 from textual.worker import Worker
 
-from engine.config import GenerationSettings, replace
+from engine.config import GenerationSettings, Sampling, replace
 from engine.errors import UserError
 from engine.events import Sampled
-from engine.messages import Alternative, Generate, TextPiece
+from engine.messages import Alternative, AnyQuestion, Generate, TextPiece
 from engine.service.client import EngineEnded
-from tui.keys import sentence
-from tui.panes.generation.branches import Branch, Tree, candidates
+from tui.keys import no_model, sentence
+from tui.panes.generation.branches import MOST, Tree, candidates
 from tui.panes.generation.knobs import KnobForm, row
 from tui.panes.generation.shades import bits, laid_out, legend, shade
 from tui.panes.generation.text_view import SPELLING, TextView
@@ -47,10 +47,13 @@ _HOTTEST = 2.0
 _BETWEEN_PASSAGES = 1.0
 """Seconds to read the end of a passage before the next begins."""
 _FADED = "$foreground 75%"
-_LEAST_WIDTH = 19
-"""Columns for what the model does and its temperature, so that the prompt seldom moves."""
+_LEAST_WIDTH, _LEAST_ZOOMED = 19, 13
+"""Columns for what the model does and its temperature, so that the prompt seldom moves; zoomed, its
+temperature is among the knobs."""
 _LEAST_FOR_SEED = 60
-"""Columns of the pane from which on there is room for the seed."""
+"""Columns from which on there is room for the seed beside what the model does."""
+_AS_TRAINED = Sampling().temperature
+"""At which training writes its samples."""
 _LEAST_BESIDE = 84
 """Columns from which on what a token beat stands beside the text, not below it."""
 _NO_SEED = "by chance"
@@ -70,8 +73,7 @@ class Passage:
 
     step: int
     text: str
-    temperature: float | None = None
-    """None where the run wrote it by itself."""
+    temperature: float
     prompt: str = ""
     note: str = ""
     """What there is to say of the prompt."""
@@ -181,18 +183,29 @@ class WriteView(TextView):
         text, reach = self._current()
         flow.show(self._earlier_shown, text)
         if self.zoomed and self._cursor is not None:
-            flow.reveal(reach)
-        if session is not None and session.running and self._write_along and not self.writing:
+            self.reveal(flow, reach, (self._tree.now, self._cursor))
+        else:
+            self._revealed = None
+        if session is not None and self._flows(session) and not self.writing:
             self._start_writing(session)
+
+    def has_room_for_seed(self, width: int) -> bool:
+        """Whether its seed can be seen in so many columns."""
+        return self.zoomed or width >= _LEAST_FOR_SEED
 
     def _draw_head(self) -> None:
         seed = self.query_one("#seed", SeedInput)
         seed.placeholder = _NO_SEED if self._seed is None else str(self._seed)
         if isinstance(seed.parent, Labelled):
-            seed.parent.display = self.content_size.width >= _LEAST_FOR_SEED
-        settings = _settings(self.temperature, self.writing)
+            seed.parent.display = self.has_room_for_seed(self.content_size.width)
+        running = self.session is not None and self.session.running
+        held = running and not self._write_along and not self._by_hand
+        settings = _settings(self.temperature, writing=self.writing, held=held)
+        least = _LEAST_WIDTH
+        if self.zoomed:
+            settings, least = _doing(writing=self.writing, held=held), _LEAST_ZOOMED
         block = self.query_one("#temperature", Block)
-        block.styles.width = max(_LEAST_WIDTH, settings.cell_length)
+        block.styles.width = max(least, settings.cell_length)
         block.show(settings)
 
     def _draw_laboratory(self) -> None:
@@ -202,7 +215,8 @@ class WriteView(TextView):
         if self._form is not None:
             self._form.display = self._form.display and self.zoomed
         turning = self._form is not None and self._form.display
-        name.parent.display = name.has_focus and self.zoomed
+        typing = self.screen.focused is name  # has_focus comes a moment later
+        name.parent.display = typing and self.zoomed
         roomy = self.content_size.width >= _LEAST_BESIDE
         self.query_one("#opened").display = self.zoomed and (roomy or not turning)
         knobs, grades = self.query_one("#knobs", Block), self.query_one("#grades", Block)
@@ -273,6 +287,8 @@ class WriteView(TextView):
         piece = self._piece
         if piece is None or piece.opened is None:
             told = "This token wasn't laid open: it was written before." if piece else ""
+            if self._by_hand and self.writing:
+                told = "What comes next? The model is being asked …"
             return Content.styled(told or sentence(_NO_TOKEN), MUTED)
         opened = piece.opened
         if piece is self._proposal:
@@ -314,6 +330,7 @@ class WriteView(TextView):
             self._go_to(0 if first else len(self._tokens))
             return
         self._cursor = self._choice = None
+        self._write_along = True
         self.redraw()
         self.query_one(Flow).to_end()
 
@@ -335,21 +352,30 @@ class WriteView(TextView):
     def pick(self) -> None:
         """Take the chosen candidate: the text goes on from there, in a branch of its own."""
         piece, session = self._piece, self.session
-        found = candidates(piece) if piece is not None else []
-        if piece is None or not found or session is None or not session.answering:
+        if piece is None or piece.opened is None or session is None or not session.answering:
             return
-        chosen = found[self._chosen(piece)]
-        if piece is self._proposal:
-            self._ask_next(session, chosen.token)
-        elif piece.opened is not None and chosen.token != piece.opened.token:
-            place = self._cursor or 0
-            self._halt()
-            self._tree.fork(place)
-            if self._by_hand:
-                self._ask_next(session, chosen.token)
-            else:
-                self._cursor = self._choice = None
-                self._go_on(session, chosen.token)
+        chosen = candidates(piece)[self._chosen(piece)]
+        written = piece is not self._proposal
+        if written and (chosen.token == piece.opened.token or not self._fork()):
+            return
+        self._tokens.append(_taken(piece, chosen))
+        self._cursor = self._choice = self._proposal = None  # what comes next isn't known yet
+        if self._by_hand:
+            self._ask_next(session)
+        else:
+            self._go_on(session)
+
+    def _fork(self) -> bool:
+        """Begin another branch at the cursor. Returns whether there was room for it."""
+        if self._tree.full:
+            told = f"All {MOST} branches have names: {{name_branch}} takes one away, for room."
+            self.notify(sentence(told), severity="warning", markup=False)
+            return False
+        self._halt()
+        if self._tree.fork(self._cursor or 0) is not None:
+            told = f"Only {MOST} branches are kept: the oldest without a name has gone."
+            self.notify(told, markup=False)
+        return True
 
     # --- branches -------------------------------------------------------------------------------
 
@@ -425,7 +451,7 @@ class WriteView(TextView):
         """Open the form of all knobs, or shut it."""
         if self._form is None:
             self._form = KnobForm(self.settings)
-            await self.mount(self._form, before=self.query_one("#branch-name").parent)
+            await self.mount(self._form, after=self.query_one("#knobs"))
         else:
             self._form.display = not self._form.display
         if self._form.display:
@@ -449,13 +475,13 @@ class WriteView(TextView):
         self.settings = settings
         if self._form is not None:
             self._form.show(settings)
-        if self.writing and self.session is not None:
+        if self._by_hand:
+            self._propose()
+        elif self.writing and self.session is not None:
             if self.zoomed and self._tree.now.ids and not self._whole:
                 self._go_on(self.session)
             else:
                 self._start_writing(self.session)
-        elif self._by_hand:
-            self._propose()
         self.redraw()
 
     # --- what is asked --------------------------------------------------------------------------
@@ -468,8 +494,19 @@ class WriteView(TextView):
         seed = self.query_one("#seed", Input).value
         return self._asking([], _TOKENS, int(seed) if seed else None)
 
+    @property
+    def question(self) -> Generate | None:
+        """How the text of the moment is asked for, so that another model writes after the same
+        prompt and by the same seed; None while there is none."""
+        if self._seed is None or not self._tokens:
+            return None
+        return self._generate([], _TOKENS, self._seed)
+
     def _asking(self, given: list[int], tokens: int, seed: int | None) -> Generate:
         self._written_at = self.temperature
+        return self._generate(given, tokens, seed)
+
+    def _generate(self, given: list[int], tokens: int, seed: int | None) -> Generate:
         sampling = msgspec.structs.asdict(self.settings.sampling) | {"seed": seed}
         return Generate(
             **sampling,
@@ -495,7 +532,7 @@ class WriteView(TextView):
         self._tree = Tree()
         self._cursor = self._choice = self._proposal = None
 
-    def refused(self, reason: str) -> None:
+    def refused(self, _question: AnyQuestion, reason: str) -> None:
         self._refusal = reason
 
     def clear(self) -> None:
@@ -548,6 +585,7 @@ class WriteView(TextView):
         """Let the person pick each token, or the model again, from where the text is."""
         session = self.session
         if session is None or not session.answering:
+            self._say_why_not()
             return
         self._by_hand, self._write_along = not self._by_hand, False
         self._stop_writing()
@@ -569,6 +607,11 @@ class WriteView(TextView):
         session = self.session
         if session is not None and session.answering:
             self._start_writing(session)
+        else:
+            self._say_why_not()
+
+    def _say_why_not(self) -> None:
+        self.notify(no_model(self.session), severity="warning", markup=False)
 
     def _start_writing(self, session: Session) -> None:
         if self.writing and not self._whole:
@@ -577,9 +620,13 @@ class WriteView(TextView):
         self._by_hand = False
         self._writer = self._write(session, None)
 
-    def _go_on(self, session: Session, chosen: int | None = None) -> None:
-        """Write on in the present branch, behind this token if one was chosen."""
-        given = self._given(chosen)
+    def _flows(self, session: Session) -> bool:
+        """Whether one passage after the other is written while training runs."""
+        return session.running and self._write_along and self.seen
+
+    def _go_on(self, session: Session) -> None:
+        """Write on in the present branch."""
+        given = self._tree.now.ids
         if given is None:
             self._start_writing(session)
             return
@@ -587,21 +634,16 @@ class WriteView(TextView):
         left = max(_TOKENS // 2, _TOKENS - len(given)) + bool(given)
         self._writer = self._write(session, self._asking(given, left, self._seed))
 
-    def _given(self, chosen: int | None) -> list[int] | None:
-        ids = self._tree.now.ids
-        if ids is None:
-            return None
-        return [*ids, chosen] if chosen is not None else ids
-
-    def _ask_next(self, session: Session, chosen: int | None = None) -> None:
-        """Ask what comes behind the present branch, or behind one token more."""
-        given = self._given(chosen)
+    def _ask_next(self, session: Session) -> None:
+        """Ask what comes behind the present branch."""
+        given = self._tree.now.ids
         if given is None:
             return
         self._halt()
         asking = self._asking(given, 1 + bool(given), self._seed)
         asking = msgspec.structs.replace(asking, overrun=0, beams=1, stop=(), per_second=0.0)
-        self._writer = self._hear_next(session, asking, taken=chosen is not None)
+        self._writer = self._hear_next(session, asking)
+        self.redraw()
 
     def _halt(self) -> None:
         """Stop writing; what there is of the branch stays."""
@@ -617,48 +659,43 @@ class WriteView(TextView):
     async def _write(self, session: Session, going_on: Generate | None) -> None:
         """Stream passages into the view: one, or while training runs one by one. The first may go
         on from tokens that are given."""
+        request = going_on or self.request()
         try:
-            while True:
-                request, known = going_on or self.request(), len(self._tokens)
-                await self._stream(session, request, known if going_on else 0)
-                going_on, self._whole = None, True
-                if not (session.running and self._write_along and self.seen):
-                    break
+            await self._stream(session, request)
+            while self._flows(session):
                 await asyncio.sleep(_BETWEEN_PASSAGES)
+                if self._flows(session):  # nobody has begun to walk over it meanwhile
+                    request = self.request()
+                    await self._stream(session, request)
         except UserError as error:
-            self.refused(str(error))
+            self.refused(request, str(error))
             self._write_along = False
         except EngineEnded:
             pass
         finally:
             self.stale = True
 
-    async def _stream(self, session: Session, request: Generate, known: int) -> None:
-        """Take in a passage, behind so many tokens that are there. It is a generator: closing it
-        early tells the engine to stop."""
+    async def _stream(self, session: Session, request: Generate) -> None:
+        """Take in a passage. It is a generator: closing it early tells the engine to stop."""
         self._whole = False
-        branch = self._tree.now
-        skipped = bool(request.given) and len(request.given) == known
+        branch, known = self._tree.now, bool(request.given)
         async with aclosing(cast("Answers", session.engine.stream(request))) as pieces:
             async for piece in pieces:
-                if isinstance(piece, TextPiece):
-                    if not skipped:
-                        self._take(branch, piece)
-                    skipped = False
-
-    def _take(self, branch: Branch, piece: TextPiece) -> None:
-        """Add a piece to the branch that it was asked for."""
-        if branch is self._tree.now:
-            self.add(piece)
+                if isinstance(piece, TextPiece) and branch is self._tree.now:
+                    if known:
+                        self._tokens.pop()  # the engine tells the last one that was given
+                    self.add(piece)
+                    known = False
+        self._whole = True
 
     @work(exclusive=True)
-    async def _hear_next(self, session: Session, request: Generate, *, taken: bool) -> None:
-        """The token that was picked, if one was, and what the model would write behind it."""
+    async def _hear_next(self, session: Session, request: Generate) -> None:
+        """What the model would write behind the last token, and how that one reads."""
         answers = [each async for each in self.hear(session, request)]
         pieces = [each for each in answers if isinstance(each, TextPiece)]
-        if taken and pieces:
-            self.add(pieces[0])
         if pieces:
+            if request.given:
+                self._tokens[-1] = pieces[0]
             self._proposal = pieces[-1] if len(pieces) == 1 + bool(request.given) else None
             if self._seed is None:
                 self._step, self._seed, self._note = pieces[0].step, pieces[0].seed, pieces[0].note
@@ -673,7 +710,8 @@ class WriteView(TextView):
             held = self.zoomed or self._cursor is not None or len(self._tree) > 1
             if not self.writing and not held:
                 self.end_passage()  # what was written before the sample stays above it
-            self._keep(Passage(samples[-1].step, samples[-1].text, spelt=self._spelt))
+            sample = samples[-1]
+            self._keep(Passage(sample.step, sample.text, _AS_TRAINED, spelt=self._spelt))
 
     def _keep(self, passage: Passage) -> None:
         self._earlier.append(passage)
@@ -681,10 +719,9 @@ class WriteView(TextView):
 
 
 def _head(passage: Passage) -> Content:
-    warmth = "" if passage.temperature is None else f" · temp {passage.temperature:.1f}"
     note = f"{passage.note}\n" if passage.note else ""
     return Content.assemble(
-        (f"step {passage.step:,}{warmth}  ", f"italic {MUTED}"),
+        (f"step {passage.step:,} · temp {passage.temperature:.1f}  ", f"italic {MUTED}"),
         content(note, "$text-warning", keep_newlines=True),
     )
 
@@ -697,12 +734,29 @@ def _shown(passage: Passage, style: str) -> Content:
     return _head(passage) + written.stylize("bold", 0, len(visible(prompt, keep_newlines=True)))
 
 
-def _settings(temperature: float, writing: bool) -> Content:
+def _settings(temperature: float, *, writing: bool, held: bool = False) -> Content:
     return Content.assemble(
-        ("▶ writing  " if writing else "", "$text-success"),
-        ("temp ", MUTED),
-        (f"{temperature:.1f}", "bold"),
+        _doing(writing=writing, held=held), ("temp ", MUTED), (f"{temperature:.1f}", "bold")
     )
+
+
+def _doing(*, writing: bool, held: bool) -> Content:
+    """That it writes; or which key lets it, where it would by itself but is held."""
+    if writing:
+        return Content.styled("▶ writing  ", "$text-success")
+    return Content.styled(sentence("{generate} writes on  "), MUTED) if held else Content("")
+
+
+def _taken(piece: TextPiece, chosen: Alternative) -> TextPiece:
+    """The token that was chosen in this one's place, as far as is known before the engine tells how
+    it reads."""
+    opened = piece.opened
+    if opened is None or opened.token == chosen.token:
+        return piece
+    opened = msgspec.structs.replace(
+        opened, token=chosen.token, raw=chosen.text, probability=chosen.probability
+    )
+    return msgspec.structs.replace(piece, text=chosen.text, opened=opened)
 
 
 def _candidate(each: Alternative, written: bool, chosen: bool, width: int) -> Content:

@@ -11,6 +11,7 @@ from engine.errors import UserError
 from engine.events import Progress
 from engine.messages import (
     AnalogyScore,
+    AnyQuestion,
     MeasureAnalogies,
     MeasureSimilarity,
     SimilarityScore,
@@ -92,7 +93,7 @@ class MeasureView(laboratory.View, Hearing):
                 case SimilarityScore() | AnalogyScore():
                     self._score, self._progress = answer, None
 
-    def refused(self, reason: str) -> None:
+    def refused(self, _question: AnyQuestion, reason: str) -> None:
         self._refusal, self._progress = reason, None
         self.stale = True
 
