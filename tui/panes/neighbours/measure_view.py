@@ -72,7 +72,7 @@ class MeasureView(laboratory.View, Hearing):
         if not name:
             self.redraw()
         elif session is None or not session.answering:
-            self.refused(_NO_MODEL)
+            self._refuse(_NO_MODEL)
             self.redraw()
         else:
             self._measure(session, name)
@@ -84,7 +84,7 @@ class MeasureView(laboratory.View, Hearing):
         try:
             question = _question(named_path(name, "The file"), self._asked.view)
         except UserError as error:
-            self.refused(str(error))
+            self._refuse(str(error))
             return
         async for answer in self.hear(session, question):
             match answer:
@@ -94,6 +94,9 @@ class MeasureView(laboratory.View, Hearing):
                     self._score, self._progress = answer, None
 
     def refused(self, _question: AnyQuestion, reason: str) -> None:
+        self._refuse(reason)
+
+    def _refuse(self, reason: str) -> None:
         self._refusal, self._progress = reason, None
         self.stale = True
 
