@@ -55,7 +55,8 @@ def visible_settings(room: Room) -> set[str]:
 async def test_a_new_run_begins_from_the_present_one_with_what_was_changed_marked(
     tmp_path: Path,
 ) -> None:
-    launch = Launch(lambda folder: built(folder, config=CHANGED))
+    knobs = {"learning_rate": 0.02, "clip_threshold": CHANGED.clipping.threshold}
+    launch = Launch(lambda folder: built(folder, config=CHANGED, **knobs))
     async with playground(tmp_path, launch) as room:
         await together(room, "r")
         form = room.app.screen
