@@ -515,7 +515,7 @@ def _listed(
     if found is None:
         return Content.styled(f"Searching the training text … {share:.0%}", MUTED)
     told = f"{len(found.on):,} units on; of {found.tokens:,} tokens searched at step {found.step:,}"
-    told += f" · searching again … {share:.0%}" if progress is not None else " the most alike:"
+    told += f" · searching again … {share:.0%}" if progress is not None else " · the most alike:"
     lines = [Content.styled(fit(told, width), MUTED)]
     lines += [_place(each, len(found.on), width) for each in found.places[: max(0, height - 1)]]
     if len(found.places) > height - 1:
