@@ -1,6 +1,7 @@
 """How well the model predicts a text."""
 
 import copy
+import math
 from collections.abc import Container, Generator, Iterator
 from threading import Event
 
@@ -32,7 +33,7 @@ from engine.messages.evaluation import (
     SettingsTried,
     TextScore,
 )
-from engine.service.answers import answers, check_length
+from engine.service.answers import answers, check_finite, check_length
 from engine.service.background import in_background
 from engine.service.run import Run
 from engine.text.corpus import Corpus, EncodedText, encode_source, open_corpus
@@ -96,7 +97,13 @@ def evaluate_corpus(query: EvaluateCorpus, run: Run) -> Iterator[Progress | Corp
     else:
         losses = total_loss(model, text.ids, side_by_side)
     total, count = 0.0, 0
-    for total, count in losses:  # noqa: B007
+    for total, count in losses:
+        if evaluator is not None and not math.isfinite(total):
+            raise UserError(
+                "The weights that learn from the text are no longer finite numbers: choose a lower "
+                "rate."
+            )
+        check_finite(total)
         yield Progress(task="evaluating", done=count, total=len(text.ids) - 1, unit="tokens")
     words = None
     if tokenizer.name == "subword":

@@ -31,7 +31,7 @@ from engine.messages.reading import (
     SurprisePart,
     SurpriseTotals,
 )
-from engine.service.answers import answers, check_length
+from engine.service.answers import answers, check_finite, check_length
 from engine.service.answers.evaluation import reading_convention
 from engine.service.background import in_background
 from engine.service.run import Run
@@ -77,6 +77,7 @@ def surprise(
     columns, bits = reading_streams(len(text.ids)), np.empty(len(text.ids))
     for done in surprisals(model, text.ids, columns, bits):
         yield Progress(task="reading", done=done, total=total, unit="tokens")
+    check_finite(bits[1:].sum())
     unknown = text.ids == tokenizer.vocabulary.unknown
     for begin in range(0, len(bits), PART):
         part = slice(begin, begin + PART)
