@@ -81,9 +81,7 @@ def trace_cell(query: TraceCell, run: Run) -> Iterator[CellTokens | CellPart]:
 
 
 @answers(HowFarBack)
-def how_far_back(
-    query: HowFarBack, run: Run
-) -> Generator[Progress | None, None, InputGradients]:
+def how_far_back(query: HowFarBack, run: Run) -> Generator[Progress | None, None, InputGradients]:
     """Raises UserError where the prediction is no number, or too far into the text."""
     tokenizer, model = run.require_model()
     check_length(query.text, MAX_LOOKED_BACK)

@@ -2,8 +2,9 @@
 
 import copy
 import math
-from collections.abc import Container, Generator, Iterator
+from collections.abc import Callable, Container, Generator, Iterator
 from threading import Event
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -20,7 +21,7 @@ from engine.evaluation.dynamic_evaluation import (
 )
 from engine.evaluation.fitting import TOKENS as FIT_TOKENS
 from engine.evaluation.fitting import fit
-from engine.evaluation.held_out import reading_streams, score_lines, streams, total_loss
+from engine.evaluation.held_out import reading_streams, streams, total_loss
 from engine.evaluation.neural_cache import SHARE, THETA, WINDOW, NeuralCache
 from engine.evaluation.online_loss import online_loss
 from engine.events import Progress
@@ -29,31 +30,19 @@ from engine.messages.evaluation import (
     CorpusScore,
     EvaluateCorpus,
     OnlineSettings,
-    Score,
     SettingsTried,
-    TextScore,
 )
-from engine.service.answers import answers, check_finite, check_length
+from engine.service.answers import answers, check_finite
 from engine.service.background import in_background
 from engine.service.run import Run
 from engine.text.corpus import Corpus, EncodedText, encode_source, open_corpus
 from engine.text.reading import resolve, same_source
 from engine.text.tokenizer import Tokenizer
 
-MAX_TEXT = 100_000
-"""Characters of a text to score."""
 STRETCH = 4096
 """Tokens that are decoded at once."""
 
-
-@answers(Score)
-def score(query: Score, run: Run) -> Generator[None, None, TextScore]:
-    """Each line is read from an empty state."""
-    tokenizer, model = run.require_model()
-    check_length(query.text, MAX_TEXT)
-    total, count, unknown = yield from score_lines(query.text, tokenizer, model)
-    loss = total / count
-    return TextScore(loss=loss, perplexity=perplexity(loss), tokens=count, unknown=unknown)
+T = TypeVar("T")
 
 
 @answers(EvaluateCorpus)
@@ -214,6 +203,16 @@ def _split_and_text(
     if corpus is not None and same_source(query.source, corpus.summary.source):
         split = query.split or _held_out(corpus.splits)
         return split, corpus.text(split)
+    source = yield from while_wanted(lambda go_on: resolve(query.source, go_on))
+    split = query.split or (_held_out(source.splits) if source.given_splits else "")
+    return split, (yield from encode_source(source, tokenizer, split=split))
+
+
+def while_wanted(
+    work: Callable[[Callable[[], None]], T],
+) -> Generator[Progress | None, None, T]:
+    """What `work` returns or raises, done in the background. What it is given it calls now and
+    then: that raises UserError once nobody waits for the answer any more."""
     unwanted = Event()
 
     def go_on() -> None:
@@ -221,11 +220,9 @@ def _split_and_text(
             raise UserError("Nobody waits for this text any more.")
 
     try:
-        source = yield from in_background(lambda: resolve(query.source, go_on), [])
+        return (yield from in_background(lambda: work(go_on), []))
     finally:
         unwanted.set()
-    split = query.split or (_held_out(source.splits) if source.given_splits else "")
-    return split, (yield from encode_source(source, tokenizer, split=split))
 
 
 def _held_out(splits: Container[str]) -> str:

@@ -1,8 +1,7 @@
 """A text read with the model: how surprising it is, and how much of it was copied."""
 
 import copy
-from collections.abc import Generator, Iterator
-from threading import Event
+from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +31,7 @@ from engine.messages.reading import (
     SurpriseTotals,
 )
 from engine.service.answers import answers, check_finite, check_length
-from engine.service.answers.evaluation import reading_convention
+from engine.service.answers.evaluation import reading_convention, while_wanted
 from engine.service.background import in_background
 from engine.service.run import Run
 from engine.text.corpus import Corpus
@@ -141,13 +140,8 @@ def _per_character(measured: Measured) -> float | None:
 
 def _chunks(source: str) -> Generator[Progress | None, None, list[str]]:
     """The text of a source. Raises UserError where it can't be read, or is too long."""
-    unwanted = Event()
 
-    def go_on() -> None:
-        if unwanted.is_set():
-            raise UserError("Nobody waits for this text any more.")
-
-    def read() -> list[str]:
+    def read(go_on: Callable[[], None]) -> list[str]:
         chunks: list[str] = []
         splits = resolve(source, go_on).splits.values()
         for chunk in read_chunks([part for parts in splits for part in parts]):
@@ -159,10 +153,7 @@ def _chunks(source: str) -> Generator[Progress | None, None, list[str]]:
                 )
         return chunks
 
-    try:
-        return (yield from in_background(read, []))
-    finally:
-        unwanted.set()
+    return (yield from while_wanted(read))
 
 
 def _encoded(chunks: list[str], tokenizer: Tokenizer) -> Generator[None, None, _Text]:
