@@ -5,7 +5,7 @@ import math
 
 def perplexity(loss: float) -> float:
     """exp(loss), the loss in nats per token; infinite where it overflows."""
-    return math.exp(loss) if loss < 709 else math.inf
+    return math.inf if loss >= 709 else math.exp(loss)
 
 
 def clip_fraction(clipped: int, steps: int, non_finite: int) -> float:

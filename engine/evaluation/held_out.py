@@ -1,19 +1,16 @@
 """Loss on held-out text with the exact distribution, dropout off, state carried throughout."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.errors import UserError
-from engine.generation.decoder import stretches
-from engine.generation.sampling import start_token
 from engine.model import output
 from engine.model.lstm import CarriedState, LSTMLanguageModel
 from engine.text.batches import BatchCursor
-from engine.text.tokenizer import Tokenizer
 
 COLUMNS = 10
 """Streams read side by side, as PyTorch's word-language-model example evaluates. Each begins with
@@ -36,19 +33,39 @@ def total_loss(
     `columns` says, or as training reads a split. Weights must not change between two windows.
     """
     total, count = 0.0, 0
-    columns = columns or streams(len(tokens))
+    for features, targets, _ in read(model, tokens, columns or streams(len(tokens))):
+        total += summed_loss(model, features, targets)
+        count += targets.numel()
+        yield total, count
+
+
+class Read(NamedTuple):
+    """A window of a text, as the model has read it."""
+
+    features: Tensor
+    """What the targets are predicted from: (time, batch, units)."""
+    targets: Tensor
+    """(time, batch)."""
+    places: NDArray[np.int64]
+    """Where in the text the targets stand: (time, batch)."""
+
+
+def read(model: LSTMLanguageModel, tokens: NDArray[np.integer], columns: int) -> Iterator[Read]:
+    """A text, ids (tokens,), read as so many streams, window by window: every token but the first
+    is a target once. Weights must not change between two windows."""
     cursor = BatchCursor(tokens, columns, WINDOW)
     state = model.initial_state(columns)
+    begins = 1 + cursor.rows * np.arange(columns)
     for _ in range(cursor.windows):
         inputs, targets = cursor.next()
-        loss, state = window_loss(model, inputs, targets, state)
-        total, count = total + loss, count + targets.numel()
-        yield total, count
+        features, targets, state = window_features(model, inputs, targets, state)
+        yield Read(features, targets, begins + np.arange(len(targets))[:, None])
+        begins += len(targets)
     rest = torch.from_numpy(np.asarray(tokens[cursor.rows * columns :]).astype(np.int64))[:, None]
     if len(rest) > 1:
         last_column = tuple((h[:, -1:].contiguous(), c[:, -1:].contiguous()) for h, c in state)
-        loss, _ = window_loss(model, rest[:-1], rest[1:], last_column)
-        yield total + loss, count + len(rest) - 1
+        features, targets, _ = window_features(model, rest[:-1], rest[1:], last_column)
+        yield Read(features, targets, len(tokens) - np.arange(len(targets), 0, -1)[:, None])
 
 
 def reading_streams(tokens: int) -> int:
@@ -61,39 +78,20 @@ def streams(tokens: int) -> int:
     return max(1, min(COLUMNS, (tokens - 1) // WINDOW))
 
 
-def score_lines(
-    text: str, tokenizer: Tokenizer, model: LSTMLanguageModel
-) -> Generator[None, None, tuple[float, int, int]]:
-    """Pause between stretches of a long text, then return the sum of cross-entropies in nats, how
-    many tokens were predicted, and how many of those read are unknown.
-
-    Each line is read from an empty state. Raises UserError where there is nothing to score.
-    """
-    total, count, unknown = 0.0, 0, 0
-    for line in text.split("\n"):
-        if not line.strip():
-            continue
-        ids = [start_token(tokenizer), *tokenizer.encode(line + "\n").tolist()]
-        column, state = torch.tensor(ids)[:, None], model.initial_state(1)
-        for begin, end in stretches(len(ids) - 1, model):
-            targets = column[begin + 1 : end + 1]
-            loss, state = window_loss(model, column[begin:end], targets, state)
-            total, count = total + loss, count + len(targets)
-            yield
-        unknown += ids.count(tokenizer.vocabulary.unknown)
-    if count == 0:
-        raise UserError("There is no text to score.")
-    return total, count, unknown
-
-
 @torch.inference_mode()
-def window_loss(
+def window_features(
     model: LSTMLanguageModel, inputs: Tensor, targets: Tensor, state: CarriedState
-) -> tuple[float, CarriedState]:
-    """Sum of cross-entropies in nats of targets (time, batch), and the state after them."""
+) -> tuple[Tensor, Tensor, CarriedState]:
+    """Features of inputs (time, batch), the targets beside them, and the state after them."""
     device = model.embedding.weight.device
     model.eval()
     features, state = model.features(inputs.to(device), state)
-    layer, aims = model.output, targets.to(device).flatten()
-    loss = output.summed_loss(features.flatten(0, 1), layer.weight, layer.bias, aims)
-    return loss.item(), state
+    return features, targets.to(device), state
+
+
+@torch.inference_mode()
+def summed_loss(model: LSTMLanguageModel, features: Tensor, targets: Tensor) -> float:
+    """Sum of cross-entropies in nats of targets (time, batch)."""
+    layer = model.output
+    loss = output.summed_loss(features.flatten(0, 1), layer.weight, layer.bias, targets.flatten())
+    return loss.item()

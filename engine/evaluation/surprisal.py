@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
-from engine.evaluation.held_out import WINDOW
-from engine.model.lstm import CarriedState, LSTMLanguageModel
-from engine.text.batches import BatchCursor
+from engine.evaluation.held_out import read
+from engine.model.lstm import LSTMLanguageModel
 from engine.text.vocabulary import Vocabulary
 
 LOG_2 = float(np.log(2))
@@ -26,45 +26,26 @@ def surprisals(
     """Write the surprisal of each token but the first into `bits` (tokens,), whose first is NaN
     then. Yields how many are done, window by window.
 
-    The text is read exactly as `held_out.total_loss` reads it, so they add up to what that gives.
+    The text is read as `held_out.total_loss` reads it, so they add up to what that gives.
     Weights must not change between two windows.
     """
-    bits[0] = np.nan
-    cursor = BatchCursor(tokens, columns, WINDOW)
-    state = model.initial_state(columns)
-    row = done = 0
-    for _ in range(cursor.windows):
-        inputs, targets = cursor.next()
-        found, state = _window(model, inputs, targets, state)
-        for column in range(columns):
-            begin = column * cursor.rows + row + 1
-            bits[begin : begin + len(found)] = found[:, column]
-        row, done = row + len(found), done + found.size
+    bits[0], done = np.nan, 0
+    for features, targets, places in read(model, tokens, columns):
+        bits[places] = _bits(model, features, targets)
+        done += places.size
         yield done
-    begin = cursor.rows * columns
-    rest = torch.from_numpy(np.asarray(tokens[begin:]).astype(np.int64))[:, None]
-    if len(rest) > 1:
-        last_column = tuple((h[:, -1:].contiguous(), c[:, -1:].contiguous()) for h, c in state)
-        found, _ = _window(model, rest[:-1], rest[1:], last_column)
-        bits[begin + 1 :] = found[:, 0]
-        yield done + found.size
 
 
 @torch.inference_mode()
-def _window(
-    model: LSTMLanguageModel, inputs: torch.Tensor, targets: torch.Tensor, state: CarriedState
-) -> tuple[NDArray[np.float64], CarriedState]:
-    """Bits (time, batch) of targets, and the state after them."""
-    device = model.embedding.weight.device
-    model.eval()
-    features, state = model.features(inputs.to(device), state)
+def _bits(model: LSTMLanguageModel, features: Tensor, targets: Tensor) -> NDArray[np.float64]:
+    """Of targets (time, batch)."""
     found = torch.stack(
         [
             functional.cross_entropy(model.output(some), aims, reduction="none")
-            for some, aims in zip(features, targets.to(device), strict=True)
+            for some, aims in zip(features, targets, strict=True)
         ]
     )
-    return found.double().cpu().numpy() / LOG_2, state
+    return found.double().cpu().numpy() / LOG_2
 
 
 class Baseline(NamedTuple):
@@ -96,9 +77,15 @@ def compressor_baselines(text: str, go_on: Callable[[], None] = lambda: None) ->
     the training text. `go_on` is called now and then, and may raise to end it."""
     data = text.encode("utf-8", "surrogatepass")
     sizes = {"gzip": len(gzip.compress(data, 9, mtime=0)), "xz": 0}
-    xz = lzma.LZMACompressor(preset=9 | lzma.PRESET_EXTREME)
+    xz = lzma.LZMACompressor(filters=[_xz(len(data))])
     for begin in range(0, len(data), _COMPRESSED_AT_ONCE):
         go_on()
         sizes["xz"] += len(xz.compress(data[begin : begin + _COMPRESSED_AT_ONCE]))
     sizes["xz"] += len(xz.flush())
     return [Baseline(name, 8.0 * size, len(text)) for name, size in sizes.items()]
+
+
+def _xz(size: int) -> dict[str, int]:
+    """Its best for so many bytes: by itself it takes memory as for 64 MiB, of any text."""
+    preset = 9 | lzma.PRESET_EXTREME
+    return {"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": max(4096, min(size, 64 << 20))}

@@ -15,8 +15,12 @@ def maximal(longest: Sequence[int], least: int) -> Iterator[tuple[int, int]]:
 
 def copied_share(stretches: Sequence[tuple[int, int]], tokens: int) -> float:
     """Share of the tokens of a text that are in one of its stretches (begin, length)."""
-    covered = {at for begin, length in stretches for at in range(begin, begin + length)}
-    return len(covered) / max(1, tokens)
+    covered = reached = 0
+    for begin, length in sorted(stretches):
+        end = begin + length
+        covered += max(0, end - max(begin, reached))
+        reached = max(reached, end)
+    return covered / max(1, tokens)
 
 
 def distinct(tokens: Sequence[int], size: int) -> float | None:

@@ -4,7 +4,7 @@ The knobs, and the order in which they are applied, are `engine.config.sampling`
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import NamedTuple
 
@@ -18,8 +18,6 @@ from engine.model.lstm import LSTMLanguageModel
 from engine.text.tokenizer import Tokenizer
 
 SAMPLING = Sampling()
-_GREEDY = np.finfo(np.float32).tiny
-"""A temperature below this takes the most probable token."""
 
 
 def start_token(tokenizer: Tokenizer) -> int:
@@ -130,10 +128,28 @@ def sample_token(
     Of tokens alike at the edge of what is kept the first are kept. `banned` is never chosen.
     Raises UserError where the model has exploded.
     """
-    logits = held_back(logits, sampling, past, banned)
-    if sampling.temperature < _GREEDY:
-        return int(logits.argmax())
-    return _draw(weights_left(logits, sampling), random)
+    return drawn_token(
+        held_back(logits, sampling, past, banned), sampling, lambda: drawn_number(random)
+    )
+
+
+def drawn_token(left: Floats, sampling: Sampling, draw: Callable[[], torch.Tensor]) -> int:
+    """The token that a number drawn from 0 to 1, (1,), falls to, by logits with repetitions held
+    back; none is drawn where the most probable one is taken."""
+    if is_greedy(sampling):
+        return int(left.argmax())
+    reached = torch.from_numpy(weights_left(left, sampling)).cumsum(0, dtype=torch.float64)
+    return int(torch.searchsorted(reached, draw() * reached[-1], right=True))
+
+
+def drawn_number(random: torch.Generator | None) -> torch.Tensor:
+    """The one that a token is drawn by: from 0 to 1, (1,)."""
+    return torch.rand(1, dtype=torch.float64, generator=random)
+
+
+def is_greedy(sampling: Sampling) -> bool:
+    """Whether the temperature is so low that the most probable token is taken."""
+    return sampling.temperature < float(np.finfo(np.float32).tiny)
 
 
 def held_back(
@@ -208,13 +224,6 @@ def _typical(weights: Floats, share: float) -> Floats:
     kept = np.zeros_like(weights)
     kept[left[order[:count]]] = weights[left[order[:count]]]
     return kept
-
-
-def _draw(weights: Floats, random: torch.Generator | None) -> int:
-    """A token as likely as its share of the weights, by one random number."""
-    reached = torch.from_numpy(weights).cumsum(0, dtype=torch.float64)
-    drawn = torch.rand(1, dtype=torch.float64, generator=random) * reached[-1]
-    return int(torch.searchsorted(reached, drawn, right=True))
 
 
 # --- laid open ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """A prompt written on, as text."""
 
+import copy
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NamedTuple
 
@@ -106,14 +107,22 @@ def write_many(
     """
     ids = tokenizer.encode(prompt).tolist()
     read, banned = [start_token(tokenizer), *ids], banned_token(tokenizer, sampling)
-    found = yield from generate_many(model, read, tokens, sampling, seeds, banned=banned)
-    texts: list[str] = []
-    for text in found:
-        page = _Page(prompt, tokenizer, sampling.stop, readable)
-        yield from page.pass_over(ids)
-        pieces = [piece for token in text for piece in page.add(token, _CLOSED)]
-        texts.append("".join(piece.text for piece in [*pieces, *page.rest()]))
-    return texts
+    prompted = _Page(prompt, tokenizer, sampling.stop, readable)
+    yield from prompted.pass_over(ids)
+    pages: list[_Page] = []
+    texts: list[list[str]] = []
+
+    def ends(number: int, token: int) -> bool:
+        if number == len(pages):  # they begin in their order
+            pages.append(copy.deepcopy(prompted))
+            texts.append([])
+        texts[number] += [piece.text for piece in pages[number].add(token, _CLOSED)]
+        return pages[number].ended
+
+    yield from generate_many(model, read, tokens, sampling, seeds, banned=banned, ends=ends)
+    for page, text in zip(pages, texts, strict=True):
+        text += [piece.text for piece in page.rest()]
+    return list(map("".join, texts))
 
 
 def ends_sentence(piece: str) -> bool:

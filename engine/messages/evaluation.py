@@ -5,22 +5,6 @@ from msgspec import Struct, field
 from engine.messages.base import Message
 
 
-class Score(Message, frozen=True, kw_only=True):
-    """The perplexity of a text, each line by itself: TextScore."""
-
-    text: str
-    """At most 100,000 characters."""
-
-
-class TextScore(Message, frozen=True, kw_only=True):
-    """`tokens` predicted, at `loss` nats each; perplexity is exp(loss). <unk>, <eos> count."""
-
-    loss: float
-    perplexity: float
-    tokens: int
-    unknown: int
-
-
 class OnlineSettings(Struct, frozen=True, kw_only=True, rename={"share": "lambda"}):
     """Of a neural cache, and of dynamic evaluation; None where it isn't used, or left open."""
 
@@ -64,7 +48,8 @@ class EvaluateCorpus(Message, frozen=True, kw_only=True):
 
 
 class CorpusScore(Message, frozen=True, kw_only=True):
-    """As TextScore, for a whole text with the state carried."""
+    """`tokens` predicted with the state carried, at `loss` nats each; perplexity is exp(loss).
+    <unk> and <eos> count."""
 
     source: str
     split: str
@@ -98,5 +83,5 @@ class CorpusScore(Message, frozen=True, kw_only=True):
     """What they were chosen among, if they were."""
 
 
-EvaluationQuestion = Score | EvaluateCorpus
-EvaluationReply = TextScore | CorpusScore
+EvaluationQuestion = EvaluateCorpus
+EvaluationReply = CorpusScore

@@ -1,8 +1,12 @@
 """The stretches of a text that its tokens were read from, white space and capitals and all."""
 
+import re
+
 from engine.text.tokenizer import Tokenizer
 from engine.text.vocabulary import END_OF_SENTENCE
 from engine.text.words import WordTokenizer
+
+_SENTENCE_END = re.compile(f"\n|{END_OF_SENTENCE}")
 
 
 def stretches(text: str, tokenizer: Tokenizer) -> list[str]:
@@ -30,9 +34,8 @@ def stretches(text: str, tokenizer: Tokenizer) -> list[str]:
 
 def _end(text: str, token: str, begin: int) -> int:
     """Where a token ends that is the next one of a text from `begin` on."""
-    place = text.find(token, begin)
     if token == END_OF_SENTENCE:
-        line_end = text.find("\n", begin)
-        if line_end >= 0 and (place < 0 or line_end < place):
-            return line_end + 1
+        found = _SENTENCE_END.search(text, begin)
+        return found.end() if found else begin
+    place = text.find(token, begin)
     return place + len(token) if place >= 0 else begin

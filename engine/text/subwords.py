@@ -112,12 +112,22 @@ class SubwordTokenizer:
 
     def streaming_decoder(self) -> Callable[[int], str]:
         """A function from ids, one by one, to the text each adds: none inside a character."""
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        return lambda index: decoder.decode(self._bytes[index])
+        return _Spelt(self._bytes.__getitem__).append
 
     def save(self, path: Path) -> None:
         """Write it as JSON. Raises OSError."""
         path.write_bytes(msgspec.json.encode(SavedSubwords(self._merges, self._counts)))
+
+
+class _Spelt:
+    """The text of pieces one by one."""
+
+    def __init__(self, spelling: Callable[[int], bytes]) -> None:
+        self._spelling = spelling
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def append(self, index: int) -> str:
+        return self._decoder.decode(self._spelling(index))
 
 
 class _Words(dict[str, list[int]]):

@@ -6,7 +6,7 @@ corpus: four bytes a token, mapped into memory. A hash of n-grams would have tak
 length alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
@@ -20,61 +20,94 @@ from engine.text.corpus import Corpus
 MOST_TOKENS = 100_000_000
 """Of a training text: sorting takes 5 bytes of memory for each byte of its ids."""
 BLOCK = 1 << 20
-AHEAD = 64
-"""Tokens compared at a time."""
+AT_ONCE, SEARCH = 50_000, 1_000
+"""Tokens looked at between two pauses, and those that a search counts as besides what it finds."""
+ONE_BY_ONE = 8
+"""Tokens that are compared so at first: most texts differ within a few."""
 
 
 class SuffixArray:
     """Where each suffix of a text stands in their order."""
 
     def __init__(self, tokens: NDArray[np.integer], order: NDArray[np.integer]) -> None:
-        self.tokens = tokens
+        self.tokens = np.asarray(tokens)  # a memmap is slow to look into
         self.order = order
         """(tokens,): where the suffixes begin, the least first; uint32."""
 
-    def longest(self, text: Sequence[int], begin: int) -> tuple[int, int]:
-        """How many tokens of `text` from `begin` on stand in the indexed one, and where; (0, 0)
-        where the first of them doesn't. A negative token stands nowhere."""
-        low, high = 0, len(self.order)
-        while low < high:
-            middle = (low + high) // 2
-            if self._compare(text, begin, int(self.order[middle]))[1] < 0:
-                low = middle + 1
-            else:
-                high = middle
-        near = [int(self.order[at]) for at in (low - 1, low) if 0 <= at < len(self.order)]
-        found = [(self._compare(text, begin, place)[0], place) for place in near]
-        length, place = max(found)
-        return (length, place) if length else (0, 0)
+    def longest(self, text: NDArray[np.integer], begin: int) -> tuple[int, int]:
+        """How many tokens of `text` (tokens,) from `begin` on stand in the indexed one, and where;
+        (0, 0) where the first of them doesn't. A negative token stands nowhere."""
+        at, before, behind = self._search(text[begin:])
+        length, at = max((before, at - 1), (behind, at))
+        return (length, int(self.order[at])) if length else (0, 0)
 
-    def span(self, text: Sequence[int]) -> tuple[int, int]:
+    def longest_of_all(self, text: NDArray[np.integer]) -> Generator[None, None, list[int]]:
+        """Pause now and then, and return how many tokens of `text` (tokens,) from each one on stand
+        in the indexed one.
+
+        From one token on to the next what is found ends no earlier. So where it ends at the same
+        token for two of them it does for all between: what was copied whole takes few searches.
+        """
+        ends = np.full(len(text) + 1, len(text))
+        ends[0] = self.longest(text, 0)[0]
+        between, looked_at = [(0, len(text))], 0
+        while between:
+            first, last = between.pop()
+            if ends[first] == ends[last]:
+                ends[first:last] = ends[first]
+            elif last - first > 1:
+                middle = (first + last) // 2
+                length, _ = self.longest(text, middle)
+                ends[middle] = middle + length
+                between += [(first, middle), (middle, last)]
+                looked_at += SEARCH + length
+                if looked_at >= AT_ONCE:
+                    looked_at = 0
+                    yield
+        lengths: list[int] = (ends - np.arange(len(ends)))[:-1].tolist()
+        return lengths
+
+    def span(self, text: NDArray[np.integer]) -> tuple[int, int]:
         """(first, end) of the suffixes that begin with `text`, by their places in the order."""
-        return self._first(text, past=False), self._first(text, past=True)
+        return self._search(text)[0], self._search(text, past=True)[0]
 
-    def _first(self, text: Sequence[int], *, past: bool) -> int:
-        """The place of the first suffix that is not less than the text, or that is behind all those
-        that begin with it."""
-        low, high = 0, len(self.order)
+    def _search(self, text: NDArray[np.integer], *, past: bool = False) -> tuple[int, int, int]:
+        """The place of the first suffix that is not less than the text, or with `past` that is
+        behind all those that begin with it; and how many tokens the one before it and that one have
+        in common with the text, at their beginning."""
+        low, high, before, behind = 0, len(self.order), 0, 0
         while low < high:
             middle = (low + high) // 2
-            common, order = self._compare(text, 0, int(self.order[middle]))
-            before = order < 0 or (past and common == len(text))
-            low, high = (middle + 1, high) if before else (low, middle)
-        return low
+            # All between two suffixes have in common with the text what both of these have.
+            common, less = self._compare(text, int(self.order[middle]), min(before, behind))
+            if less or (past and common == len(text)):
+                low, before = middle + 1, common
+            else:
+                high, behind = middle, common
+        return low, before, behind
 
-    def _compare(self, text: Sequence[int], begin: int, place: int) -> tuple[int, int]:
-        """How many tokens of the text from `begin` on are those of the suffix at `place`, and the
-        order of the two: below 0 where the suffix is the lesser one."""
-        common = 0
-        while True:
-            ours = text[begin + common : begin + common + AHEAD]
-            theirs = self.tokens[place + common : place + common + AHEAD].tolist()
-            for our, their in zip(ours, theirs, strict=False):
-                if our != their:
-                    return common, their - our
-                common += 1
-            if len(ours) < AHEAD or len(theirs) < AHEAD:
-                return common, len(theirs) - len(ours)
+    def _compare(self, text: NDArray[np.integer], place: int, common: int) -> tuple[int, bool]:
+        """How many tokens of the text are those of the suffix at `place`, of which so many are
+        known to be, and whether the suffix is less than the text."""
+        known, most = common, min(len(text), len(self.tokens) - place)
+        while common < most and text[common] == self.tokens[place + common]:
+            common += 1
+            if common - known == ONE_BY_ONE:
+                common += _alike(text[common:most], self.tokens[place + common : place + most])
+        if common == most:
+            return common, most < len(text)
+        return common, bool(self.tokens[place + common] < text[common])
+
+
+def _alike(ours: NDArray[np.integer], theirs: NDArray[np.integer]) -> int:
+    """How many tokens at the beginning of two texts of the same length are the same."""
+    begin, size = 0, 64
+    while begin < len(ours):
+        differ = np.flatnonzero(ours[begin : begin + size] != theirs[begin : begin + size])
+        if len(differ):
+            return begin + int(differ[0])
+        begin, size = begin + size, 2 * size
+    return len(ours)
 
 
 def open_suffixes(corpus: Corpus, tell: Callable[[Progress], None]) -> SuffixArray:

@@ -49,7 +49,7 @@ class Tokenizer(Protocol):
     def streaming_decoder(self) -> Callable[[int], str]:
         """A function that takes ids one by one and returns the text each adds. It keeps what it
         needs (spacing, parts of a character), so for a text that goes on from a prompt give it the
-        prompt's ids first."""
+        prompt's ids first. A deep copy of it goes on by itself."""
 
     def save(self, path: Path) -> None:
         """Write it as JSON. Raises OSError."""

@@ -63,6 +63,10 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def __deepcopy__(self, memo: object) -> "Vocabulary":
+        """Itself: it never changes."""
+        return self
+
     def id(self, token: str) -> int | None:
         """The id of `token`, or None where it isn't known."""
         return self._ids.get(token)

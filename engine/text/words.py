@@ -66,21 +66,26 @@ class WhitespaceTokenizer:
 
     def streaming_decoder(self) -> Callable[[int], str]:
         """A function from ids, one by one, to the text each adds, a space before it."""
-        line_begins = True
-
-        def append(index: int) -> str:
-            nonlocal line_begins
-            space = "" if line_begins else " "
-            line_begins = index == self.vocabulary.end_of_sentence
-            return "\n" if line_begins else space + self.vocabulary.tokens[index]
-
-        return append
+        return _Apart(self.vocabulary).append
 
     def save(self, path: Path) -> None:
         """Write it as JSON. Raises OSError."""
         vocabulary = self.vocabulary
         saved = SavedWhitespace(vocabulary.tokens, vocabulary.counts)
         path.write_bytes(msgspec.json.encode(saved))
+
+
+class _Apart:
+    """Tokens one by one, a space between."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._begins = True
+
+    def append(self, index: int) -> str:
+        space = "" if self._begins else " "
+        self._begins = index == self._vocabulary.end_of_sentence
+        return "\n" if self._begins else space + self._vocabulary.tokens[index]
 
 
 # --- any text ---------------------------------------------------------------------------------
@@ -150,22 +155,28 @@ class WordTokenizer:
 
     def streaming_decoder(self) -> Callable[[int], str]:
         """A function from ids, one by one, to the text each adds, spaced as people write."""
-        spacing = Spacing()
-
-        def append(index: int) -> str:
-            if index == self.vocabulary.end_of_sentence:
-                spacing.begin_line()
-                return "\n"
-            token = self.vocabulary.tokens[index]
-            return spacing.before(token) + token
-
-        return append
+        return _Spaced(self.vocabulary).append
 
     def save(self, path: Path) -> None:
         """Write it as JSON. Raises OSError."""
         vocabulary = self.vocabulary
         saved = SavedWord(vocabulary.tokens, vocabulary.counts, self.lowercase, self.punctuation)
         path.write_bytes(msgspec.json.encode(saved))
+
+
+class _Spaced:
+    """Tokens one by one, spaced as people write."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._spacing = Spacing()
+
+    def append(self, index: int) -> str:
+        if index == self._vocabulary.end_of_sentence:
+            self._spacing.begin_line()
+            return "\n"
+        token = self._vocabulary.tokens[index]
+        return self._spacing.before(token) + token
 
 
 def without_blank_lines(text: str) -> str:

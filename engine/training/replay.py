@@ -137,16 +137,18 @@ class _Second:
             self._do(events.popleft().event)
 
     def _take_step(self) -> Stepped:
-        """Train to the end of the next step; a limit where the run was resumed is passed."""
-        before = self.trainer.seconds
-        while True:
-            for event in self.trainer.train():
-                if isinstance(event, Stepped):
-                    self.steps += 1
-                    self.trainer.seconds = before
-                    if self._saved is not None and self._saved.training.step == event.step:
-                        self.weights_equal = self._saved.same_weights(self.trainer.eval_model)
-                    return event
+        """Train to the end of the next step. The record has one more, so no limit ends the run: it
+        would only where the second run is another one."""
+        trainer = self.trainer
+        before = trainer.seconds
+        stepped = next((each for each in trainer.train() if isinstance(each, Stepped)), None)
+        if stepped is None:
+            stepped, *_ = trainer.take_step()
+        self.steps += 1
+        trainer.seconds = before
+        if self._saved is not None and self._saved.training.step == stepped.step:
+            self.weights_equal = self._saved.same_weights(trainer.eval_model)
+        return stepped
 
     def _compare(self, layout: Layout, row: Rows, again: list[Stepped]) -> None:
         """Compare steps with the row they left: as precisely as it is recorded, and of several

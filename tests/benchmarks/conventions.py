@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.evaluation.held_out import total_loss, window_loss
+from engine.evaluation.held_out import summed_loss, total_loss, window_features
 from engine.model.lstm import LSTMLanguageModel
 from engine.text.corpus import open_corpus
 from engine.training.checkpoint import Checkpoint, to_go_back_to
@@ -55,8 +55,9 @@ def of_windows(
         picked = starts[begin : begin + BATCH]
         rows = np.stack([tokens[start : start + length + 1] for start in picked], axis=1)
         read = torch.from_numpy(rows.astype(np.int64))
-        loss, _ = window_loss(model, read[:-1], read[1:], model.initial_state(len(picked)))
-        losses.append(loss / read[1:].numel())
+        state = model.initial_state(len(picked))
+        features, targets, _ = window_features(model, read[:-1], read[1:], state)
+        losses.append(summed_loss(model, features, targets) / targets.numel())
     return float(np.mean(losses)), float(np.std(losses) / math.sqrt(len(losses)))
 
 

@@ -144,7 +144,7 @@ def replay(run: str, as_json: bool) -> int:
         print_json({"run": folder.name, "same": same, "result": result})
         return 0 if same else 1
     echo(_verdict(result))
-    if result.note and not same:
+    if result.note:
         echo(result.note)
     return 0 if same else 1
 
@@ -158,4 +158,4 @@ def _verdict(result: "Replayed") -> str:
         False: ", but the checkpoint's weights are others",
         None: "; there is no checkpoint to compare weights with",
     }
-    return f"{steps}: every number is the same{weights[result.weights_equal]}."
+    return f"{steps}: every recorded number is the same{weights[result.weights_equal]}."

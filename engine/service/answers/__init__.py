@@ -9,6 +9,7 @@ so that training goes on in between. What it yields is sent at once, None where 
 send yet, and what it returns ends the stream: `Done` where that is None.
 """
 
+import math
 from collections.abc import Callable, Generator
 from importlib import import_module
 from typing import Any, TypeVar
@@ -49,3 +50,9 @@ def check_length(text: str, most: int) -> None:
     """Raises UserError where a text has more characters."""
     if len(text) > most:
         raise UserError(f"The text is longer than {most:,} characters: give less.")
+
+
+def check_finite(*values: float) -> None:
+    """Raises UserError where what a model predicts isn't made of numbers any more."""
+    if not all(map(math.isfinite, values)):
+        raise UserError("The model's weights are no longer finite numbers: it predicts nothing.")

@@ -1,8 +1,9 @@
 """The inside of the LSTM's cells."""
 
+import copy
 import math
 from collections.abc import Generator, Iterator
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,8 @@ from engine.messages.cell import (
     TraceCell,
     UnitFollowing,
 )
-from engine.service.answers import answers, check_length
+from engine.service.answers import answers, check_finite, check_length
+from engine.service.background import in_background
 from engine.service.run import Run
 from engine.sizes import layer_sizes
 from engine.text.stretches import stretches
@@ -71,12 +73,13 @@ def trace_cell(query: TraceCell, run: Run) -> Iterator[CellTokens | CellPart]:
         _check_layer(layer, len(units))
     ids, texts = _read(query.text, tokenizer)
     work = traces(model, np.array(ids)[:, None])
+    begun = next(work)  # by now it has its weights, which are those of this step
     tokens = tokenizer.vocabulary.tokens
     yield CellTokens(
         step=run.step, ids=ids, raw=[tokens[each] for each in ids], texts=texts, units=units
     )
     first = 0
-    for found in work:
+    for found in chain([begun], work):
         rows = len(found[0]["cell"])
         for layer in layers:
             for quantity in query.quantities or QUANTITIES:
@@ -88,7 +91,7 @@ def trace_cell(query: TraceCell, run: Run) -> Iterator[CellTokens | CellPart]:
 
 
 @answers(HowFarBack)
-def how_far_back(query: HowFarBack, run: Run) -> InputGradients:
+def how_far_back(query: HowFarBack, run: Run) -> Generator[Progress | None, None, InputGradients]:
     """Raises UserError where the prediction is no number, or too far into the text."""
     tokenizer, model = run.require_model()
     check_length(query.text, MAX_LOOKED_BACK)
@@ -97,11 +100,13 @@ def how_far_back(query: HowFarBack, run: Run) -> InputGradients:
     if place > MAX_TOKENS:
         raise UserError(f"Choose one of the first {MAX_TOKENS:,} tokens.")
     target = None if query.position is None else ids[place]
-    predicted, score, norms = input_gradients(model, ids[:place], target)
-    if not all(map(math.isfinite, [score, *norms])):
-        raise UserError("The model's weights are no longer finite numbers: it predicts nothing.")
+    step, model = run.step, copy.deepcopy(model)
+    predicted, score, norms = yield from in_background(
+        lambda _: input_gradients(model, ids[:place], target)
+    )
+    check_finite(score, *norms)
     return InputGradients(
-        step=run.step,
+        step=step,
         texts=texts[:place],
         norms=norms,
         predicted=tokenizer.vocabulary.tokens[predicted],

@@ -1,6 +1,7 @@
 """How well the model predicts a text."""
 
 import copy
+import math
 from collections.abc import Container, Generator, Iterator
 
 import msgspec
@@ -18,7 +19,7 @@ from engine.evaluation.dynamic_evaluation import (
 )
 from engine.evaluation.fitting import TOKENS as FIT_TOKENS
 from engine.evaluation.fitting import fit
-from engine.evaluation.held_out import reading_streams, score_lines, streams, total_loss
+from engine.evaluation.held_out import reading_streams, streams, total_loss
 from engine.evaluation.neural_cache import SHARE, THETA, WINDOW, NeuralCache
 from engine.evaluation.online_loss import online_loss
 from engine.events import Progress
@@ -27,31 +28,17 @@ from engine.messages.evaluation import (
     CorpusScore,
     EvaluateCorpus,
     OnlineSettings,
-    Score,
     SettingsTried,
-    TextScore,
 )
-from engine.service.answers import answers, check_length
+from engine.service.answers import answers, check_finite
 from engine.service.background import in_background
 from engine.service.run import Run
 from engine.text.corpus import Corpus, EncodedText, encode_source, open_corpus
 from engine.text.reading import resolve, same_source
 from engine.text.tokenizer import Tokenizer
 
-MAX_TEXT = 100_000
-"""Characters of a text to score."""
 STRETCH = 4096
 """Tokens that are decoded at once."""
-
-
-@answers(Score)
-def score(query: Score, run: Run) -> Generator[None, None, TextScore]:
-    """Each line is read from an empty state."""
-    tokenizer, model = run.require_model()
-    check_length(query.text, MAX_TEXT)
-    total, count, unknown = yield from score_lines(query.text, tokenizer, model)
-    loss = total / count
-    return TextScore(loss=loss, perplexity=perplexity(loss), tokens=count, unknown=unknown)
 
 
 @answers(EvaluateCorpus)
@@ -95,7 +82,13 @@ def evaluate_corpus(query: EvaluateCorpus, run: Run) -> Iterator[Progress | Corp
     else:
         losses = total_loss(model, text.ids, side_by_side)
     total, count = 0.0, 0
-    for total, count in losses:  # noqa: B007
+    for total, count in losses:
+        if evaluator is not None and not math.isfinite(total):
+            raise UserError(
+                "The weights that learn from the text are no longer finite numbers: choose a lower "
+                "rate."
+            )
+        check_finite(total)
         yield Progress(task="evaluating", done=count, total=len(text.ids) - 1, unit="tokens")
     words = None
     if tokenizer.name == "subword":

@@ -30,14 +30,14 @@ from engine.messages.reading import (
     SurprisePart,
     SurpriseTotals,
 )
-from engine.service.answers import answers, check_length
+from engine.service.answers import answers, check_finite, check_length
 from engine.service.answers.evaluation import reading_convention
 from engine.service.background import Job, in_background
 from engine.service.run import Run
 from engine.text.corpus import Corpus
 from engine.text.reading import read_chunks, resolve
 from engine.text.stretches import stretches
-from engine.text.suffixes import SuffixArray, open_suffixes
+from engine.text.suffixes import AT_ONCE, SEARCH, SuffixArray, open_suffixes
 from engine.text.tokenizer import Tokenizer
 
 MAX_TEXT, MAX_SOURCE = 100_000, 2_000_000
@@ -45,8 +45,6 @@ MAX_TEXT, MAX_SOURCE = 100_000, 2_000_000
 PART = 5_000
 """Tokens that are told of at once."""
 MOST_COPIES = 1_000
-AT_ONCE = 50
-"""Tokens looked up between two pauses."""
 
 
 # --- surprise -----------------------------------------------------------------------------------
@@ -78,6 +76,7 @@ def surprise(
     columns, bits = reading_streams(len(text.ids)), np.empty(len(text.ids))
     for done in surprisals(model, text.ids, columns, bits):
         yield Progress(task="reading", done=done, total=total, unit="tokens")
+    check_finite(bits[1:].sum())
     unknown = text.ids == tokenizer.vocabulary.unknown
     for begin in range(0, len(bits), PART):
         part = slice(begin, begin + PART)
@@ -182,15 +181,12 @@ def find_copies(query: FindCopies, run: Run) -> Iterator[Progress | Copies | Non
     training = corpus.splits["train"]
     index: SuffixArray = yield from in_background(lambda job: open_suffixes(corpus, job.tell))
     ids, texts = tokenizer.encode(query.text), stretches(query.text, tokenizer)
-    wanted = [-1 if each == tokenizer.vocabulary.unknown else each for each in ids.tolist()]
-    longest: list[int] = []
-    while len(longest) < len(wanted):
-        begin = len(longest)
-        end = min(begin + AT_ONCE, len(wanted))
-        longest += [index.longest(wanted, at)[0] for at in range(begin, end)]
-        yield None
+    wanted = np.where(ids == tokenizer.vocabulary.unknown, -1, ids)
+    yield None
+    longest = yield from index.longest_of_all(wanted)
     found = sorted(maximal(longest, query.least), key=lambda each: -each[1])
     copies: list[Copy] = []
+    looked_at = 0
     for begin, length in found[:MOST_COPIES]:
         first, last = index.span(wanted[begin : begin + length])
         place = int(index.order[first])
@@ -204,7 +200,9 @@ def find_copies(query: FindCopies, run: Run) -> Iterator[Progress | Copies | Non
                 share=place / len(training),
             )
         )
-        if len(copies) % AT_ONCE == 0:
+        looked_at += SEARCH + length
+        if looked_at >= AT_ONCE:
+            looked_at = 0
             yield None
     yield Copies(
         tokens=len(wanted),

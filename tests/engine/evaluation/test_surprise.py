@@ -14,6 +14,7 @@ from engine import messages as p
 from engine.config import CorpusConfig, ModelConfig, replace
 from engine.errors import UserError
 from engine.evaluation import held_out
+from engine.evaluation.surprisal import _xz, compressor_baselines
 from engine.events import Progress
 from engine.model.lstm import LSTMLanguageModel
 from engine.text.corpus import Corpus, open_corpus
@@ -166,3 +167,11 @@ def test_baselines_of_the_runs_own_held_out_text(
         assert by_name["gzip"] == pytest.approx(2 ** (8 * size / (len(ids) - 1)), rel=0.1)
     with pytest.raises(UserError, match="no nothing split"):
         ask(p.HeldOutBaselines(split="nothing"), trained(trainer))
+
+
+@pytest.mark.parametrize("size", [1, 5_000, 200_000])
+def test_xz_needs_memory_for_the_text_alone_and_comes_to_the_same(size: int) -> None:
+    text = "".join(np.random.default_rng(1).choice(list("aaabcd \n"), size))
+    tracked = {each.name: each.bits for each in compressor_baselines(text)}
+    assert tracked["xz"] == 8 * len(lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME))
+    assert _xz(size)["dict_size"] == max(4096, size)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from engine.generation.cell import (
 )
 from engine.generation.sampling import start_token
 from engine.model.lstm import LSTMLanguageModel
-from engine.service.answers import cell as cell_answers
+from engine.service.answers import cell
 from engine.text.corpus import open_corpus
 from tests.conducted import ask, model_of, parts, trained
 
@@ -103,6 +104,19 @@ def test_a_trace_is_sent_in_parts_that_make_up_the_whole(run: Any) -> None:
     assert len(seen) == 3 * 6 * len(ids)
 
 
+def test_a_trace_is_of_the_weights_of_the_step_it_names(run: Any) -> None:
+    told = parts(p.TraceCell(text="the", quantities=["cell"]), run)
+    tokens = next(told)
+    assert tokens.step == run.step
+    expected = by_hand(run.model, tokens.ids)
+    with torch.no_grad():
+        for parameter in run.model.parameters():
+            parameter.zero_()
+    for part in told:
+        values = np.frombuffer(part.values, "<f4")
+        assert values == pytest.approx(expected[part.layer]["cell"].ravel(), abs=1e-6)
+
+
 def test_only_what_is_asked_for_is_sent(run: Any) -> None:
     query = p.TraceCell(text="the owl", layers=[1], quantities=["cell"])
     _, *told = parts(query, run)
@@ -151,6 +165,25 @@ def test_how_far_back_tells_of_one_prediction(run: Any) -> None:
     for position in (-1, len(ids) - 1):
         with pytest.raises(UserError, match="choose one of them"):
             ask(p.HowFarBack(text=TEXT, position=position), run)
+
+
+def test_training_goes_on_while_it_is_found_how_far_back_a_prediction_looks(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query, go_on = p.HowFarBack(text=TEXT), Event()
+    expected = ask(query, run)
+    monkeypatch.setattr(
+        cell, "input_gradients", lambda *given: (go_on.wait(30), input_gradients(*given))[1]
+    )
+    answers = parts(query, run)
+    assert next(answers) is None
+    with torch.no_grad():
+        for parameter in run.model.parameters():
+            parameter.zero_()
+    run.saved_step += 1
+    go_on.set()
+    *_, found = answers
+    assert found == expected
 
 
 def test_saturation_counts_gates_that_are_shut_or_open_and_units_that_are_still() -> None:
@@ -239,8 +272,8 @@ def test_the_places_where_the_same_units_are_on_are_those_of_a_search_by_hand(
     trainer = make_trainer(model__init_range=1.0)
     training = trainer.corpus.splits["train"][:150]
     trainer.corpus.splits["train"] = training
-    monkeypatch.setattr(cell_answers, "STRETCHES", stretches)
-    monkeypatch.setattr(cell_answers, "STRETCH_TOKENS", length)
+    monkeypatch.setattr(cell, "STRETCHES", stretches)
+    monkeypatch.setattr(cell, "STRETCH_TOKENS", length)
     tokenizer, model, layer = trainer.corpus.tokenizer, trainer.model, 0
     start = start_token(tokenizer)
 

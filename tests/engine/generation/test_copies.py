@@ -13,6 +13,7 @@ from engine import messages as p
 from engine.errors import UserError
 from engine.events import Progress
 from engine.generation.copies import copied_share, distinct, maximal, repetition
+from engine.generation.decoder import at_once
 from engine.text import suffixes
 from engine.text.corpus import Corpus
 from engine.text.suffixes import SuffixArray, open_suffixes, suffix_array
@@ -47,26 +48,53 @@ def test_the_longest_stretch_is_that_of_brute_force(
 ) -> None:
     index = indexed(text, dtype)
     plain = index.tokens.tolist()
+    lengths = at_once(index.longest_of_all(np.array(asked, np.int64)))
+    assert len(lengths) == len(asked)
     for begin in range(len(asked)):
         found = [
             length
             for length in range(1, len(asked) - begin + 1)
             if stands_in(asked[begin : begin + length], plain)
         ]
-        length, place = index.longest(asked, begin)
-        assert length == max(found, default=0)
+        length, place = index.longest(np.array(asked), begin)
+        assert length == lengths[begin] == max(found, default=0)
         assert asked[begin : begin + length] == plain[place : place + length]
         if length:
-            first, last = index.span(asked[begin : begin + length])
+            first, last = index.span(np.array(asked[begin : begin + length]))
             places = sorted(index.order[first:last].tolist())
             assert places == stands_in(asked[begin : begin + length], plain)
 
 
 def test_stretches_of_more_than_a_comparison_are_found_whole() -> None:
-    text = np.random.default_rng(1).integers(0, 3, 2000).tolist()
-    index = indexed(text, "uint16")
+    text = np.random.default_rng(1).integers(0, 3, 2000)
+    index = indexed(text.tolist(), "uint16")
     assert index.longest(text, 100)[0] == 1900
-    assert index.longest([*text[100:700], 9], 0) == (600, 100)
+    assert index.longest(np.array([*text[100:700], 9]), 0) == (600, 100)
+
+
+def test_a_copied_text_takes_a_few_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passages of another, however long they are, and some that are not."""
+    text = np.random.default_rng(1).integers(0, 1000, 20_000)
+    index = indexed(text.tolist(), "uint16")
+    asked = np.concatenate([text[5_000:14_000], [1001], text[:3_000], [1002, 1003], text[9_000:]])
+    expected = [index.longest(asked, begin)[0] for begin in range(0, len(asked), 97)]
+    searches, longest = [], SuffixArray.longest
+
+    def counted(index: SuffixArray, text: np.ndarray, begin: int) -> tuple[int, int]:
+        searches.append(begin)
+        return longest(index, text, begin)
+
+    monkeypatch.setattr(SuffixArray, "longest", counted)
+    assert at_once(index.longest_of_all(asked))[::97] == expected
+    assert len(searches) < 150
+
+
+def test_the_share_copied_takes_as_long_as_the_text() -> None:
+    """Not as its stretches together: of a text that repeats itself each token is in many."""
+    size = 100_000
+    assert copied_share([(begin, size) for begin in range(size)], 2 * size) == (2 * size - 1) / (
+        2 * size
+    )
 
 
 @given(longest=st.lists(st.integers(0, 8), max_size=20), least=st.integers(2, 4))

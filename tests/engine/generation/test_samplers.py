@@ -24,11 +24,13 @@ from engine.config import (
 from engine.errors import UserError
 from engine.events import Progress
 from engine.generation import many
+from engine.generation import text as written_out
 from engine.generation.beam import beam_search
-from engine.generation.decoder import at_once
+from engine.generation.decoder import SideBySide, at_once
 from engine.generation.many import generate_many
 from engine.generation.sampling import (
     Past,
+    drawn_token,
     generate,
     held_back,
     lay_open,
@@ -353,7 +355,8 @@ def test_where_rounding_could_tip_a_draw_the_text_is_read_alone(
 ) -> None:
     """Always in doubt, every token is drawn as it is alone, bit by bit."""
     model = made(corpus)
-    monkeypatch.setattr(many, "DOUBT", 0.7)
+    monkeypatch.setattr(many, "ROUNDING", 0.7)
+    monkeypatch.setattr(many, "APART", 1e9)
     monkeypatch.setattr(many, "SIDE_BY_SIDE", 3)
     for knobs in ({}, {"temperature": 0.0}, {"top_k": 3}):
         sampling = Sampling(**knobs)
@@ -362,6 +365,89 @@ def test_where_rounding_could_tip_a_draw_the_text_is_read_alone(
             random = torch.Generator().manual_seed(seed)
             alone = generate(model, [1, 2, 3], sampling, random=random, banned=0)
             assert text == list(islice(alone, 15))
+
+
+EDGES: list[dict[str, Any]] = [
+    {},
+    {"temperature": 0.0},
+    {"temperature": 0.02},
+    {"top_k": 5},
+    {"top_p": 0.5},
+    {"min_p": 0.2, "temperature": 0.5},
+    {"typical": 0.5},
+    {"top_k": 8, "top_p": 0.7, "min_p": 0.05, "temperature": 0.3},
+]
+
+
+@pytest.mark.parametrize("knobs", EDGES)
+@given(
+    levels=st.lists(st.integers(-6, 6), min_size=9, max_size=9),
+    rounded=st.lists(st.integers(-3, 3), min_size=9, max_size=9),
+    edge=st.floats(0, 1) | st.integers(0, 8),
+)
+def test_whatever_rounding_could_tip_is_in_doubt(
+    knobs: dict[str, Any], levels: list[int], rounded: list[int], edge: float
+) -> None:
+    """Of logits many of which are alike, rounded otherwise, and numbers that fall to an edge."""
+    sampling = Sampling(**knobs)
+    logits = np.array(levels, np.float32) * 3
+    other = logits + np.array(rounded, np.float32) * np.float32(1.5e-7 * max(1, abs(logits).max()))
+    warm = structs.replace(sampling, temperature=sampling.temperature or 1.0)
+    shares = weights_left(other, warm).astype(np.float64).cumsum()
+    fallen = edge if isinstance(edge, float) else shares[edge] / shares[-1]
+    drawn = torch.tensor([fallen], dtype=torch.float64)
+    batch = many._Batch(None, [0], sampling, [1], None)  # type: ignore[arg-type]
+    found = batch._choose(torch.from_numpy(logits)[None], drawn)[0]
+    if batch._plain:
+        assert found == batch._choose_all(torch.from_numpy(logits.copy())[None], drawn)[0]
+    assert found in (None, drawn_token(other, sampling, lambda: drawn))
+
+
+@pytest.mark.parametrize("knobs", EDGES)
+def test_most_draws_are_in_no_doubt(knobs: dict[str, Any]) -> None:
+    random = np.random.default_rng(1)
+    sampling = Sampling(**knobs)
+    batch = many._Batch(None, [0], sampling, [1] * 200, None)  # type: ignore[arg-type]
+    logits = torch.from_numpy(random.normal(0, 3, (200, 1000)).astype(np.float32))
+    found = batch._choose(logits, torch.from_numpy(random.random(200)))
+    assert found.count(None) < 10 or sampling.typical < 1
+
+
+def test_a_text_that_has_ended_takes_no_more(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, rows, step = model_of(corpus.tokenizer, made(corpus)), [], SideBySide.step
+
+    def counted(states: SideBySide, last: list[int]) -> torch.Tensor:
+        rows.append(len(last))
+        return step(states, last)
+
+    monkeypatch.setattr(SideBySide, "step", counted)
+    stop = (" ",) if corpus.tokenizer.spells else ("\n",)
+    query = p.GenerateMany(tokens=400, count=5, seed=1, stop=stop)
+    told = list(parts(query, run))
+    assert rows[0] == 5 and rows[-1] < 5 and rows == sorted(rows, reverse=True)
+    progress = [each.done for each in told if isinstance(each, Progress)]
+    assert progress == sorted(progress)
+    texts = [each for each in told if isinstance(each, p.WrittenText)]
+    for each in texts:
+        alone = p.Generate(tokens=400, seed=each.seed, stop=stop)
+        assert text_of(written(alone, run)) == each.text
+
+
+def test_a_prompt_is_passed_over_once_for_all_texts(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, passed = model_of(corpus.tokenizer, made(corpus)), []
+    pass_over = written_out._Page.pass_over
+
+    def counted(page: Any, ids: list[int]) -> Iterator[None]:
+        passed.append(ids)
+        return pass_over(page, ids)
+
+    monkeypatch.setattr(written_out._Page, "pass_over", counted)
+    ask(p.GenerateMany(prompt='the owl \n"sat', tokens=2, count=40, seed=1), run)
+    assert len(passed) == 1
 
 
 def _end(work: Iterator[Any]) -> Any:

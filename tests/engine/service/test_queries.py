@@ -123,20 +123,6 @@ def test_a_long_prompt_is_read_in_turns_and_the_text_is_as_if_it_were_not(
     assert len(found) == 30
 
 
-@pytest.mark.parametrize("text", [SENTENCE * 30, SENTENCE.replace("\n", " ") * 30])
-def test_a_text_is_scored_in_turns(
-    corpus: Corpus, text: str, calls: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, query = made(corpus, SHAPES[1]), p.Score(text=text)
-    expected = ask(query, model_of(corpus.tokenizer, model))
-    calls.clear()
-    monkeypatch.setattr(stepping, "LONGEST", 50)
-    (found,) = in_turns(parts(query, model_of(corpus.tokenizer, model)), calls, 50 + SHORTEST)
-    assert expected is not None
-    assert (found.tokens, found.unknown) == (expected.tokens, expected.unknown)
-    assert found.loss == pytest.approx(expected.loss, rel=1e-6)
-
-
 def test_what_is_too_much_is_refused_in_a_sentence(
     corpus: Corpus,
 ) -> None:
@@ -153,7 +139,7 @@ def test_what_is_too_much_is_refused_in_a_sentence(
     with pytest.raises(UserError, match="at most 1,000 neighbours"):
         ask(p.WordQuery(query=word, top=1_001), run)
     too_long = "a" * 100_001
-    for question in (p.Score(text=too_long), p.Generate(prompt=too_long)):
+    for question in (p.Surprise(text=too_long), p.Generate(prompt=too_long)):
         with pytest.raises(UserError, match="longer than 100,000 characters"):
             ask(question, run)
 

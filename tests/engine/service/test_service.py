@@ -163,9 +163,9 @@ async def test_queries_are_answered_while_training_runs(folder: Path) -> None:
         assert seen.one_hot_bytes == 3 * seen.vocabulary * 4
         assert seen.embedding_bytes == 3 * 8 * 4
         assert len(seen.tokens[0].embedding) == 8
-        score = await call(run, p.Score(text="the cat sat 3 times"))
-        assert score.tokens == 6
-        assert score.perplexity > 1
+        back = await call(run, p.HowFarBack(text="the cat sat 3 times"))
+        assert len(back.norms) == 6
+        assert 0 < back.probability < 1
         assert run.state == "running"
 
 

@@ -54,3 +54,9 @@ def test_white_space_and_capitals_stay() -> None:
         "Don't",
         '"',
     ]
+
+
+@pytest.mark.parametrize(("line", "tokens"), [("\n", 1), ("a\n", 2), ("<eos> ", 1)])
+def test_a_text_of_very_many_lines_is_read_in_one_pass(line: str, tokens: int) -> None:
+    """If each line looked at all the rest this would take longer than a test may."""
+    assert len(stretches(line * 1_000_000, TOKENIZERS[3])) == 1_000_000 * tokens

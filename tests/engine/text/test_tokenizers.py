@@ -1,5 +1,6 @@
 """Tokenizers: their rules, round trips, streaming, saving, and files that aren't to be trusted."""
 
+import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,6 +193,20 @@ def test_the_streaming_decoder_says_what_decode_says(tokenizer: Tokenizer) -> No
         ids = generator.integers(0, len(tokenizer.vocabulary), 50)
         append = tokenizer.streaming_decoder()
         assert "".join(append(index) for index in ids.tolist()) == tokenizer.decode(ids)
+
+
+@each
+def test_a_copy_of_a_streaming_decoder_goes_on_by_itself(tokenizer: Tokenizer) -> None:
+    ids = np.random.default_rng(2).integers(0, len(tokenizer.vocabulary), 200).tolist()
+    append = tokenizer.streaming_decoder()
+    whole = [append(index) for index in ids]
+    for at in range(0, 200, 7):
+        append = tokenizer.streaming_decoder()
+        for index in ids[:at]:
+            append(index)
+        other = copy.deepcopy(append)
+        assert [append(index) for index in ids[at:]] == whole[at:]
+        assert [other(index) for index in ids[at:]] == whole[at:]
 
 
 def test_a_character_of_several_pieces_appears_when_it_is_whole() -> None:

@@ -139,6 +139,19 @@ def test_what_was_not_recorded_is_found(open_run: Open, tmp_path: Path) -> None:
     assert (result.first_difference, result.weights_equal) == (6, False)
 
 
+def test_a_run_that_went_on_where_its_replay_meets_a_limit_is_replayed_to_its_end(
+    open_run: Open,
+) -> None:
+    conductor = open_run()
+    train(conductor, 20)
+    trainer = conductor.run.trainer
+    assert trainer is not None
+    conductor.command(p.Stop())
+    trainer.config = replace(trainer.config, {"training.steps": 12})
+    result = replayed(conductor)
+    assert (result.steps, result.first_difference, result.weights_equal) == (20, None, True)
+
+
 def test_nothing_to_replay_is_told(open_run: Open) -> None:
     conductor = open_run()
     with pytest.raises(UserError, match="no step to replay"):

@@ -20,6 +20,7 @@ import pytest
 from engine import messages as p
 from engine.runs import is_live, list_runs, load_config, read_address
 from engine.runs.private import place_of
+from engine.runs.steps import HEADER
 from engine.service.client import Engine, attach
 from tests.drive import Program
 
@@ -568,6 +569,21 @@ def test_evaluate_tells_bits_per_character_first_for_a_model_of_characters(
     )
     assert measures is not None
     assert 2 ** float(measures[1]) == pytest.approx(float(measures[2]), rel=1e-3)
+
+
+def test_replay_tells_what_the_record_lacks(
+    run: Run, models: Path, trained: tuple[str, list[dict[str, Any]]]
+) -> None:
+    shutil.copytree(models / trained[0], models / "lacking")
+    path = models / "lacking" / "steps.bin"
+    data = bytearray(path.read_bytes())
+    row = (len(data) - HEADER) // 30
+    data[HEADER + 10 * row : HEADER + 15 * row] = bytes(5 * row)
+    path.write_bytes(data)
+    assert run.well("replay", "lacking").splitlines() == [
+        "30 steps replayed: every recorded number is the same and the checkpoint's weights.",
+        "The record lacks the numbers of 5 steps.",
+    ]
 
 
 def test_lr_find_plots_the_curve_and_ends_with_the_rate_and_how_to_use_it(
