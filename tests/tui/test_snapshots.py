@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Static
+from textual.widgets import DataTable, Input, Static
 
 from engine.config import preset, replace
 from engine.events import Intervened, NonFinite, Sampled, StateChanged
@@ -197,7 +197,9 @@ def test_dialogs(
         await room.press(DIALOGS[dialog])
         await room.until(lambda: room.app.screen is not room.app.playground)
         if dialog == "corpus":
-            await room.until(lambda: room.app.screen.query_one("#path").has_focus)
+            path = room.app.screen.query_one("#path", Input)
+            await room.until(lambda: path.has_focus)
+            path.cursor_blink = False
         if dialog == "models":
             await room.until(lambda: room.app.screen.query_one(DataTable).row_count == 2)
             room.app.screen.query_one(".lead", Static).update("in the folder of models")
