@@ -428,7 +428,10 @@ class TrainingConfig(Section, frozen=True):
     threads: Annotated[
         int,
         Meta(
-            ge=0, le=1024, description="CPU threads; 0 takes one a core, and one for a tiny model."
+            ge=0,
+            le=1024,
+            description="CPU threads. 0 takes one a core, but one alone for a step of fewer than "
+            "2e9 operations, 6 for each parameter and token.",
         ),
     ] = 0
 

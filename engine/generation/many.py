@@ -4,7 +4,6 @@ from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 import torch
-from msgspec import structs
 from torch import Tensor
 
 from engine.config import Sampling
@@ -16,8 +15,9 @@ from engine.generation.sampling import (
     drawn_token,
     held_back,
     is_greedy,
+    largest_left,
+    probable_left,
     repetition_held_back,
-    weights_left,
 )
 from engine.model.lstm import CarriedState, LSTMLanguageModel
 
@@ -140,16 +140,17 @@ class _Batch:
     def _choose_one(self, number: int, logits: Floats, drawn: Tensor) -> int | None:
         sampling = self._sampling
         left = held_back(logits, sampling, self._pasts[number], self._banned)
-        scale = max(1.0, float(np.abs(left[np.isfinite(left)]).max()))
+        scale = float(np.abs(left).max(where=left > -np.inf, initial=1))
         if is_greedy(sampling):
             first, second = torch.from_numpy(left).topk(2).values.tolist()
             return int(left.argmax()) if first - second > APART * scale else None
         if sampling.typical < 1:  # what it keeps hangs on differences of sums: always in doubt
             return None
-        weights, in_doubt = _kept(left, sampling, scale)
+        before = largest_left(left, sampling)
+        weights = probable_left(before, sampling)
+        doubt = _doubt(sampling, scale) + _in_doubt(left, before, weights, sampling, scale)
         reached = torch.from_numpy(weights).cumsum(0, dtype=torch.float64)
-        doubt = torch.tensor([_doubt(sampling, scale) + in_doubt], dtype=torch.float64)
-        return _fallen(reached, drawn[None], doubt)[0]
+        return _fallen(reached, drawn[None], torch.tensor([doubt], dtype=torch.float64))[0]
 
     def _alone(self, row: int, drawn: Tensor) -> int:
         """The next token of a text, read again as if it were alone."""
@@ -170,27 +171,25 @@ def _doubt(sampling: Sampling, scale: float) -> float:
     return ROUNDING * max(1.0, scale / sampling.temperature)
 
 
-def _kept(left: Floats, sampling: Sampling, scale: float) -> tuple[Floats, float]:
-    """As `weights_left`, and the share of those that could be kept or not by rounding: where a
-    share or a ratio asked for that is a little greater or less keeps others, and where tokens are
-    as probable as the last one that is kept."""
-    share, ratio = _doubt(sampling, scale), min(1.0, APART * scale / sampling.temperature)
-    more = weights_left(left, _shifted(sampling, share, -ratio))
-    fewer = weights_left(left, _shifted(sampling, -share, ratio))
-    kept = fewer > 0
-    in_doubt = float(more[~kept].sum())
-    alike = np.abs(left - left[kept].min()) <= APART * scale
-    if (alike & ~kept).any():
-        in_doubt += np.count_nonzero(alike) * float(fewer[kept].min())
-    return more, in_doubt / float(more.sum(dtype=np.float64))
-
-
-def _shifted(sampling: Sampling, share: float, ratio: float) -> Sampling:
-    """With another share and ratio of what is kept, where they are in use."""
-    top_p, min_p = sampling.top_p, sampling.min_p
-    if top_p < 1:
-        top_p = min(1.0, max(0.0, top_p + share))
-    return structs.replace(sampling, top_p=top_p, min_p=min_p * (1 + ratio))
+def _in_doubt(
+    left: Floats, before: Floats, weights: Floats, sampling: Sampling, scale: float
+) -> float:
+    """The share, at most, of tokens that rounding could keep or not, by the weights before and
+    after top-p and min-p: those as probable as the last one that is kept, those at the end of
+    top-p's share, and those at min-p's threshold."""
+    kept, apart, doubt = weights > 0, APART * scale, _doubt(sampling, scale)
+    total, whole = (float(each.sum(dtype=np.float64)) for each in (weights, before))
+    least = float(weights.min(where=kept, initial=1))
+    alike = np.abs(left - left.min(where=kept, initial=np.inf)) <= apart
+    found = np.count_nonzero(alike) * least if (alike & ~kept).any() else 0.0
+    if doubt < sampling.top_p < 1:
+        ends = (total / whole, (total - least) / whole)
+        if any(abs(end - sampling.top_p) <= doubt for end in ends):
+            found += least + 2 * doubt * whole
+    if sampling.min_p > 0:
+        threshold = left.max() + sampling.temperature * np.log(sampling.min_p)
+        found += np.count_nonzero(np.abs(left - threshold) <= apart) * sampling.min_p
+    return found / total
 
 
 def _fallen(reached: Tensor, drawn: Tensor, doubt: Tensor) -> list[int | None]:

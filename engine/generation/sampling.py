@@ -175,10 +175,20 @@ def held_back(
 
 def weights_left(logits: Floats, sampling: Sampling) -> Floats:
     """What tokens are drawn in proportion to, by temperature and by what is kept: (vocabulary,)."""
+    return probable_left(largest_left(logits, sampling), sampling)
+
+
+def largest_left(logits: Floats, sampling: Sampling) -> Floats:
+    """Weights (vocabulary,) by temperature, the greatest 1, of the top-k alone."""
     with np.errstate(over="ignore"):  # minus infinity, whose weight is 0
         weights: Floats = np.exp((logits - logits.max()) / sampling.temperature)
     if 0 < sampling.top_k < len(weights):
         weights = _largest(weights, logits, sampling.top_k)
+    return weights
+
+
+def probable_left(weights: Floats, sampling: Sampling) -> Floats:
+    """Of these weights (vocabulary,) what top-p, min-p and typical keep."""
     if sampling.top_p < 1:
         weights = _nucleus(weights, sampling.top_p)
     if sampling.min_p > 0:

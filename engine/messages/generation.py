@@ -66,7 +66,7 @@ class TextPiece(Message, frozen=True, kw_only=True):
     note: str = ""
     """With the first piece: which words of the prompt are unknown, if any."""
     opened: TokenOpened | None = None
-    """The token that it is."""
+    """The token that it is; None of the one empty piece of a text that ended with its first."""
 
 
 class GenerateMany(Sampling, Message, frozen=True, kw_only=True):

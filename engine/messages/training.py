@@ -101,8 +101,8 @@ class GradientByTime(Message, frozen=True, kw_only=True):
     token_norms: list[float]
     """Of that text by itself."""
     untrained: list[float]
-    """As `norms`, of the model as the run's seed began it, from an empty state; empty where it is
-    too large to be built beside the other."""
+    """As `norms`, of the model as the run's seed began it, from an empty state; empty where it
+    began from a file of vectors, and where it is too large to be built beside the other."""
     untrained_ratio: float
     """As `ratio`."""
 

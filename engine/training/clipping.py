@@ -44,9 +44,11 @@ def clip(loss: Tensor, groups: Groups, rule: Rule, threshold: float) -> Clipped:
     gradients = [[p.grad for p in params if p.grad is not None] for _, params in groups]
     values = _clip(loss, gradients, rule, threshold, loss.dtype, smallest=_SMALL)
     norms_before = values[2 : 3 + len(groups)]
-    if not _all_finite(norms_before) or min(norms_before) < _SMALL:
-        # Nothing was clipped. On the processor, since Apple's GPUs have no float64.
-        values = _clip(loss.cpu(), gradients, rule, threshold, torch.float64, smallest=0.0)
+    if not _all_finite(norms_before) or min(norms_before) < _SMALL:  # nothing was clipped
+        if _all_finite(norms_before) and _zero_or_large(norms_before[1:], gradients):
+            values = _clip(loss, gradients, rule, threshold, loss.dtype, smallest=0.0)
+        else:  # on the processor, since Apple's GPUs have no float64
+            values = _clip(loss.cpu(), gradients, rule, threshold, torch.float64, smallest=0.0)
     names = [name for name, _ in groups]
     before, after = values[2 : 3 + len(names)], values[3 + len(names) :]
     return Clipped(
@@ -57,6 +59,15 @@ def clip(loss: Tensor, groups: Groups, rule: Rule, threshold: float) -> Clipped:
         groups_after=dict(zip(names, after[1:], strict=True)),
         changed=bool(values[1]),
         finite=_all_finite(values),
+    )
+
+
+def _zero_or_large(norms: Sequence[float], gradients: list[list[Tensor]]) -> bool:
+    """Whether no group's norm lost anything: those that are small are of gradients that are zero,
+    as that of an embedding all of whose rows are frozen."""
+    return all(
+        norm >= _SMALL or not any(bool(gradient.any()) for gradient in group)
+        for norm, group in zip(norms, gradients, strict=True)
     )
 
 

@@ -41,7 +41,8 @@ def gradient_in_turns(trainer: Trainer) -> Generator[None, None, GradientByTime]
     vocabulary = trainer.corpus.tokenizer.vocabulary.tokens
     norms, first = _norms(model, tokens, targets, carried)
     before: list[float] = []
-    if sum(each.numel() for each in model.parameters()) <= MOST_BUILT:
+    began = trainer.config.model.vectors is None  # by the seed alone
+    if began and sum(each.numel() for each in model.parameters()) <= MOST_BUILT:
         yield
         untrained = untrained_model(trainer)
         yield

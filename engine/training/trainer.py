@@ -21,6 +21,7 @@ from torch import Tensor
 
 from engine.config import ClipMode, RunConfig
 from engine.embeddings.files import StartingVectors
+from engine.errors import UserError
 from engine.events import AnyEvent, Averaging, Evaluated, NonFinite, Progress, Sampled, Stepped
 from engine.measures import clip_fraction, finite
 from engine.model.lstm import LSTMLanguageModel, detached
@@ -91,11 +92,17 @@ def sample_seed(config: RunConfig) -> int:
 class Trainer:
     """Trains one model on one corpus.
 
-    Raises UserError where the corpus is too small for the configuration.
+    Raises UserError where the corpus is too small for the configuration, or has no validation split
+    that early stopping could go by.
     """
 
     def __init__(self, config: RunConfig, corpus: Corpus, device: torch.device) -> None:
         training = config.training
+        if training.patience is not None and not measurable(corpus, "valid"):
+            raise UserError(
+                "training.patience counts validations, and the corpus has no validation split: "
+                "give it one by corpus.valid_fraction, or choose another limit."
+            )
         seeds = _seeds(training.seed)
         self.config = config
         self.corpus = corpus
@@ -416,7 +423,7 @@ class Trainer:
 
     def _validate(self) -> Iterator[Moment]:
         """Measure the validation loss, and let it steer: plateau, averaging, early stopping."""
-        for event in self.evaluate("valid"):
+        for event in self._measured("valid", self._loss_to_beat):
             if not isinstance(event, Evaluated):
                 yield (event,)
                 continue
@@ -432,7 +439,7 @@ class Trainer:
         """Measure the validation loss where the run ends, beside the validations that steer, and
         sample where those do. Returns the loss."""
         loss, self.ended_at = None, self.step
-        for event in self.evaluate("valid"):
+        for event in self._measured("valid", self._loss_to_beat):
             loss = event.loss if isinstance(event, Evaluated) else None
             yield (event,)
         if not self.config.training.sample_every:
@@ -456,14 +463,16 @@ class Trainer:
         return begins
 
     def evaluate(self, split: str) -> Iterator[Progress | Evaluated]:
-        """Measure a split's loss, telling of progress; nothing of the training changes.
+        """Measure a split's loss, telling of progress; nothing of the training changes. It is no
+        best one, since no checkpoint keeps it.
 
         Raises UserError where the corpus has no such split.
         """
+        return self._measured(split, -math.inf)
+
+    def _measured(self, split: str, to_beat: float) -> Iterator[Progress | Evaluated]:
         self.rest()
-        yield from measure(
-            self.eval_model, self.corpus, split, step=self.step, to_beat=self._loss_to_beat
-        )
+        yield from measure(self.eval_model, self.corpus, split, step=self.step, to_beat=to_beat)
 
     def sample(self) -> Sampled:
         """A short text from the model as it stands, after the prompt and by the seed that all

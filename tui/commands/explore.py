@@ -61,29 +61,32 @@ async def _generate(folder: Path, request: dict[str, Any], as_json: bool) -> Non
     from engine import messages as p
     from tui.run.asking import opened
 
-    text, step, seed = "", 0, request["seed"]
+    texts: list[str] = []
+    step, seed, begins = 0, request["seed"], not request["prompt"]
     pieces: list[dict[str, Any]] = []
     query = p.Generate(**request, alternatives=ALTERNATIVES if as_json else 0)
     async with opened(folder) as engine:
         if not as_json:
             write_text(request["prompt"])
         async for piece in engine.stream(query):
-            assert isinstance(piece, p.TextPiece) and piece.opened is not None
+            assert isinstance(piece, p.TextPiece)
             if piece.note:
                 echo(piece.note, err=True)
-            if as_json:
+            if not as_json:
+                write_text(piece.text, begins=begins)
+            elif piece.opened is not None:
                 pieces.append({"text": piece.text, **to_builtins(piece.opened)})
-            else:
-                write_text(piece.text, begins=not request["prompt"] + text)
-            text += piece.text
+            texts.append(piece.text)
+            begins = begins and not piece.text
             step, seed = piece.step, piece.seed
+    text = "".join(texts)
     if as_json:
         answer = {"model": folder.name, "step": step, **request, "seed": seed, "text": text}
         print_json(answer | {"pieces": pieces})
         return
     if not text.endswith("\n"):
         echo()
-    if request["seed"] is None and sys.stderr.isatty():
+    if request["seed"] is None:
         echo(f"seed {seed}", err=True)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from engine.errors import UserError
+from engine.visible import quoted
 from tui.commands.shared import answers, echo, find, models_dir_option, wait_for
 
 
@@ -17,12 +18,11 @@ from tui.commands.shared import answers, echo, find, models_dir_option, wait_for
     "-o",
     "--output",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.npz",
     help="The file that is written; what was there before goes.",
 )
 @models_dir_option
-def inspect(model: str, text: str, output: Path) -> None:
+def inspect(model: str, text: str, output: str) -> None:
     """Write what the cells of a model do while it reads a text.
 
     MODEL is a run's name, or a path to its folder. FILE.npz is for numpy.load. It holds, for T
@@ -32,16 +32,17 @@ def inspect(model: str, text: str, output: Path) -> None:
     (T, U), float32. cell and hidden are the states after the token; cell is forget_gate times the
     cell before plus input_gate times candidate, hidden is output_gate times tanh(cell).
     """
-    wait_for(_inspect(find(model), text, output))
+    from engine.paths import check_plain, named_path
+
+    path = check_plain(named_path(output, "The file of arrays").resolve())
+    wait_for(_inspect(find(model), text, path))
 
 
 async def _inspect(folder: Path, text: str, output: Path) -> None:
-    import io
-
     import numpy as np
 
     from engine import messages as p
-    from engine.files import replace_file
+    from engine.files import replacing
     from tui.progress_line import Waiting
 
     tokens: p.CellTokens | None = None
@@ -57,18 +58,12 @@ async def _inspect(folder: Path, text: str, output: Path) -> None:
         whole[found.first : found.first + found.rows] = rows
     if tokens is None:
         raise UserError("The engine ended before it had an answer.")
-    file = io.BytesIO()
-    np.savez(
-        file,
-        ids=np.array(tokens.ids),
-        tokens=np.array(tokens.raw),
-        texts=np.array(tokens.texts),
-        step=np.array(tokens.step),
-        **arrays,
-    )
+    arrays |= {name: np.array(getattr(tokens, name)) for name in ("ids", "texts", "step")}
+    arrays["tokens"] = np.array(tokens.raw)
     try:
-        replace_file(output, [file.getvalue()])
+        with replacing(output) as (new,), new.open("xb") as file:
+            np.savez(file, **arrays)
     except OSError as error:
-        raise UserError(f"Can't write {output}: {error.strerror}.") from None
+        raise UserError(f"Can't write {quoted(str(output))}: {error.strerror}.") from None
     layers = "one layer" if len(tokens.units) == 1 else f"{len(tokens.units)} layers"
     echo(f"{len(tokens.ids):,} tokens, {layers}: {output}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from engine.errors import UserError
-from engine.visible import token, visible
+from engine.visible import shortened, token, visible
 from tui.commands.new_run import source_of, spool
 from tui.commands.numbers import WholeRange
 from tui.commands.shared import (
@@ -202,6 +202,6 @@ def _print_copies(found: "Copies") -> None:
     rows = [("tokens", "places", "first at", "text")]
     for copy in found.copies[:MOST_TOLD]:
         place = f"{copy.share:.1%}"
-        rows.append((f"{copy.length:,}", f"{copy.places:,}", place, visible(copy.text)))
+        rows.append((f"{copy.length:,}", f"{copy.places:,}", place, shortened(visible(copy.text))))
     echo()
     print_table(rows)

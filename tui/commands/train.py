@@ -22,7 +22,7 @@ from tui.commands.shared import (
 from tui.output import json_text
 
 if TYPE_CHECKING:
-    from engine.config import RunConfig
+    from engine.config import RunConfig, TrainingConfig
     from engine.messages import AnyCommand, Knob
 
 LIMITS = ("steps", "epochs", "minutes")
@@ -211,6 +211,13 @@ def _resumed_run(corpus: str, name: str | None, limits: dict[str, Any]) -> Path:
     return folder
 
 
+def _until(training: "TrainingConfig") -> str:
+    """What ends a run, as the beginning of a clause."""
+    limits = {name: getattr(training, name) for name in LIMITS}
+    told = [f"{limit:,.15g} {name}" for name, limit in limits.items() if limit is not None]
+    return f"until {' or '.join(told)}; " if told else "without a limit: "
+
+
 def _train(
     folder: Path, config: "RunConfig", first: "list[AnyCommand]", as_json: bool
 ) -> tuple[int, dict[str, Any]]:
@@ -224,12 +231,7 @@ def _train(
     on_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     kind = JsonReport if as_json else TerminalReport if on_terminal else Report
     report = kind(sys.stdout, config.training, config.corpus.tokenizer)
-    limits = [
-        f"{getattr(config.training, name):,g} {name}"
-        for name in LIMITS
-        if getattr(config.training, name) is not None
-    ]
-    until = f"until {' or '.join(limits)}; " if limits else "without a limit: "
+    until = _until(config.training)
     report.say(f"Training {folder.name} on {config.corpus.source}, {until}Ctrl-C saves and ends.")
     if config.warning:
         report.say(f"Note: {config.warning}")

@@ -76,19 +76,21 @@ def generate(query: Generate, run: Run) -> Iterator[TextPiece | None]:
         alternatives=query.alternatives,
         readable=query.readable,
     )
-    note = None
+    note, begun = unknown_words(query.prompt, tokenizer), False
     for piece in pieces:
         if piece is None:
             yield None
             continue
-        note = unknown_words(query.prompt, tokenizer) if note is None else ""
         yield TextPiece(
             text=piece.text,
             step=run.step if live else step,
             seed=seed,
-            note=note,
+            note="" if begun else note,
             opened=_opened(piece.token, piece.opened, tokenizer),
         )
+        begun = True
+    if not begun:  # a stop text came at once: the seed and the note are told all the same
+        yield TextPiece(text="", step=step, seed=seed, note=note)
 
 
 @answers(GenerateMany)

@@ -435,6 +435,14 @@ def test_a_text_that_has_ended_takes_no_more(
         assert text_of(written(alone, run)) == each.text
 
 
+def test_a_text_that_ends_at_once_tells_its_seed_and_its_note(corpus: Corpus) -> None:
+    run = model_of(corpus.tokenizer, made(corpus))
+    (first, *_) = written(p.Generate(prompt="§ zebra", tokens=1, seed=3), run)
+    (only,) = written(p.Generate(prompt="§ zebra", tokens=9, seed=3, stop=(first.text,)), run)
+    assert (only.text, only.opened) == ("", None)
+    assert (only.seed, only.note, only.step) == (first.seed, first.note, first.step)
+
+
 def test_a_prompt_is_passed_over_once_for_all_texts(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.training import clipping
 from engine.training.clipping import Rule, clip, first_non_finite
 
 RULES: tuple[Rule, ...] = get_args(Rule)
@@ -67,6 +68,31 @@ def check(groups: Groups, rule: Rule, threshold: float, rtol: float) -> None:
     assert found.loss == 2.0
     assert found.changed == any((b != w).any() for b, w in zip(before, wanted, strict=True))
     assert list(found.groups_before) == list(found.groups_after) == ["embedding", "output"]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("threshold", [0.01, 100.0])
+def test_a_gradient_of_zeros_is_summed_in_its_own_precision(
+    rule: Rule, threshold: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of an embedding all of whose rows are frozen; what only seems to be zero is not."""
+    summed, norms = [], clipping._norms
+
+    def counted(gradients: list[list[Tensor]], dtype: torch.dtype) -> Tensor:
+        summed.append(dtype)
+        return norms(gradients, dtype)
+
+    monkeypatch.setattr(clipping, "_norms", counted)
+    groups = parameters()
+    embedding = groups[0][1][0].grad
+    assert embedding is not None
+    embedding.zero_()
+    check(groups, rule, threshold, 1e-5)
+    assert set(summed) == {torch.float32}
+    groups = parameters()
+    groups[0][1][0].grad = torch.full_like(embedding, 1e-30)
+    check(groups, rule, threshold, 1e-5)
+    assert torch.float64 in summed
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -20,49 +20,19 @@ def _four_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
-    """Seconds that a rehearsal takes, by threads."""
-    now = 0.0
-    seconds = {4: 0.1, 1: 0.2}
-
-    def rehearse(_: Trainer) -> None:
-        nonlocal now
-        now += seconds[torch.get_num_threads()]
-
-    monkeypatch.setattr(device, "rehearse", rehearse)
-    monkeypatch.setattr(device.time, "perf_counter", lambda: now)
-    return seconds
-
-
-def big(make_trainer: Make, monkeypatch: pytest.MonkeyPatch) -> Trainer:
-    monkeypatch.setattr(device, "SMALL_STEP", 0)
-    return make_trainer(training__threads=0)
-
-
-def test_the_threads_asked_for_are_taken(make_trainer: Make, clock: dict[int, float]) -> None:
+def test_the_threads_asked_for_are_taken(make_trainer: Make) -> None:
     assert pick_threads(make_trainer(training__threads=3)) == 3
 
 
-def test_a_tiny_model_takes_one(make_trainer: Make, clock: dict[int, float]) -> None:
-    clock[4] = 0.0
-    assert pick_threads(make_trainer(training__threads=0)) == 1
-
-
-def test_the_faster_number_is_taken(
-    make_trainer: Make, clock: dict[int, float], monkeypatch: pytest.MonkeyPatch
+def test_a_small_step_takes_one_and_another_all_cores_whatever_the_clock_says(
+    make_trainer: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = big(make_trainer, monkeypatch)
-    assert pick_threads(trainer) == 4
-    clock.update({4: 0.3, 1: 0.2})
-    assert pick_threads(trainer) == 1
-
-
-def test_a_long_step_takes_all_cores_untried(
-    make_trainer: Make, clock: dict[int, float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock.update({4: 5.0, 1: 0.2})
-    assert pick_threads(big(make_trainer, monkeypatch)) == 4
+    trainer = make_trainer(training__threads=0)
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    work = 6 * parameters * 8 * 7
+    for bound, threads in ((work + 1, 1), (work, 4)):
+        monkeypatch.setattr(device, "SMALL_STEP", bound)
+        assert {pick_threads(trainer) for _ in range(5)} == {threads}
 
 
 def test_a_rehearsal_changes_nothing(make_trainer: Make) -> None:

@@ -16,6 +16,7 @@ from engine.runs.private import place_of
 from engine.service.conductor import Conductor
 from engine.text.corpus import Corpus
 from engine.training.checkpoint import load_latest
+from engine.training.gradient_flow import gradient_by_time
 from tests.conducted import ask, conducted
 
 Make = Callable[..., Path]
@@ -140,6 +141,15 @@ def test_a_new_run_without_its_file_says_what_is_missing(make: Make, file: Path)
     file.unlink()
     with pytest.raises(UserError, match=r"Can't read the vectors in .*: No such file"):
         conducted(folder)
+
+
+def test_no_model_by_the_seed_alone_stands_beside_a_run_that_began_with_vectors(
+    make: Make,
+) -> None:
+    for vectors, untrained in (({}, 0), ({"model__vectors": None}, 7)):
+        trainer = trained(make(**vectors), 3).run.trainer
+        assert trainer is not None
+        assert len(gradient_by_time(trainer).untrained) == untrained
 
 
 def test_vectors_can_only_be_frozen_where_there_are_some(small_config: RunConfig) -> None:

@@ -4,13 +4,16 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from engine.config import RunConfig, replace
 from engine.errors import UserError
 from engine.events import Evaluated, NonFinite, Sampled, Stepped
+from engine.text.corpus import open_corpus
 from engine.training.rehearsal import fault, rehearse
 from engine.training.trainer import Trainer
 
@@ -535,3 +538,22 @@ def test_a_step_that_runs_out_of_memory_leaves_everything_as_it_was(make_trainer
 
 def out_of_memory(_: object) -> None:
     raise RuntimeError("CUDA out of memory.")
+
+
+def test_early_stopping_needs_validations(small_config: RunConfig, tmp_path: Path) -> None:
+    config = replace(
+        small_config, {"corpus.valid_fraction": 0, "training.patience": 3, "training.steps": 9}
+    )
+    corpus = open_corpus(config.corpus, cache=tmp_path)
+    with pytest.raises(UserError, match="has no validation split"):
+        Trainer(config, corpus, torch.device("cpu"))
+
+
+def test_a_validation_by_hand_is_no_best_one_for_nothing_keeps_it(make_trainer: Make) -> None:
+    trainer = make_trainer(training__steps=15)
+    for _ in range(5):
+        trainer.take_step()
+    *_, by_hand = trainer.evaluate("valid")
+    assert isinstance(by_hand, Evaluated) and by_hand.loss is not None and not by_hand.best
+    told = [event for event in trainer.train() if isinstance(event, Evaluated)]
+    assert told[0].best

@@ -384,6 +384,9 @@ def test_what_chance_wrote_can_be_written_again(
     ended = run("generate", name, "--tokens", "20", "--prompt", "Xyzzy ", "--json")
     assert ended.stderr == "1 of 1 words unknown: xyzzy\n"
     first = json.loads(ended.stdout)
+    plain = run("generate", name, "--tokens", "20")
+    assert (seed := re.fullmatch(r"seed (\d+)\n", plain.stderr))
+    assert run.well("generate", name, "--tokens", "20", "--seed", seed[1]) == plain.stdout
     arguments = ["--tokens", "20", "--prompt", "Xyzzy ", "--json", "--seed", str(first["seed"])]
     assert json.loads(run("generate", name, *arguments).stdout) == first
 
@@ -430,6 +433,8 @@ def test_copies_tells_what_stands_in_the_training_text(
         assert copy["text"] in path.read_text() and copy["places"] >= 1
     shown = run.well("copies", trained[0], str(path), "--least", "2")
     assert re.match(r"[\d.]+% of 7 tokens are in stretches of 2", shown)
+    path.write_text("the old physicist solved the hard problem .\n" * 20, encoding="utf-8")
+    assert max(map(len, run.well("copies", trained[0], str(path)).splitlines())) < 150
 
 
 def test_inspect_writes_arrays_that_numpy_reads(
@@ -449,6 +454,17 @@ def test_inspect_writes_arrays_that_numpy_reads(
         expected = forget[1:] * cell[:-1] + inputs[1:] * candidate[1:]
         assert cell[1:] == pytest.approx(expected, abs=1e-6)
         assert hidden == pytest.approx(output * np.tanh(cell), abs=1e-6)
+    link = tmp_path / "link.npz"
+    link.symlink_to(path)
+    before = path.read_bytes()
+    run.well("inspect", trained[0], "--text", "the", "-o", str(link))
+    assert link.is_symlink() and path.read_bytes() != before
+    home = run("inspect", trained[0], "--text", "the", "-o", "~/s.npz", HOME=str(tmp_path))
+    assert home.returncode == 0 and (tmp_path / "s.npz").exists()
+    for special in ("/dev/null", str(tmp_path)):
+        refused = run("inspect", trained[0], "--text", "the", "-o", special)
+        assert refused.returncode == 1 and "name" in refused.stderr
+    assert not Path("/dev/null").is_file()
     refused = run("inspect", trained[0], "--text", "a", "-o", str(tmp_path / "no" / "a.npz"))
     assert refused.returncode == 1 and "Can't write" in refused.stderr
 
