@@ -19,6 +19,11 @@ def grouped(value: float, decimals: int) -> str:
     return f"{value:,.{decimals}f}" if abs(value) < 1e9 else short(value)
 
 
+def counted(count: int, what: str) -> str:
+    """So many of something whose plural ends in s: 1 step, 1,000 steps."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Roughly how long, in its most fitting unit: 75 s, 12 min, 3.5 h, 4 days."""
     if seconds < 90:
@@ -34,3 +39,21 @@ def exponent(text: str) -> str:
     """1e-05 as 1e-5."""
     mantissa, _, power = text.partition("e")
     return f"{mantissa}e{int(power)}" if power else text
+
+
+def rounded(count: int) -> str:
+    """A count for people: exact up to 99,999, then three digits."""
+    if count < 100_000:
+        return f"{count:,}"
+    thousands = count / 1000
+    return f"{thousands:.0f}k" if thousands < 1000 else f"{thousands / 1000:.3g}M"
+
+
+def size(count: int) -> str:
+    """A number of bytes for people."""
+    value, unit = float(count), "bytes"
+    for bigger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, bigger
+    return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:.3g} {unit}"

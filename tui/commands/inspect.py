@@ -9,6 +9,7 @@ import click
 from engine.errors import UserError
 from engine.visible import quoted
 from tui.commands.shared import answers, echo, find, models_dir_option, wait_for
+from tui.numbers import counted
 
 
 @click.command()
@@ -66,4 +67,4 @@ async def _inspect(folder: Path, text: str, output: Path) -> None:
     except OSError as error:
         raise UserError(f"Can't write {quoted(str(output))}: {error.strerror}.") from None
     layers = "one layer" if len(tokens.units) == 1 else f"{len(tokens.units)} layers"
-    echo(f"{len(tokens.ids):,} tokens, {layers}: {output}")
+    echo(f"{counted(len(tokens.ids), 'token')}, {layers}: {output}")

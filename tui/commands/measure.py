@@ -18,7 +18,7 @@ from tui.commands.shared import (
     wait_for,
     with_corpus,
 )
-from tui.numbers import grouped
+from tui.numbers import counted, grouped
 
 if TYPE_CHECKING:
     from engine.messages import CorpusScore, Replayed
@@ -108,7 +108,7 @@ def evaluate(
 def _print_score(run: str, score: "CorpusScore") -> None:
     """What the model is measured by first: bits for characters, perplexity for words."""
     part = "" if score.split == "all" else f", {score.split} split"
-    echo(f"{run} after {score.step:,} steps, on {score.source}{part}")
+    echo(f"{run} after {counted(score.step, 'step')}, on {score.source}{part}")
     token = _TOKENS.get(score.tokenizer, "token")
     measures = [
         f"perplexity {grouped(score.perplexity, 2)} per {token}",
@@ -121,7 +121,7 @@ def _print_score(run: str, score: "CorpusScore") -> None:
             0 if score.tokenizer == "character" else len(measures),
             f"{grouped(bits, 3)} bits/character",
         )
-    counts = f"{score.tokens:,} tokens, {score.unknown:,} unknown"
+    counts = f"{counted(score.tokens, 'token')}, {score.unknown:,} unknown"
     echo("  ".join([*measures, counts]))
     echo(score.convention)
 
@@ -150,7 +150,7 @@ def replay(run: str, as_json: bool) -> int:
 
 
 def _verdict(result: "Replayed") -> str:
-    steps = f"{result.steps:,} steps replayed"
+    steps = f"{counted(result.steps, 'step')} replayed"
     if result.first_difference is not None:
         return f"{steps}: the first difference is at step {result.first_difference:,}."
     weights = {

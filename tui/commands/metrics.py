@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tui.commands.shared import echo, find, models_dir_option, print_table, write_lines
+from tui.numbers import counted
 
 if TYPE_CHECKING:
     from engine.events import Stepped
@@ -94,7 +95,7 @@ def _print_summary(folder: Path) -> None:
         latest.extend(piece.layout.decode(piece.held[-_LATEST:]))
     lost = past.lost + past.damaged
     echo(
-        f"{visible(folder.name)}: {steps:,} steps recorded"
+        f"{visible(folder.name)}: {counted(steps, 'step')} recorded"
         f"{f', {thinned:,} of them thinned' if thinned else ''}"
         f"{f'; {lost:,} entries are damaged' if lost else ''}."
     )

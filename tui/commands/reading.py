@@ -25,6 +25,7 @@ from tui.commands.shared import (
     wait_for,
     with_corpus,
 )
+from tui.numbers import counted
 
 if TYPE_CHECKING:
     from engine.messages import Copies, SurprisePart, SurpriseTotals
@@ -106,7 +107,7 @@ def _print_json(file: str, parts: "list[SurprisePart]", totals: "SurpriseTotals"
 
 
 def _print_surprise(parts: "list[SurprisePart]", totals: "SurpriseTotals") -> None:
-    echo(f"{_measures(totals)}  {totals.tokens:,} tokens, {totals.unknown:,} unknown")
+    echo(f"{_measures(totals)}  {counted(totals.tokens, 'token')}, {totals.unknown:,} unknown")
     echo(totals.convention)
     rows = [("", "bits", "perplexity", "bits/character")]
     model = (totals.bits, totals.perplexity, totals.bits_per_character)

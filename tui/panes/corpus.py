@@ -11,6 +11,7 @@ from textual.widgets import Input
 from engine.events import CorpusSummary
 from engine.messages import AnyAnswer, AnyQuery, Represent, Representation, TokenView
 from tui.keys import sentence, shown
+from tui.numbers import counted, rounded, size
 from tui.panes.pane import AskingPane
 from tui.remarks import on_screen, unknown
 from tui.run.session import Session
@@ -135,12 +136,12 @@ def _nothing_yet(session: Session | None) -> Content:
 
 def _facts(summary: CorpusSummary, *, in_full: bool) -> Content:
     """What the text is, then the remarks on it, or how many there are."""
-    tokens = ", ".join(f"{short(count)} {split}" for split, count in summary.tokens.items())
+    tokens = ", ".join(f"{rounded(count)} {split}" for split, count in summary.tokens.items())
     files = f"{summary.files:,} files, " if summary.files > 1 else ""
     lines = [
         Content.assemble(
             content(summary.source, "bold"),
-            f"  {files}{size(summary.bytes)}, {summary.lines:,} lines",
+            f"  {files}{size(summary.bytes)}, {counted(summary.lines, 'line')}",
         ),
         content(summary.tokenizer, MUTED),
         Content.assemble(("tokens ", MUTED), tokens),
@@ -279,21 +280,3 @@ def _colour(level: int) -> str:
         return "$foreground 40%"
     hue = _ABOVE if level > 0 else _BELOW
     return f"{hue} on {hue} {20 + 20 * abs(level)}%"
-
-
-def short(count: int) -> str:
-    """A count for people: exact up to 99,999, then three digits."""
-    if count < 100_000:
-        return f"{count:,}"
-    thousands = count / 1000
-    return f"{thousands:.0f}k" if thousands < 1000 else f"{thousands / 1000:.3g}M"
-
-
-def size(count: int) -> str:
-    """A number of bytes for people."""
-    value, unit = float(count), "bytes"
-    for bigger in ("kB", "MB", "GB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, bigger
-    return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:.3g} {unit}"

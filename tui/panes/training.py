@@ -15,7 +15,7 @@ from engine.service.client import EngineEnded
 from tui.chart.data import ChartData, Curve, Mark, Points, Rule, XAxis, YAxis
 from tui.chart.widget import Chart
 from tui.keys import sentence
-from tui.numbers import duration, short
+from tui.numbers import counted, duration, short
 from tui.panes.pane import Pane
 from tui.run.session import Session
 from tui.sanitize import content
@@ -405,9 +405,10 @@ def _norm_row(status: Status, history: "History", last: Stepped) -> list[_Part]:
     if status.clip_mode == "off":
         return [(0, _number("norm", before))]
     steps, share = history.clip_steps, f"{history.clip_fraction:.0%}"
+    recent = counted(steps, "step")
     parts = [
         (1, _number("norm", f"{before} → {after}")),
-        (0, Content.assemble("clipped ", (share, "bold"), f" of the last {steps:,} steps")),
+        (0, Content.assemble("clipped ", (share, "bold"), f" of the last {recent}")),
     ]
     if history.step > steps:
         parts.append((2, Content(f"{last.clip_fraction:.0%} of all")))

@@ -18,7 +18,7 @@ from engine import runs
 from engine.config import BUILT_IN, RunConfig, TokenizerName, preset, replace
 from engine.errors import UserError
 from engine.paths import named_path
-from tui.panes.corpus import size
+from tui.numbers import size
 from tui.recent import recent_sources, remember_source
 from tui.remarks import in_dialog
 from tui.sanitize import content

@@ -18,7 +18,7 @@ from textual.widgets import DataTable, Input, Static
 from engine import runs
 from engine.errors import UserError
 from tui.keys import sentence
-from tui.numbers import duration
+from tui.numbers import counted, duration
 from tui.run.session import Session
 from tui.sanitize import content, visible
 from tui.screens.dialog import Dialog
@@ -199,7 +199,9 @@ class OpenModel(Dialog[Path | None]):
     def action_delete(self) -> None:
         if (info := self._movable()) is not None:
             self._doomed = info
-            self._say(f"Delete {info.name}, {info.step:,} steps? y deletes it, esc doesn't.")
+            self._say(
+                f"Delete {info.name}, {counted(info.step, 'step')}? y deletes it, esc doesn't."
+            )
 
     def action_confirm(self) -> None:
         info, self._doomed = self._doomed, None

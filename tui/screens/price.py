@@ -10,8 +10,7 @@ import msgspec
 
 from engine.config import RunConfig
 from engine.sizes import parameter_count, training_need
-from tui.numbers import duration, short
-from tui.panes.corpus import size
+from tui.numbers import duration, short, size
 from tui.run.session import Session
 
 _FREE = ("learning_rate", "momentum", "weight_decay", "trigger")

@@ -12,7 +12,8 @@ from engine.events import Remark
 from tests.tui.fake_engine import CORPUS, Launch, built
 from tests.tui.screen_help import Room, playground
 from tui import source
-from tui.panes.corpus import CorpusPane, size
+from tui.numbers import size
+from tui.panes.corpus import CorpusPane
 from tui.remarks import in_dialog, on_screen
 from tui.screens.open_corpus import OpenCorpus
 from tui.source import glance

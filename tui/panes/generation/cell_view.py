@@ -36,6 +36,7 @@ from engine.messages import (
 from engine.messages.cell import Quantity
 from engine.service.client import EngineEnded
 from tui.keys import no_model, sentence
+from tui.numbers import counted
 from tui.panes.generation.shades import CURSOR, coloured, grade, laid_out, signed
 from tui.panes.generation.text_view import TextView
 from tui.panes.generation.write_view import WriteView
@@ -503,7 +504,7 @@ def _saturated(found: LayerSaturations | None, width: int) -> Content:
         ),
     ]
     lines += [_layer(number, each) for number, each in enumerate(found.layers, start=1)]
-    told = f"over {found.tokens:,} tokens of the training text, at step {found.step:,}"
+    told = f"over {counted(found.tokens, 'token')} of the training text, at step {found.step:,}"
     return Content("\n").join([*lines, Content(""), Content.styled(told, MUTED)])
 
 
@@ -514,7 +515,8 @@ def _listed(
     share = progress.done / progress.total if progress is not None else 0.0
     if found is None:
         return Content.styled(f"Searching the training text … {share:.0%}", MUTED)
-    told = f"{len(found.on):,} units on; of {found.tokens:,} tokens searched at step {found.step:,}"
+    told = f"{counted(len(found.on), 'unit')} on; of {counted(found.tokens, 'token')} searched "
+    told += f"at step {found.step:,}"
     told += f" · searching again … {share:.0%}" if progress is not None else " · the most alike:"
     lines = [Content.styled(fit(told, width), MUTED)]
     lines += [_place(each, len(found.on), width) for each in found.places[: max(0, height - 1)]]

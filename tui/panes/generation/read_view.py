@@ -21,7 +21,7 @@ from engine.messages import (
 from tui.chart.data import ChartData, Line, XAxis, YAxis
 from tui.chart.widget import Chart
 from tui.keys import no_model, sentence
-from tui.numbers import grouped
+from tui.numbers import counted, grouped
 from tui.panes.generation.shades import COPIED, UNKNOWN, laid_out, legend, shade
 from tui.panes.generation.text_view import TextView
 from tui.panes.generation.write_view import WriteView
@@ -143,9 +143,9 @@ class ReadView(TextView):
         texts = self._texts[begin:end]
         at = None if self._cursor is None else self._cursor - begin
         text, reach = laid_out(texts, self._styles(range(begin, end)), at)
-        before = Content.styled(f"… {begin:,} tokens before\n" if begin else "", MUTED)
+        before = Content.styled(f"… {counted(begin, 'token')} before\n" if begin else "", MUTED)
         left_out = len(self._texts) - end + self._not_kept
-        behind = Content.styled(f"\n… {left_out:,} tokens more" if left_out else "", MUTED)
+        behind = Content.styled(f"\n… {counted(left_out, 'token')} more" if left_out else "", MUTED)
         flow.show((), before + text + behind)
         self.reveal(flow, len(before.plain) + (reach if at is not None else 1), self._cursor)
 
@@ -198,7 +198,8 @@ class ReadView(TextView):
         if totals is None:
             return Content("")
         unknown = f" ({totals.unknown:,} unknown)" if totals.unknown else ""
-        told = f"{totals.tokens:,} tokens{unknown} · step {totals.step:,} · {totals.convention}"
+        read = counted(totals.tokens, "token")
+        told = f"{read}{unknown} · step {totals.step:,} · {totals.convention}"
         return Content.styled(told, MUTED).truncate(width, ellipsis=True)
 
     def _compared(self, width: int) -> Content:

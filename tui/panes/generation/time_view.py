@@ -11,6 +11,7 @@ from engine.errors import UserError
 from engine.messages import AnyQuestion, Sample, Samples, ThroughTime
 from engine.service.client import EngineEnded
 from tui.keys import no_model, sentence
+from tui.numbers import counted
 from tui.panes.generation.text_view import TextView
 from tui.run.session import Session
 from tui.sanitize import content, visible
@@ -147,7 +148,7 @@ def _head(found: Samples, width: int) -> Content:
     prompt = f"after “{visible(found.prompt)}”" if found.prompt else "after no prompt"
     left_out = found.total - len(found.samples)
     more = f", {left_out:,} more left out" if left_out > 0 else ""
-    told = f"{len(found.samples):,} samples{more} · seed {found.seed} · {prompt}"
+    told = f"{counted(len(found.samples), 'sample')}{more} · seed {found.seed} · {prompt}"
     return Content.styled(fit(told, width), MUTED)
 
 

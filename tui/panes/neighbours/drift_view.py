@@ -24,7 +24,7 @@ from engine.messages import (
 from tui.chart.data import ChartData, Line, Mark, Points, XAxis
 from tui.chart.widget import Chart
 from tui.keys import sentence
-from tui.panes.corpus import size
+from tui.numbers import counted, size
 from tui.panes.laboratory import action
 from tui.panes.neighbours.asked import Asked, WordView, typed
 from tui.panes.neighbours.list_view import ranks
@@ -232,7 +232,7 @@ class DriftView(WordView):
         place = len(past.steps) if at is None else bisect_left(past.steps, at)
         told = f"as at step {at:,}" if at is not None else "as of now"
         kept = (
-            f"{len(past.steps)} steps of {past.kept:,} words kept, "
+            f"{counted(len(past.steps), 'step')} of {counted(past.kept, 'word')} kept, "
             f"{size(past.bytes)} of {size(past.most_bytes)} at most"
         )
         slider = max(8, min(24, width - len(told) - len(kept) - 6))

@@ -10,7 +10,8 @@ from textual.widgets import Input
 
 from engine.messages import AnyAnswer, AnyQuery, Similarities, SimilarityMatrix
 from tui.keys import sentence
-from tui.panes.corpus import EXAMPLE, short, size
+from tui.numbers import rounded, size
+from tui.panes.corpus import EXAMPLE
 from tui.panes.neighbours.asked import Asked, WordView
 from tui.run.session import Session
 from tui.sanitize import content, token
@@ -90,7 +91,7 @@ def _costs(answer: SimilarityMatrix, width: int) -> list[Content]:
         size(count)
         for count in (answer.vocabulary_one_hot_bytes, answer.vocabulary_embedding_bytes)
     )
-    text, tokens = size(answer.text_one_hot_bytes), short(answer.text_tokens)
+    text, tokens = size(answer.text_one_hot_bytes), rounded(answer.text_tokens)
     told = [
         first_fitting(
             [
