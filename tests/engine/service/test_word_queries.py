@@ -267,7 +267,7 @@ def test_words_are_completed_the_most_frequent_first(text_file: Any) -> None:
 
 
 def test_a_list_says_how_far_an_earlier_checkpoint_and_another_run_agree(
-    small_config: RunConfig, tmp_path: Path
+    small_config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = []
     for seed in (1, 2):
@@ -283,6 +283,8 @@ def test_a_list_says_how_far_an_earlier_checkpoint_and_another_run_agree(
     earlier, other = answer.overlaps
     assert (earlier.other, earlier.step < 60, earlier.of) == ("checkpoint", True, 10)
     assert (other.other, other.step, other.of) == ("seed2", 60, 10)
+    monkeypatch.setattr(Path, "glob", lambda *_: pytest.fail("the runs are looked through again"))
+    assert ask(p.WordQuery(query="cat", compare=True), run).overlaps == answer.overlaps
     own = {near.word for near in answer.neighbours}
     theirs = {near.word for near in ask(p.WordQuery(query="cat"), runs[1]).neighbours}
     assert answer.overlaps[1].shared == len(own & theirs)

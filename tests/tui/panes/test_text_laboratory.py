@@ -825,6 +825,17 @@ async def test_a_view_looks_the_same_whichever_size_it_had_before(
     assert looks[0] == looks[1]
 
 
+async def test_a_screen_that_is_taken_apart_while_the_model_writes_is_no_fault(
+    tmp_path: Path,
+) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(StateChanged(state="running"), step(1))
+        view = room.app.playground.query_one(WriteView)
+        await room.until(lambda: view.writing and view._whole)
+        await room.app.playground.query_one("#prompt").remove()
+        await room.until(lambda: not view.writing)
+
+
 async def test_an_empty_view_says_what_to_press(tmp_path: Path) -> None:
     async with playground(tmp_path, size=ONE) as room:
         await laboratory(room, "write")

@@ -12,6 +12,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
+from textual.css.query import NoMatches
 from textual.widgets import Input
 from textual.worker import Worker
 
@@ -659,8 +660,8 @@ class WriteView(TextView):
     async def _write(self, session: Session, going_on: Generate | None) -> None:
         """Stream passages into the view: one, or while training runs one by one. The first may go
         on from tokens that are given."""
-        request = going_on or self.request()
         try:
+            request = going_on or self.request()
             await self._stream(session, request)
             while self._flows(session):
                 await asyncio.sleep(_BETWEEN_PASSAGES)
@@ -670,8 +671,8 @@ class WriteView(TextView):
         except UserError as error:
             self.refused(request, str(error))
             self._write_along = False
-        except EngineEnded:
-            pass
+        except (EngineEnded, NoMatches):
+            pass  # it, or the screen, is being closed
         finally:
             self.stale = True
 

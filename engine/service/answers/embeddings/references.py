@@ -1,6 +1,8 @@
 """Other models of the same words, for what a list of neighbours is worth: an earlier checkpoint of
 the run, and another run on the same corpus."""
 
+import math
+import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +20,8 @@ from engine.text.tokenizer import Tokenizer
 
 _OTHERS = 100
 """Runs that are looked through for one on the same corpus."""
+FRESH = 10.0
+"""Seconds for which nothing newer is looked for: a list on the screen asks every second."""
 
 
 class Reference(NamedTuple):
@@ -40,19 +44,30 @@ class Reference(NamedTuple):
         return seen_as(self.tokenizer, vectors, table, view, listed)
 
 
-_read_last: WeakKeyDictionary[Run, list[Reference]] = WeakKeyDictionary()
+class _Found(NamedTuple):
+    """What there was when it was looked for last."""
+
+    references: list[Reference]
+    at: float
+    """By the monotonic clock."""
+
+
+_found_last: WeakKeyDictionary[Run, _Found] = WeakKeyDictionary()
 
 
 def references(run: Run) -> Generator[None, None, list[Reference]]:
-    """Those there are now. They are read in the background; what was read before is not read again,
-    and what can't be read is left out."""
+    """Those there were at most FRESH seconds ago. They are looked for and read in the background;
+    what was read before is not read again, and what can't be read is left out."""
     if run.file_vectors is not None:
         return []
-    folder, corpus, step, known = run.folder, run.config.corpus, run.step, _read_last.get(run, [])
+    folder, corpus, step = run.folder, run.config.corpus, run.step
+    known, at = _found_last.get(run, _Found([], -math.inf))
+    if time.monotonic() - at < FRESH:
+        return known
     found = yield from in_background(  # type: ignore[misc]
         lambda job: list(_find(folder, corpus, step, known, job.go_on))
     )
-    _read_last[run] = found
+    _found_last[run] = _Found(found, time.monotonic())
     return found
 
 
