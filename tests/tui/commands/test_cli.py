@@ -630,7 +630,10 @@ def test_lr_find_plots_the_curve_and_ends_with_the_rate_and_how_to_use_it(
 def test_lr_find_reads_standard_input_and_a_file_of_settings(run: Run, tmp_path: Path) -> None:
     text = "The mathematician ran to the store.\n" * 300
     file = tmp_path / "mine.toml"
-    file.write_text('preset = "toy"\n[optimiser]\nname = "sgd"\nweight_decay = 0\n')
+    file.write_text(
+        'preset = "toy"\nmodel.embedding_size = 8\nmodel.hidden_size = 8\ntraining.batch_size = 4\n'
+        'training.bptt = 4\n[optimiser]\nname = "sgd"\nweight_decay = 0\n'
+    )
     answer = json.loads(run.well("lr-find", "-", "--config", str(file), "--json", stdin=text))
     assert 5.0 in [tried["rate"] for tried in answer["tried"]], "where sgd's search begins"
 
