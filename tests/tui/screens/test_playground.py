@@ -767,7 +767,9 @@ async def test_every_field_of_the_form_is_named_and_explained_in_full(
 
 
 async def test_a_form_left_alone_is_its_preset(tmp_path: Path) -> None:
-    async with playground(tmp_path) as room:
+    threshold = preset("toy").clipping.threshold
+    launch = Launch(lambda folder: built(folder, clip_threshold=threshold))
+    async with playground(tmp_path, launch) as room:
         await open_form(room, "r", NewRun)
         room.app.screen.query_one("#name", Input).value = "plain"
         await room.press("ctrl+s")
