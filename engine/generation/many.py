@@ -4,14 +4,15 @@ from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.config import Sampling
 from engine.errors import UserError
 from engine.generation.decoder import Floats, SideBySide, decoder, state_after
+from engine.generation.drawing import draw_numbers, fallen
 from engine.generation.sampling import (
     Past,
-    drawn_number,
     drawn_token,
     held_back,
     is_greedy,
@@ -29,8 +30,9 @@ much for each unit of the largest logit, by the temperature. (Measured on models
 units, at temperatures from 0.02 to 1: 1.7e-7.)"""
 APART = 4e-6
 """And of the difference of two logits: so much for each unit of the largest. (Measured: 2e-6.)"""
-Ends = Callable[[int, int], bool]
-"""Whether a text, by its number, ends with a token."""
+Take = Callable[[int, int, Tensor], bool]
+"""Takes a text's next token, by the text's number, with logits (vocabulary,) as the model has them;
+says whether the text ends with it."""
 
 
 def generate_many(
@@ -41,14 +43,14 @@ def generate_many(
     seeds: Sequence[int],
     *,
     banned: int | None = None,
-    ends: Ends = lambda *_: False,
+    take: Take = lambda *_: False,
 ) -> Generator[int | None, None, list[list[int]]]:
     """Yield how many tokens are done (None: a stretch of the prompt), and return a text of so many
-    token ids for each seed, fewer where it `ends`.
+    token ids for each seed, fewer where `take` says so.
 
-    A number drawn so near to where one token's share ends and another's begins that rounding could
-    tip it is in doubt, and so is what a filter keeps where an edge of it is as near: then the text
-    is read again, alone. The weights must not change meanwhile. Raises UserError where the model
+    A number drawn so near to where one share ends and another begins that rounding could tip it is
+    in doubt, and so is what a filter keeps where an edge of it is as near: then the text is read
+    again, alone. The weights must not change meanwhile. Raises UserError where the model
     has exploded.
     """
     found: list[list[int]] = []
@@ -57,7 +59,7 @@ def generate_many(
         yield from batch.read()
         number = 0
         while number < tokens:
-            batch.step(ends)
+            batch.step(take)
             number = number + 1 if batch.live else tokens
             yield begin * tokens + number * len(batch.texts)
         found += batch.texts
@@ -98,61 +100,64 @@ class _Batch:
         self._alone_at: list[tuple[CarriedState, int]] = [(state, 0) for _ in self.texts]
         """The state of each text as if it had been read alone, up to one of its tokens."""
 
-    def step(self, ends: Ends) -> None:
+    def step(self, take: Take) -> None:
         """Write one more token of each text that is live."""
         logits = self._states.step([[self._prompt[-1], *self.texts[n]][-1] for n in self.live])
-        drawn = torch.cat([drawn_number(self._randoms[number]) for number in self.live])
-        chosen = self._choose_all(logits, drawn) if self._plain else self._choose(logits, drawn)
+        numbers = torch.cat([draw_numbers(self._randoms[number]) for number in self.live])
+        chosen = self._choose(logits, numbers)
         going_on: list[int] = []
         for row, (number, sure) in enumerate(zip(self.live, chosen, strict=True)):
-            token = self._alone(row, drawn[row : row + 1]) if sure is None else sure
+            token = self._alone(row, numbers[row : row + 1]) if sure is None else sure
             self.texts[number].append(token)
             past = self._pasts[number]
             if past is not None:
                 past.add(token)
-            if not ends(self._first + number, token):
+            if not take(self._first + number, token, logits[row]):
                 going_on.append(row)
         if len(going_on) < len(self.live):
             self._states.keep(going_on)
             self.live = [self.live[row] for row in going_on]
 
-    def _choose_all(self, logits: Tensor, drawn: Tensor) -> list[int | None]:
-        """A token for each row of logits (texts, vocabulary), None where rounding could tip it:
-        where neither repetitions nor filters are in the way."""
-        scale = logits.abs().amax(1, keepdim=True).clamp(min=1)
+    def _choose(self, logits: Tensor, numbers: Tensor) -> list[int | None]:
+        """A token for each row of logits (texts, vocabulary), None where rounding could tip it."""
+        if not self._plain:
+            return self._choose_by_row(logits, numbers)
+        low, high = logits.aminmax(dim=1)
+        scale = torch.maximum(-low, high).clamp(min=1)
+        left = logits
         if self._banned is not None:
-            logits[:, self._banned] = -torch.inf
-        largest = logits.max(1, keepdim=True).values
+            left = logits.clone()
+            left[:, self._banned] = -torch.inf
+        largest = left.amax(1, keepdim=True)
         if not bool(largest.isfinite().all()):
             raise UserError("The model's weights are no longer finite numbers: it can't write.")
         temperature = self._sampling.temperature
-        reached = logits.sub_(largest).div_(temperature).exp_().cumsum(1, dtype=torch.float64)
-        doubt = ROUNDING * (scale.double() / temperature).clamp(min=1)
-        return _fallen(reached, drawn[:, None], doubt)
+        weights = (left - largest).div_(temperature).exp_()
+        return _sure(*fallen(weights, numbers, ROUNDING * (scale.double() / temperature).clamp(1)))
 
-    def _choose(self, logits: Tensor, drawn: Tensor) -> list[int | None]:
-        """As `_choose_all`, whatever the knobs are."""
-        return [
-            self._choose_one(number, *each)
-            for number, *each in zip(self.live, logits.numpy(), drawn, strict=True)
-        ]
-
-    def _choose_one(self, number: int, logits: Floats, drawn: Tensor) -> int | None:
+    def _choose_by_row(self, logits: Tensor, numbers: Tensor) -> list[int | None]:
+        """As `_choose`, whatever the knobs are."""
         sampling = self._sampling
-        left = held_back(logits, sampling, self._pasts[number], self._banned)
-        scale = float(np.abs(left).max(where=left > -np.inf, initial=1))
+        rows = [
+            held_back(row, sampling, self._pasts[number], self._banned)
+            for number, row in zip(self.live, logits.numpy(), strict=True)
+        ]
+        scales = [float(np.abs(row).max(where=row > -np.inf, initial=1)) for row in rows]
         if is_greedy(sampling):
-            first, second = torch.from_numpy(left).topk(2).values.tolist()
-            return int(left.argmax()) if first - second > APART * scale else None
+            return [_largest(row, scale) for row, scale in zip(rows, scales, strict=True)]
         if sampling.typical < 1:  # what it keeps hangs on differences of sums: always in doubt
-            return None
-        before = largest_left(left, sampling)
-        weights = probable_left(before, sampling)
-        doubt = _doubt(sampling, scale) + _in_doubt(left, before, weights, sampling, scale)
-        reached = torch.from_numpy(weights).cumsum(0, dtype=torch.float64)
-        return _fallen(reached, drawn[None], torch.tensor([doubt], dtype=torch.float64))[0]
+            return [None] * len(rows)
+        before = [largest_left(row, sampling) for row in rows]
+        weights = [probable_left(each, sampling) for each in before]
+        loose = [
+            _loose(*each, sampling, scale)
+            for *each, scale in zip(rows, before, weights, scales, strict=True)
+        ]
+        doubts = torch.tensor([_doubt(sampling, scale) for scale in scales], dtype=torch.float64)
+        stacked = (torch.from_numpy(np.stack(each)) for each in (weights, loose))
+        return _sure(*fallen(next(stacked), numbers, doubts, next(stacked)))
 
-    def _alone(self, row: int, drawn: Tensor) -> int:
+    def _alone(self, row: int, numbers: Tensor) -> int:
         """The next token of a text, read again as if it were alone."""
         number = self.live[row]
         state, begin = self._alone_at[number]
@@ -164,43 +169,55 @@ class _Batch:
         self._states.put(row, steps.state)
         self._alone_at[number] = steps.state, len(self.texts[number]) + 1
         left = held_back(logits, self._sampling, self._pasts[number], self._banned)
-        return drawn_token(left, self._sampling, lambda: drawn)
+        return drawn_token(left, self._sampling, lambda: numbers)
+
+
+def _sure(tokens: Tensor, sure: Tensor) -> list[int | None]:
+    found = zip(tokens.tolist(), sure.tolist(), strict=True)
+    return [token if certain else None for token, certain in found]
+
+
+def _largest(left: Floats, scale: float) -> int | None:
+    first, second = torch.from_numpy(left).topk(2).values.tolist()
+    return int(left.argmax()) if first - second > APART * scale else None
 
 
 def _doubt(sampling: Sampling, scale: float) -> float:
     return ROUNDING * max(1.0, scale / sampling.temperature)
 
 
-def _in_doubt(
+def _loose(
     left: Floats, before: Floats, weights: Floats, sampling: Sampling, scale: float
-) -> float:
-    """The share, at most, of tokens that rounding could keep or not, by the weights before and
-    after top-p and min-p: those as probable as the last one that is kept, those at the end of
-    top-p's share, and those at min-p's threshold."""
-    kept, apart, doubt = weights > 0, APART * scale, _doubt(sampling, scale)
-    total, whole = (float(each.sum(dtype=np.float64)) for each in (weights, before))
-    least = float(weights.min(where=kept, initial=1))
-    alike = np.abs(left - left.min(where=kept, initial=np.inf)) <= apart
-    found = np.count_nonzero(alike) * least if (alike & ~kept).any() else 0.0
+) -> Floats:
+    """Weights (vocabulary,) of the tokens that rounding could keep or not, zeros elsewhere, by the
+    weights before and after top-p and min-p: those as probable as the last one that is kept, those
+    at the end of top-p's share, and those at min-p's threshold."""
+    kept, apart = weights > 0, APART * scale
+    least = weights.min(where=kept, initial=1)
+    from_edge = np.abs(left - left.min(where=kept, initial=np.inf))
+    found = from_edge <= apart
+    found &= bool((found & ~kept).any())
+    doubt = _doubt(sampling, scale)
     if doubt < sampling.top_p < 1:
+        total, whole = (float(each.sum(dtype=np.float64)) for each in (weights, before))
         ends = (total / whole, (total - least) / whole)
         if any(abs(end - sampling.top_p) <= doubt for end in ends):
-            found += least + 2 * doubt * whole
+            found |= _around(from_edge, kept, before, 2 * doubt * whole, apart)
     if sampling.min_p > 0:
         threshold = left.max() + sampling.temperature * np.log(sampling.min_p)
-        found += np.count_nonzero(np.abs(left - threshold) <= apart) * sampling.min_p
-    return found / total
+        found |= np.abs(left - threshold) <= apart
+    return np.where(found, np.maximum(before, least), np.float32(0))
 
 
-def _fallen(reached: Tensor, drawn: Tensor, doubt: Tensor) -> list[int | None]:
-    """Where numbers from 0 to 1 fall among the sums of weights, (texts, vocabulary), that are
-    reached by each token; None where a doubt to both sides leaves that open."""
-    total = reached[..., -1:]
-    low, token, high = (
-        torch.searchsorted(reached, ((drawn + shift) * total).reshape(total.shape), right=True)
-        .flatten()
-        .tolist()
-        for shift in (-doubt, torch.zeros_like(doubt), doubt)
-    )
-    fallen = zip(low, token, high, strict=True)
-    return [at if below == above else None for below, at, above in fallen]
+def _around(
+    from_edge: Floats, kept: NDArray[np.bool_], weights: Floats, weight: float, distance: float
+) -> NDArray[np.bool_]:
+    """The tokens nearest to an edge, by their distances from it, that have this weight together on
+    either side, if so much is there."""
+    farthest = from_edge.max(where=weights > 0, initial=0.0)
+    while True:
+        found = from_edge <= distance
+        sides = (weights.sum(where=found & side, dtype=np.float64) for side in (kept, ~kept))
+        if distance >= farthest or min(sides) >= weight:
+            return found
+        distance *= 4

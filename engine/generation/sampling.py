@@ -14,6 +14,7 @@ import torch
 from engine.config import Sampling
 from engine.errors import UserError
 from engine.generation.decoder import Floats, reading
+from engine.generation.drawing import draw_numbers, fallen
 from engine.model.lstm import LSTMLanguageModel
 from engine.text.tokenizer import Tokenizer
 
@@ -123,28 +124,23 @@ def sample_token(
     random: torch.Generator | None = None,
     banned: int | None = None,
 ) -> int:
-    """A token drawn by its logits (vocabulary,), by one random number.
+    """A token drawn by its logits (vocabulary,).
 
     Of tokens alike at the edge of what is kept the first are kept. `banned` is never chosen.
     Raises UserError where the model has exploded.
     """
-    return drawn_token(
-        held_back(logits, sampling, past, banned), sampling, lambda: drawn_number(random)
-    )
+    left = held_back(logits, sampling, past, banned)
+    return drawn_token(left, sampling, lambda: draw_numbers(random))
 
 
 def drawn_token(left: Floats, sampling: Sampling, draw: Callable[[], torch.Tensor]) -> int:
-    """The token that a number drawn from 0 to 1, (1,), falls to, by logits with repetitions held
-    back; none is drawn where the most probable one is taken."""
+    """The token that the numbers drawn, (1, NUMBERS), fall to by logits with repetitions held
+    back; none are drawn where the most probable one is taken."""
     if is_greedy(sampling):
         return int(left.argmax())
-    reached = torch.from_numpy(weights_left(left, sampling)).cumsum(0, dtype=torch.float64)
-    return int(torch.searchsorted(reached, draw() * reached[-1], right=True))
-
-
-def drawn_number(random: torch.Generator | None) -> torch.Tensor:
-    """The one that a token is drawn by: from 0 to 1, (1,)."""
-    return torch.rand(1, dtype=torch.float64, generator=random)
+    weights = torch.from_numpy(weights_left(left, sampling))
+    (token,), _ = fallen(weights[None], draw())
+    return int(token)
 
 
 def is_greedy(sampling: Sampling) -> bool:

@@ -5,9 +5,11 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from engine.config import Sampling
 from engine.generation.beam import beam_search
+from engine.generation.drawing import draw_numbers
 from engine.generation.many import generate_many
 from engine.generation.sampling import (
     Opened,
@@ -25,6 +27,10 @@ STRETCH = 4096
 _CLOSING = "\"'”’»)] "
 """What may stand behind the mark that ends a sentence."""
 _ENDS = frozenset(".!?…。！？।")
+
+
+CLOSED = Opened(0.0, 0, 0.0, [])
+"""What is told of a token that isn't laid open."""
 
 
 class Written(NamedTuple):
@@ -65,7 +71,7 @@ def write(
     yield from page.pass_over([*ids, *given[:-1]])
     random = torch.Generator()
     random.manual_seed(seed)
-    torch.rand(len(given[:-1]), dtype=torch.float64, generator=random)
+    draw_numbers(random, len(given[:-1]))
     banned = banned_token(tokenizer, sampling)
     read, chosen = [start_token(tokenizer), *ids, *given[:-1]], list(given[-1:])
     if sampling.beams > 1 and tokens > len(chosen):
@@ -98,10 +104,12 @@ def write_many(
     sampling: Sampling,
     *,
     seeds: Sequence[int],
+    alternatives: int | None = None,
     readable: bool = False,
-) -> Generator[int | None, None, list[str]]:
-    """Yield how many tokens are done (None: a stretch of the prompt), and return a text for each
-    seed, the one that it writes alone. The weights must not change meanwhile.
+) -> Generator[int | None, None, list[list[Written]]]:
+    """Yield how many tokens are done (None: a stretch of the prompt), and return the tokens of a
+    text for each seed, those that it writes alone; they are laid open if so many alternatives are
+    asked for. The weights must not change meanwhile.
 
     Raises UserError where the model has exploded.
     """
@@ -110,19 +118,22 @@ def write_many(
     prompted = _Page(prompt, tokenizer, sampling.stop, readable)
     yield from prompted.pass_over(ids)
     pages: list[_Page] = []
-    texts: list[list[str]] = []
+    texts: list[list[Written]] = []
 
-    def ends(number: int, token: int) -> bool:
+    def take(number: int, token: int, logits: Tensor) -> bool:
         if number == len(pages):  # they begin in their order
             pages.append(copy.deepcopy(prompted))
             texts.append([])
-        texts[number] += [piece.text for piece in pages[number].add(token, _CLOSED)]
+        opened = CLOSED
+        if alternatives is not None:
+            opened = lay_open(logits.numpy(), token, alternatives)
+        texts[number] += pages[number].add(token, opened)
         return pages[number].ended
 
-    yield from generate_many(model, read, tokens, sampling, seeds, banned=banned, ends=ends)
+    yield from generate_many(model, read, tokens, sampling, seeds, banned=banned, take=take)
     for page, text in zip(pages, texts, strict=True):
-        text += [piece.text for piece in page.rest()]
-    return list(map("".join, texts))
+        text += page.rest()
+    return texts
 
 
 def ends_sentence(piece: str) -> bool:
@@ -143,9 +154,6 @@ def _ends(
     most = 2 + 4 * max(map(len, stops))  # a character has at most four tokens
     text = "".join(map(_decoder(tokenizer, readable), tokens[-most:]))
     return any(stop in text for stop in stops)
-
-
-_CLOSED = Opened(0.0, 0, 0.0, [])
 
 
 class _Page:

@@ -72,6 +72,28 @@ class InputGradients(Message, frozen=True, kw_only=True):
     probability: float
 
 
+class PlainFarBack(Message, frozen=True, kw_only=True):
+    """The same of a plain RNN of the run's sizes, for the token that HowFarBack tells of: a stream
+    of Progress while it is trained, from its beginning as the run was and for as many steps, 1,000
+    at most; then PlainGradients. Cancel it by `Cancel`: what it has learnt is kept."""
+
+    text: str
+    """As in HowFarBack."""
+    position: int | None = None
+    """As in HowFarBack."""
+
+
+class PlainGradients(Message, frozen=True, kw_only=True):
+    """As InputGradients, of the plain RNN."""
+
+    steps: int
+    """That it was trained for."""
+    loss: float | None
+    """The mean of its last 50 training losses, nats per token; None before its first step."""
+    norms: list[float]
+    probability: float
+
+
 class Saturation(Message, frozen=True, kw_only=True):
     """How far the gates are shut or open, on a stretch of the training text: LayerSaturations."""
 
@@ -190,7 +212,13 @@ class SimilarPlaces(Message, frozen=True, kw_only=True):
     places: list[SimilarPlace]
 
 
-CellQuestion = TraceCell | HowFarBack | Saturation | FindUnits | FindPlaces
+CellQuestion = TraceCell | HowFarBack | PlainFarBack | Saturation | FindUnits | FindPlaces
 CellReply = (
-    CellTokens | CellPart | InputGradients | LayerSaturations | FollowingUnits | SimilarPlaces
+    CellTokens
+    | CellPart
+    | InputGradients
+    | PlainGradients
+    | LayerSaturations
+    | FollowingUnits
+    | SimilarPlaces
 )

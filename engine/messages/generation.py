@@ -71,7 +71,8 @@ class TextPiece(Message, frozen=True, kw_only=True):
 
 class GenerateMany(Sampling, Message, frozen=True, kw_only=True):
     """Many texts after one prompt, side by side, from the weights of the moment it begins: a stream
-    of Progress, then of WrittenText. Each is what its seed writes alone."""
+    of Progress, then of each text its tokens, if they are asked for, as TextPiece, and WrittenText.
+    Each is what its seed writes alone."""
 
     prompt: str = ""
     """At most 100,000 characters."""
@@ -80,6 +81,9 @@ class GenerateMany(Sampling, Message, frozen=True, kw_only=True):
     """As in Generate."""
     count: int = 1
     """At most 1,000, and with `tokens` at most 1,000,000 tokens in all."""
+    alternatives: int | None = None
+    """How many other tokens each piece is to tell of, at most 50, and 1,000,000 in all; None for no
+    pieces."""
 
 
 class WrittenText(Message, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ Models", AWD-LSTM). Every layer is torch's own: on a CPU oneDNN's kernel, on a G
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,8 @@ class LSTMLanguageModel(nn.Module):
     In training mode the dropouts are on, and draw from `random` (torch's own generator without).
     """
 
+    LAYER: ClassVar[type[nn.RNNBase]] = nn.LSTM
+
     def __init__(
         self,
         vocabulary: int,
@@ -61,7 +63,7 @@ class LSTMLanguageModel(nn.Module):
         """What the LSTM layers compute in while training; None leaves it to the weights."""
         self.embedding = nn.Embedding(vocabulary, config.embedding_size)
         sizes = layer_sizes(config)
-        self.lstm = nn.ModuleList(nn.LSTM(inputs, units) for inputs, units in pairwise(sizes))
+        self.lstm = nn.ModuleList(self.LAYER(inputs, units) for inputs, units in pairwise(sizes))
         last = sizes[-1]
         decoded = config.embedding_size if config.tied else last
         # Not nn.LSTM's proj_size, which would leave oneDNN's kernel.
@@ -168,10 +170,14 @@ class LSTMLanguageModel(nn.Module):
         dtype = inputs.dtype
         within = (self.training_dtype or dtype) if self.training else dtype
         given = [tensor.to(within) for tensor in (inputs, *state, *weights)]
-        output, h, c = torch.lstm(
-            given[0], given[1:3], given[3:], True, 1, 0.0, backward, False, False
-        )
+        output, h, c = self._call_layer(given[0], given[1:3], given[3:], backward)
         return output.to(dtype), (h.to(dtype), c.to(dtype))
+
+    def _call_layer(
+        self, inputs: Tensor, state: list[Tensor], weights: list[Tensor], backward: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Output, h and c of a layer."""
+        return torch.lstm(inputs, state, weights, True, 1, 0.0, backward, False, False)
 
     def _project(self, features: Tensor) -> Tensor:
         return features if self.projection is None else self.projection(features)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.model.lstm import LSTMLanguageModel
     from engine.text.corpus import Corpus
     from engine.text.tokenizer import Tokenizer
+    from engine.training.plain_rnn import Beside
     from engine.training.trainer import Trainer
 
 
@@ -70,6 +71,8 @@ class Run:
         """Those of a file, of the tokenizer's words, where there is no run at all."""
         self.history: WordHistory | None = None
         """What is kept of the embedding's past; None until it is asked, or trained."""
+        self.plain: Beside | None = None
+        """A plain RNN to compare with; None until it is asked for."""
         self.changed_limits: list[tuple[str, float | None, float | None]] = []
         """Since the newest checkpoint: name, before, now. They are told once the run goes on, since
         looking writes nothing."""

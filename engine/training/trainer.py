@@ -96,7 +96,13 @@ class Trainer:
     that early stopping could go by.
     """
 
-    def __init__(self, config: RunConfig, corpus: Corpus, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        corpus: Corpus,
+        device: torch.device,
+        model: type[LSTMLanguageModel] = LSTMLanguageModel,
+    ) -> None:
         training = config.training
         if training.patience is not None and not measurable(corpus, "valid"):
             raise UserError(
@@ -110,7 +116,7 @@ class Trainer:
         torch.manual_seed(seeds[0])
         self.data_random = torch.Generator().manual_seed(seeds[1])
         self.dropout_random = torch.Generator(device).manual_seed(seeds[2])
-        self.model = LSTMLanguageModel(
+        self.model = model(
             len(corpus.tokenizer.vocabulary),
             config.model,
             config.regularisation,

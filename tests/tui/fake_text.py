@@ -59,6 +59,8 @@ def stream(query: object, step: int) -> Iterator[p.AnyAnswer] | None:
             return _trace(query, step)
         case p.FindPlaces():
             return _places(query, step)
+        case p.PlainFarBack():
+            return _plain(query, step)
     return None
 
 
@@ -183,6 +185,14 @@ def _places(query: p.FindPlaces, step: int) -> Iterator[p.AnyAnswer]:
     yield p.SimilarPlaces(
         step=step, tokens=1_000, token=meant.strip(), on=list(range(9)), places=places
     )
+
+
+def _plain(query: p.PlainFarBack, step: int) -> Iterator[p.AnyAnswer]:
+    yield Progress(task="training a plain RNN", done=step // 4, total=step, unit="steps")
+    texts = ["", *tokens_of(query.text)]
+    last = len(texts) if query.position is None else query.position + 1
+    norms = [100.0 ** -(last - place) for place in range(last)]
+    yield p.PlainGradients(steps=step, loss=1.75, norms=norms, probability=0.125)
 
 
 def _trace(query: p.TraceCell, step: int) -> Iterator[p.AnyAnswer]:

@@ -410,7 +410,7 @@ async def what_was_written_is_read(room: Room) -> None:
     await room.until(lambda: room.engine.asked(p.TraceCell)[-1].text == view.text[:400])
 
 
-@check("next_layer", "next_quantity", "follow", "far_back", "saturation", "places")
+@check("next_layer", "next_quantity", "follow", "far_back", "plain_rnn", "saturation", "places")
 async def the_inside_of_the_cell(room: Room) -> None:
     await room.press("4", "8", "L", "M")
     await room.until(lambda: room.engine.asked(p.TraceCell)[-1].quantities == ["hidden"])
@@ -418,6 +418,8 @@ async def the_inside_of_the_cell(room: Room) -> None:
     await room.until(lambda: room.engine.asked(p.FindUnits))
     await room.press("H")
     await room.until(lambda: room.engine.asked(p.HowFarBack))
+    await room.press("E")
+    await room.until(lambda: room.engine.asked(p.PlainFarBack))
     await room.press("S")
     await room.until(lambda: room.engine.asked(p.Saturation))
     await room.press("P")

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec import structs, to_builtins
@@ -19,6 +19,9 @@ from tui.commands.shared import (
     wait_for,
     write_text,
 )
+
+if TYPE_CHECKING:
+    from engine.messages import TextPiece
 
 ALTERNATIVES = 10
 """Other tokens that JSON tells of beside each that was written."""
@@ -75,7 +78,7 @@ async def _generate(folder: Path, request: dict[str, Any], as_json: bool) -> Non
             if not as_json:
                 write_text(piece.text, begins=begins)
             elif piece.opened is not None:
-                pieces.append({"text": piece.text, **to_builtins(piece.opened)})
+                pieces.append(_piece(piece))
             texts.append(piece.text)
             begins = begins and not piece.text
             step, seed = piece.step, piece.seed
@@ -94,10 +97,17 @@ async def _generate_many(folder: Path, count: int, request: dict[str, Any], as_j
     from engine import messages as p
     from tui.progress_line import Waiting
 
-    texts: list[p.WrittenText] = []
-    query = p.GenerateMany(**request, count=count)
+    texts: list[dict[str, Any]] = []
+    pieces: list[dict[str, Any]] = []
+    step = 0
+    query = p.GenerateMany(**request, count=count, alternatives=ALTERNATIVES if as_json else None)
     async for written in answers(folder, query, Waiting(sys.stderr)):
-        texts.append(written)
+        if isinstance(written, p.TextPiece):
+            pieces.append(_piece(written))
+            continue
+        step = written.step
+        texts.append({"seed": written.seed, "text": written.text, "pieces": pieces})
+        pieces = []
         if written.note:
             echo(written.note, err=True)
         if not as_json:
@@ -105,7 +115,10 @@ async def _generate_many(folder: Path, count: int, request: dict[str, Any], as_j
             write_text(request["prompt"] + written.text)
             echo()
     if as_json:
-        first = texts[0]
-        answer = {"model": folder.name, "step": first.step, **request, "seed": first.seed}
-        found = [{"seed": each.seed, "text": each.text} for each in texts]
-        print_json(answer | {"texts": found})
+        answer = {"model": folder.name, "step": step, **request, "seed": texts[0]["seed"]}
+        print_json(answer | {"texts": texts})
+
+
+def _piece(piece: "TextPiece") -> dict[str, Any]:
+    """As JSON tells of it, with what it is opened to."""
+    return {"text": piece.text, **to_builtins(piece.opened)}

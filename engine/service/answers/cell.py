@@ -33,6 +33,8 @@ from engine.messages.cell import (
     InputGradients,
     LayerSaturation,
     LayerSaturations,
+    PlainFarBack,
+    PlainGradients,
     Saturation,
     SimilarPlace,
     SimilarPlaces,
@@ -40,11 +42,12 @@ from engine.messages.cell import (
     UnitFollowing,
 )
 from engine.service.answers import answers, check_finite, check_length
-from engine.service.background import in_background
+from engine.service.background import Job, in_background
 from engine.service.run import Run
 from engine.sizes import layer_sizes
 from engine.text.stretches import stretches
 from engine.text.tokenizer import Tokenizer
+from engine.training.plain_rnn import MOST_STEPS, Beside
 
 MAX_TEXT, MAX_LOOKED_BACK = 100_000, 20_000
 """Characters."""
@@ -94,24 +97,58 @@ def trace_cell(query: TraceCell, run: Run) -> Iterator[CellTokens | CellPart]:
 def how_far_back(query: HowFarBack, run: Run) -> Generator[Progress | None, None, InputGradients]:
     """Raises UserError where the prediction is no number, or too far into the text."""
     tokenizer, model = run.require_model()
+    tokens, texts, target = _predicted(query, tokenizer)
+    step, model = run.step, copy.deepcopy(model)
+    predicted, score, norms = yield from in_background(
+        lambda _: input_gradients(model, tokens, target)
+    )
+    check_finite(score, *norms)
+    return InputGradients(
+        step=step,
+        texts=texts,
+        norms=norms,
+        predicted=tokenizer.vocabulary.tokens[predicted],
+        probability=math.exp(score),
+    )
+
+
+@answers(PlainFarBack)
+def plain_far_back(
+    query: PlainFarBack, run: Run
+) -> Generator[Progress | None, None, PlainGradients]:
+    """As `how_far_back`. Raises UserError where the run can't be trained, too."""
+    tokenizer, model = run.require_model()
+    trainer = run.require_trainer()
+    tokens, _, target = _predicted(query, tokenizer)
+    if run.plain is None:
+        run.plain = Beside(trainer)
+    plain, steps, model = run.plain, min(run.step, MOST_STEPS), copy.deepcopy(model)
+
+    def look(job: Job) -> tuple[float, list[float]]:
+        def tell(done: int) -> None:
+            job.tell(Progress(task="training a plain RNN", done=done, total=steps, unit="steps"))
+
+        aim = input_gradients(model, tokens, target)[0] if target is None else target
+        return plain.look(tokens, aim, steps, tell)
+
+    score, norms = yield from in_background(look)
+    check_finite(score, *norms)
+    return PlainGradients(
+        steps=plain.steps, loss=plain.loss, norms=norms, probability=math.exp(score)
+    )
+
+
+def _predicted(
+    query: HowFarBack | PlainFarBack, tokenizer: Tokenizer
+) -> tuple[list[int], list[str], int | None]:
+    """The tokens that a prediction is made from, what they were read from, and the one that is
+    predicted; None for the most probable one. Raises UserError."""
     check_length(query.text, MAX_LOOKED_BACK)
     ids, texts = _read(query.text, tokenizer)
     place = len(ids) if query.position is None else _chosen(query.position, ids)
     if place > MAX_TOKENS:
         raise UserError(f"Choose one of the first {MAX_TOKENS:,} tokens.")
-    target = None if query.position is None else ids[place]
-    step, model = run.step, copy.deepcopy(model)
-    predicted, score, norms = yield from in_background(
-        lambda _: input_gradients(model, ids[:place], target)
-    )
-    check_finite(score, *norms)
-    return InputGradients(
-        step=step,
-        texts=texts[:place],
-        norms=norms,
-        predicted=tokenizer.vocabulary.tokens[predicted],
-        probability=math.exp(score),
-    )
+    return ids[:place], texts[:place], None if query.position is None else ids[place]
 
 
 @answers(Saturation)

@@ -10,7 +10,7 @@ from engine.config import Sampling
 from engine.errors import UserError
 from engine.events import Progress, RolledBack, Sampled
 from engine.generation.sampling import Opened
-from engine.generation.text import write, write_many
+from engine.generation.text import Written, write, write_many
 from engine.messages.generation import (
     Alternative,
     Generate,
@@ -38,6 +38,8 @@ MAX_PROMPT = 100_000
 MAX_ALTERNATIVES = 50
 MAX_TEXTS, MAX_TOKENS = 1_000, 1_000_000
 """Of GenerateMany; the tokens of all its texts together."""
+MAX_TOLD = 1_000_000
+"""Alternatives of all tokens of GenerateMany."""
 MAX_SEARCHED = 1_000
 """Tokens of a text that beam search looks for."""
 MAX_SAMPLES, MAX_SAMPLE = 1_000, 2_000
@@ -94,7 +96,9 @@ def generate(query: Generate, run: Run) -> Iterator[TextPiece | None]:
 
 
 @answers(GenerateMany)
-def generate_many(query: GenerateMany, run: Run) -> Iterator[Progress | WrittenText | None]:
+def generate_many(
+    query: GenerateMany, run: Run
+) -> Iterator[Progress | TextPiece | WrittenText | None]:
     """Progress, then each of the texts."""
     tokenizer, model = run.require_model()
     check_length(query.prompt, MAX_PROMPT)
@@ -105,6 +109,9 @@ def generate_many(query: GenerateMany, run: Run) -> Iterator[Progress | WrittenT
         )
     if query.beams > 1:
         raise UserError("Beam search finds one text: ask for one, or for a single beam.")
+    _check_alternatives(query.alternatives or 0)
+    if total * (query.alternatives or 0) > MAX_TOLD:
+        raise UserError(f"Ask for at most {MAX_TOLD:,} alternatives in all.")
     model, step, seed = copy.deepcopy(model), run.step, _seed(query)
     seeds = [(seed + number) % (1 << 63) for number in range(query.count)]
     work = write_many(
@@ -114,17 +121,22 @@ def generate_many(query: GenerateMany, run: Run) -> Iterator[Progress | WrittenT
         query.tokens,
         query,
         seeds=seeds,
+        alternatives=query.alternatives,
         readable=query.readable,
     )
     while True:
         try:
             done = next(work)
         except StopIteration as end:
-            texts: list[str] = end.value
+            texts: list[list[Written]] = end.value
             break
         yield Progress(task="writing", done=done, total=total, unit="tokens") if done else None
     note = unknown_words(query.prompt, tokenizer)
-    for text, each in zip(texts, seeds, strict=True):
+    for tokens, each in zip(texts, seeds, strict=True):
+        for token in tokens if query.alternatives is not None else ():
+            opened = _opened(token.token, token.opened, tokenizer)
+            yield TextPiece(text=token.text, step=step, seed=each, opened=opened)
+        text = "".join(token.text for token in tokens)
         yield WrittenText(text=text, step=step, seed=each, note=note)
         note = ""
 
@@ -176,7 +188,11 @@ def _check_given(query: Generate, tokenizer: Tokenizer) -> None:
         raise UserError(f"At most {MAX_PROMPT:,} tokens can be given.")
     if not all(0 <= token < vocabulary for token in query.given):
         raise UserError(f"Tokens that are given go from 0 to {vocabulary - 1:,}.")
-    if not 0 <= query.alternatives <= MAX_ALTERNATIVES:
+    _check_alternatives(query.alternatives)
+
+
+def _check_alternatives(count: int) -> None:
+    if not 0 <= count <= MAX_ALTERNATIVES:
         raise UserError(f"Each token has at most {MAX_ALTERNATIVES} alternatives.")
 
 

@@ -23,7 +23,7 @@ from engine.config import (
 )
 from engine.errors import UserError
 from engine.events import Progress
-from engine.generation import many
+from engine.generation import drawing, many
 from engine.generation import text as written_out
 from engine.generation.beam import beam_search
 from engine.generation.decoder import SideBySide, at_once
@@ -379,38 +379,56 @@ EDGES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def small_groups() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "GROUP", 3)
+        yield
+
+
 @pytest.mark.parametrize("knobs", EDGES)
 @given(
     levels=st.lists(st.integers(-6, 6), min_size=9, max_size=9),
     rounded=st.lists(st.integers(-3, 3), min_size=9, max_size=9),
-    edge=st.floats(0, 1) | st.integers(0, 8),
+    edges=st.tuples(*[st.floats(0, 1) | st.integers(0, 2)] * 2),
+    group=st.integers(0, 2),
 )
 def test_whatever_rounding_could_tip_is_in_doubt(
-    knobs: dict[str, Any], levels: list[int], rounded: list[int], edge: float
+    small_groups: None,
+    knobs: dict[str, Any],
+    levels: list[int],
+    rounded: list[int],
+    edges: tuple[float, float],
+    group: int,
 ) -> None:
     """Of logits many of which are alike, rounded otherwise, and numbers that fall to an edge."""
     sampling = Sampling(**knobs)
     logits = np.array(levels, np.float32) * 3
     other = logits + np.array(rounded, np.float32) * np.float32(1.5e-7 * max(1, abs(logits).max()))
     warm = structs.replace(sampling, temperature=sampling.temperature or 1.0)
-    shares = weights_left(other, warm).astype(np.float64).cumsum()
-    fallen = edge if isinstance(edge, float) else shares[edge] / shares[-1]
-    drawn = torch.tensor([fallen], dtype=torch.float64)
+    weights = weights_left(other, warm).astype(np.float64).reshape(3, 3)
+    among = (weights.sum(1).cumsum(), weights[group].cumsum())
+    fallen = [
+        edge if isinstance(edge, float) else shares[edge] / max(shares[-1], 1e-300)
+        for edge, shares in zip(edges, among, strict=True)
+    ]
+    numbers = torch.tensor([fallen], dtype=torch.float64)
     batch = many._Batch(None, [0], sampling, [1], None)  # type: ignore[arg-type]
-    found = batch._choose(torch.from_numpy(logits)[None], drawn)[0]
+    rows = torch.from_numpy(logits)[None]
+    (found,) = batch._choose_by_row(rows, numbers)
     if batch._plain:
-        assert found == batch._choose_all(torch.from_numpy(logits.copy())[None], drawn)[0]
-    assert found in (None, drawn_token(other, sampling, lambda: drawn))
+        assert [found] == batch._choose(rows, numbers)
+    assert found in (None, drawn_token(other, sampling, lambda: numbers))
 
 
-@pytest.mark.parametrize("knobs", EDGES)
+@pytest.mark.parametrize("knobs", [*EDGES, {"top_p": 0.9}])
 def test_most_draws_are_in_no_doubt(knobs: dict[str, Any]) -> None:
     random = np.random.default_rng(1)
     sampling = Sampling(**knobs)
     batch = many._Batch(None, [0], sampling, [1] * 200, None)  # type: ignore[arg-type]
     logits = torch.from_numpy(random.normal(0, 3, (200, 1000)).astype(np.float32))
-    found = batch._choose(logits, torch.from_numpy(random.random(200)))
-    assert found.count(None) < 10 or sampling.typical < 1
+    found = batch._choose_by_row(logits, torch.from_numpy(random.random((200, 2))))
+    assert found.count(None) < 3 or sampling.typical < 1
 
 
 def test_a_text_that_has_ended_takes_no_more(
@@ -474,6 +492,10 @@ def test_many_texts_are_told_of_as_they_come(corpus: Corpus) -> None:
     for count, tokens in ((0, 5), (1001, 5), (1000, 1001), (2, 0)):
         with pytest.raises(UserError, match="1 to 1,000 texts"):
             ask(p.GenerateMany(tokens=tokens, count=count), run)
+    with pytest.raises(UserError, match="at most 50 alternatives"):
+        ask(p.GenerateMany(count=2, alternatives=51), run)
+    with pytest.raises(UserError, match="1,000,000 alternatives in all"):
+        ask(p.GenerateMany(tokens=1000, count=500, alternatives=10), run)
     with pytest.raises(UserError, match="one text"):
         ask(p.GenerateMany(count=2, beams=3), run)
 

@@ -375,6 +375,15 @@ def test_many_texts_are_those_that_their_seeds_write_alone(
     for text in many["texts"]:
         alone = json.loads(run.well(*request, str(text["seed"])))
         assert alone["text"] == text["text"]
+        for piece, same in zip(text["pieces"], alone["pieces"], strict=True):
+            found, expected = (
+                [each["probability"] for each in (one, *one.pop("alternatives"))]
+                for one in (piece, same)
+            )
+            assert found == pytest.approx(expected, rel=1e-4)
+            assert piece.pop("entropy") == pytest.approx(same.pop("entropy"), rel=1e-4)
+            del piece["probability"], same["probability"]
+            assert piece == same
 
 
 def test_what_chance_wrote_can_be_written_again(

@@ -671,6 +671,31 @@ async def test_how_far_back_is_asked_of_the_token_at_the_cursor(tmp_path: Path) 
         assert "25%   50%" in room.text("#heat")
 
 
+async def test_a_plain_rnn_is_set_beside_how_far_back_it_looks(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=ONE) as room:
+        await laboratory(room, "cell")
+        view = room.app.playground.query_one(CellView)
+        room.app.playground.query_one("#cell-text", Input).value = "the owl saw it"
+        await room.until(lambda: len(view._rows) == 5)
+        await room.happens(*map(step, range(1, 9)))
+        room.engine.unhurried = True
+        await room.press("E")
+        await room.until(lambda: "step 2 of 8; E stops it" in room.text("#heat"))
+        room.engine.unhurried = False
+        await room.until(lambda: "for 8 steps, loss 1.75 nats" in room.text("#heat"))
+        lines = room.text("#heat").split("\n")
+        lstm, plain = (next(line for line in lines if name in line) for name in ("LSTM", "plain"))
+        columns = [lstm.rindex("█"), lstm.rindex("█", 0, lstm.rindex("█") - 8)]
+        assert [plain[each] for each in columns] == ["█", "█"]
+        await room.press("end")
+        await room.until(lambda: room.engine.asked(p.PlainFarBack)[-1].position == 3)
+        asked = len(room.engine.asked(p.PlainFarBack))
+        await room.press("E", "left")
+        await room.until(lambda: room.engine.asked(p.HowFarBack)[-1].position == 2)
+        assert "plain RNN" not in room.text("#heat")
+        assert len(room.engine.asked(p.PlainFarBack)) == asked
+
+
 async def test_places_where_the_same_units_are_on_are_listed_with_their_context(
     tmp_path: Path,
 ) -> None:

@@ -44,6 +44,10 @@ class Other(NamedTuple):
     """Which of the run that is shown; empty for what another run stands at."""
     step: int
 
+    def is_as(self, other: "Other | None") -> bool:
+        """Whether it is the same one, though it may be at another step by now."""
+        return other is not None and self[:2] == other[:2]
+
 
 class BesideView(TextView):
     """Another checkpoint of the run, or another run: it writes whatever the model writes."""
@@ -56,6 +60,8 @@ class BesideView(TextView):
         super().__init__()
         self._write = write
         self._others: list[Other] = []
+        self._saved = 0
+        """The run's newest checkpoint as they were looked for: older ones may be gone since."""
         self._choice = 0
         self._other: Other | None = None
         """The one that writes."""
@@ -77,6 +83,8 @@ class BesideView(TextView):
 
     def draw(self, session: Session | None) -> None:
         self._keep_up()
+        if session is not None and session.saved_step != self._saved:
+            self._look_around()
         self.query_one("#others", Block).show(self._list(self.content_size.width))
         flow = self.query_one("#beside-text", Flow)
         if told := no_model(session) or self._told:
@@ -93,9 +101,10 @@ class BesideView(TextView):
         lines = []
         for place, each in enumerate(self._others[begin : begin + _LISTED], start=begin):
             name = "this run" if each.checkpoint else each.folder.name
-            mark = f"{'▸' if place == self._choice else ' '}{'●' if each == self._other else ' '} "
+            writes = each.is_as(self._other)
+            mark = f"{'▸' if place == self._choice else ' '}{'●' if writes else ' '} "
             line = fit(f"{mark}{visible(name)} at step {each.step:,}", width)
-            lines.append(Content.styled(line, "bold" if each == self._other else MUTED))
+            lines.append(Content.styled(line, "bold" if writes else MUTED))
         return Content("\n").join(lines)
 
     def _text(self, question: Generate) -> Content:
@@ -138,10 +147,18 @@ class BesideView(TextView):
     async def _look_around(self) -> None:
         """See who there is to choose from."""
         if (session := self.session) is not None:
+            self._saved = session.saved_step
             found = await asyncio.to_thread(_others, session.folder)
             if session is self.session:
-                self._others = found
+                self._list_anew(found)
                 self.stale = True
+
+    def _list_anew(self, found: list[Other]) -> None:
+        """Take in who there is, and keep the choice."""
+        chosen = self._others[self._choice : self._choice + 1]
+        self._others = found
+        same = [place for place, each in enumerate(found) if chosen and each.is_as(chosen[0])]
+        self._choice = same[0] if same else max(0, min(self._choice, len(found) - 1))
 
     # --- writing ------------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ from engine.messages import (
     InputGradients,
     LayerSaturation,
     LayerSaturations,
+    PlainFarBack,
+    PlainGradients,
     Saturation,
     SimilarPlace,
     SimilarPlaces,
@@ -37,7 +39,7 @@ from engine.messages.cell import Quantity
 from engine.service.client import EngineEnded
 from tui.keys import no_model, sentence
 from tui.numbers import counted
-from tui.panes.generation.shades import CURSOR, coloured, grade, laid_out, signed
+from tui.panes.generation.shades import CURSOR, HUE, coloured, grade, laid_out, signed
 from tui.panes.generation.text_view import TextView
 from tui.panes.generation.write_view import WriteView
 from tui.panes.laboratory import action
@@ -52,9 +54,9 @@ _MOST = 400
 """Characters of a text whose cells are kept: the first ones."""
 _MOST_ROWS = _MOST + 1
 """Tokens whose cells are kept, with the one that the text begins after."""
-_PACES = {FindUnits: 30.0, Saturation: 30.0, FindPlaces: math.inf}
-"""Seconds until that is asked anew because the weights are others, for what reads much of the run's
-own text; a second for anything else."""
+_PACES = {FindUnits: 30.0, Saturation: 30.0, FindPlaces: math.inf, PlainFarBack: math.inf}
+"""Seconds until that is asked anew because the weights are others, for what takes long; a second
+for anything else."""
 _LABEL = 14
 """Columns for a unit's number, and how well it follows what units are sorted by."""
 _NARROW, _WIDE = 2, 8
@@ -64,6 +66,9 @@ _SIGNS = "  ▓ >0  ≡ <0 "
 _EXAMPLE = 'She said "this (or that) was long ago", and left.'
 _FLOOR = 1e-4
 """A gradient so small beside the largest one counts as vanished."""
+_BARS = " ▁▂▃▄▅▆▇█"
+_TALLEST = 6
+"""Lines of a bar."""
 
 
 class CellView(TextView):
@@ -79,6 +84,7 @@ class CellView(TextView):
             "follow", "F", "Sort units by what they follow", "Quotes, brackets, lines, capitals."
         ),
         action("far_back", "H", "See how far back it looks", "The gradient of one prediction."),
+        action("plain_rnn", "E", "Set a plain RNN beside it", "Trained as the run was, to see it."),
         action("saturation", "S", "See how saturated gates are", "Shares near 0 and 1, by layer."),
         action("places", "P", "Find such places", "Where in the corpus the same units are on."),
         action("cell_written", "W", "Take what was written", "Read the beginning of that text."),
@@ -102,6 +108,9 @@ class CellView(TextView):
         """For each token the values of all units."""
         self._found: FollowingUnits | None = None
         self._gradients: InputGradients | None = None
+        self._beside = False
+        """Whether a plain RNN is to be seen beside the model."""
+        self._plain: PlainGradients | None = None
         self._saturations: LayerSaturations | None = None
         self._places: SimilarPlaces | None = None
         self._progress: Progress | None = None
@@ -119,8 +128,8 @@ class CellView(TextView):
     def hint(self) -> str:
         return sentence(
             "{type_in} text · {next_layer} layer · {next_quantity} gate or state · {walk_up} "
-            "{walk_down} unit · {follow} sort · {far_back} how far back · {saturation} saturation "
-            "· {places} such places"
+            "{walk_down} unit · {follow} sort · {far_back} how far back · {plain_rnn} beside "
+            "a plain RNN · {saturation} saturation · {places} such places"
         )
 
     def compose(self) -> ComposeResult:
@@ -147,6 +156,8 @@ class CellView(TextView):
             heat.show(_saturated(self._saturations, heat.size.width))
         elif self._mode == "places":
             heat.show(_listed(self._places, self._progress, *heat.size))
+        elif self._mode == "how far back" and self._beside:
+            heat.show(self._profiles(*heat.size))
         else:
             heat.show(self._map(*heat.size))
         self._draw_text()
@@ -218,22 +229,46 @@ class CellView(TextView):
         if not self._rows or self._tokens is None:
             return Content.styled("Reading …", MUTED)
         order = self._order
-        cell = max(_NARROW, min(_WIDE, (width - _LABEL) // len(self._rows)))
-        columns = max(1, (width - _LABEL) // cell)
         rows = max(1, height - 1)
-        first = self._first_column(columns)
         begin = max(0, min(self._unit - rows // 2, len(order) - rows))
-        places = range(first, min(first + columns, len(self._rows)))
-        lines = [self._names(places, cell)]
+        places, cell = self._columns(width)
+        lines = [self._names(places, cell, _SIGNS)]
         for number, (unit, follows) in enumerate(order[begin : begin + rows], start=begin):
             lines.append(self._unit_row(number, unit, follows, places, cell))
         return Content("\n").join(lines)
 
-    def _first_column(self, columns: int) -> int:
-        here = self._cursor or 0
-        return max(0, min(here - columns // 2, len(self._rows) - columns))
+    def _profiles(self, width: int, height: int) -> Content:
+        """How much each token matters for the model, and for the plain RNN: two rows of bars."""
+        if self._tokens is None or self._gradients is None:
+            return Content.styled("Reading …", MUTED)
+        places, cell = self._columns(width)
+        tall = max(1, min(_TALLEST, (height - 3) // 2))
+        lines = [self._names(places, cell, "")]
+        for name, found in (("LSTM", self._gradients), ("plain RNN", self._plain)):
+            lines += _bars(name, found.norms if found else [], places, cell, tall)
+        return Content("\n").join([*lines, Content(""), self._compared()])
 
-    def _names(self, places: Sequence[int], cell: int) -> Content:
+    def _compared(self) -> Content:
+        """What is set beside the model."""
+        found, progress = self._plain, self._progress
+        if found is None:
+            done = f" step {progress.done:,} of {progress.total:,};" if progress else ""
+            told = f"Training a plain RNN as the run was …{done} {{plain_rnn}} stops it."
+            return Content.styled(sentence(told), MUTED)
+        loss = "" if found.loss is None else f", loss {found.loss:.2f} nats a token"
+        told = f"A plain RNN of the same sizes, trained as the run was for {found.steps:,} steps"
+        scale = "Bars: the gradient beside the largest, from 1 down to 1/10,000 on a log scale."
+        return Content.styled(f"{told}{loss}. {scale}", MUTED)
+
+    def _columns(self, width: int) -> tuple[range, int]:
+        """The tokens that there is room for, around the cursor, and the columns of each."""
+        cell = max(_NARROW, min(_WIDE, (width - _LABEL) // len(self._rows)))
+        columns = max(1, (width - _LABEL) // cell)
+        here = self._cursor or 0
+        first = max(0, min(here - columns // 2, len(self._rows) - columns))
+        return range(first, min(first + columns, len(self._rows))), cell
+
+    def _names(self, places: Sequence[int], cell: int, label: str) -> Content:
         """The beginning of each token above its column."""
         assert self._tokens is not None
         parts = []
@@ -241,7 +276,7 @@ class CellView(TextView):
             name = token(self._tokens.raw[place]).strip() or " "
             shown = fit(name if cell > _NARROW else name[:1], cell - 1)
             parts.append((f"{shown} ", CURSOR if place == self._cursor else MUTED))
-        return Content.assemble((fit(_SIGNS, _LABEL), MUTED), *parts)
+        return Content.assemble((fit(label, _LABEL), MUTED), *parts)
 
     def _unit_row(
         self, number: int, unit: int, follows: float | None, places: Sequence[int], cell: int
@@ -330,6 +365,15 @@ class CellView(TextView):
         self._mode = "units" if self._mode == "how far back" else "how far back"
         self.redraw()
 
+    def action_plain_rnn(self) -> None:
+        """See how far back a plain RNN looks, too; or no more, which ends its training."""
+        self._beside = not (self._beside and self._mode == "how far back")
+        self._mode = "how far back"
+        self._answered.pop(PlainFarBack, None)  # the run may have gone on
+        if self._asker is not None:
+            self._asker.cancel()
+        self.redraw()
+
     def action_saturation(self) -> None:
         """See how far gates are shut or open, or the units again."""
         self._mode = "units" if self._mode == "saturation" else "saturation"
@@ -352,12 +396,14 @@ class CellView(TextView):
     @on(Input.Changed, "#cell-text")
     def _typed(self) -> None:
         self._text = self.query_one("#cell-text", Input).value[:_MOST]
-        self._cursor = self._found = self._gradients = self._places = self._revealed = None
+        self._cursor = self._found = self._gradients = self._plain = self._places = None
+        self._revealed = None
         self.redraw()
 
     def clear(self) -> None:
         self._tokens = self._found = self._gradients = self._saturations = None
-        self._places = self._progress = None
+        self._places = self._plain = self._progress = None
+        self._beside = False
         self._rows, self._hearing = [], []
         self._answered.clear()
         self._refused.clear()
@@ -387,6 +433,8 @@ class CellView(TextView):
         elif self._mode == "how far back":
             at = None if self._cursor is None or self._cursor < 2 else self._cursor - 1
             yield HowFarBack(text=text, position=at)
+            if self._beside:
+                yield PlainFarBack(text=text, position=at)
         elif self._feature:
             # Of the text that is seen where it was typed; else of the run's own held-out text.
             yield FindUnits(text=self._text, layer=self._layer, quantity=self._quantity, top=1_000)
@@ -414,8 +462,8 @@ class CellView(TextView):
             try:
                 if isinstance(question, TraceCell):
                     answered = await self._trace(session, question)
-                elif isinstance(question, FindPlaces):
-                    answered = await self._search(session, question)
+                elif isinstance(question, FindPlaces | PlainFarBack):
+                    answered = await self._wait(session, question)
                 else:
                     answered = self._keep(session, await session.engine.call(question))
             except UserError as error:
@@ -445,18 +493,16 @@ class CellView(TextView):
         self._traced, self._tokens, self._rows = question, tokens, rows[:_MOST_ROWS]
         return True
 
-    async def _search(self, session: Session, question: FindPlaces) -> bool:
-        """Take in the places. Returns whether they came."""
-        found: SimilarPlaces | None = None
+    async def _wait(self, session: Session, question: FindPlaces | PlainFarBack) -> bool:
+        """Take in what takes long, telling how far it is. Returns whether it came."""
+        found: AnyAnswer | None = None
         async for answer in self.hear(session, question):
-            match answer:
-                case Progress():
-                    self._progress = answer
-                case SimilarPlaces():
-                    found = answer
-        if session is self.session:
-            self._places, self._progress = found, None
-        return found is not None
+            if isinstance(answer, Progress):
+                self._progress = answer
+            else:
+                found = answer
+        self._progress = None
+        return found is not None and self._keep(session, found)
 
     def _keep(self, session: Session, answer: AnyAnswer) -> bool:
         """Take in the answer to a question that has one, if it is the shown run's."""
@@ -469,6 +515,10 @@ class CellView(TextView):
                 self._gradients = answer
             case LayerSaturations():
                 self._saturations = answer
+            case SimilarPlaces():
+                self._places = answer
+            case PlainGradients():
+                self._plain = answer
         return True
 
 
@@ -490,6 +540,20 @@ def _relative(norm: float, most: float) -> float:
         return norm
     share = norm / most if most > 0 else 0.0
     return 0.0 if share <= _FLOOR else 1 - math.log(share) / math.log(_FLOOR)
+
+
+def _bars(
+    name: str, norms: Sequence[float], places: Sequence[int], cell: int, tall: int
+) -> Iterator[Content]:
+    """Lines of bars, each as high as a token's gradient is beside the largest one."""
+    most = max(filter(math.isfinite, norms), default=0.0)
+    steps = len(_BARS) - 1
+    shares = [_relative(norms[place], most) if place < len(norms) else 0.0 for place in places]
+    levels = [round(steps * tall * each) if math.isfinite(each) else 0 for each in shares]
+    for line in reversed(range(tall)):
+        parts = [_BARS[max(0, min(steps, each - steps * line))] * (cell - 1) for each in levels]
+        label = fit(name if line == 0 else "", _LABEL)
+        yield Content.assemble((label, "bold"), (" ".join(parts), HUE))
 
 
 def _saturated(found: LayerSaturations | None, width: int) -> Content:

@@ -7,16 +7,16 @@ from textual.content import Content
 
 from tui.sanitize import visible
 
-_HUE, _OTHER = "#E69F00", "#56B4E9"
+HUE, _OTHER = "#E69F00", "#56B4E9"
 """Two colours that are told apart with any kind of colour vision."""
 _BOUNDS = (1.0, 4.0, 8.0, 12.0)
 """Bits of surprisal from which on the next grade begins."""
 _GRADES = (
     "dim",
-    f"on {_HUE} 15%",
-    f"underline on {_HUE} 30%",
-    f"bold underline on {_HUE} 45%",
-    f"bold italic underline on {_HUE} 65%",
+    f"on {HUE} 15%",
+    f"underline on {HUE} 30%",
+    f"bold underline on {HUE} 45%",
+    f"bold italic underline on {HUE} 65%",
 )
 CURSOR = "bold reverse not dim"
 UNKNOWN = "bold strike $text-error"
@@ -55,7 +55,7 @@ def signed(value: float) -> tuple[str, str]:
     if not math.isfinite(value):
         return "×", "$text-error"
     strength = min(1.0, abs(value))
-    hue = _HUE if value >= 0 else _OTHER
+    hue = HUE if value >= 0 else _OTHER
     glyph = (_UP if value >= 0 else _DOWN)[round(4 * strength)]
     return glyph, f"{hue} on {hue} {round(60 * strength)}%"
 
@@ -66,7 +66,7 @@ def coloured(value: float) -> str:
     if not math.isfinite(value):
         return UNKNOWN
     strength = min(1.0, abs(value))
-    hue = _HUE if value >= 0 else _OTHER
+    hue = HUE if value >= 0 else _OTHER
     letters = ("italic " if value < 0 else "") + ("bold underline " if strength >= 0.5 else "")
     return f"{letters}on {hue} {round(65 * strength)}%"
 
