@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.model.lstm import CarriedState, LayerState, LSTMLanguageModel
+from engine.model.output import Product
 
 Floats = NDArray[np.float32]
 T = TypeVar("T")
@@ -91,38 +92,59 @@ def _state_after(
 
 
 class SideBySide:
-    """Steps of several texts at once, which have read the same so far.
+    """Steps of several texts at once, which have read the same so far, by weights that stay as they
+    are.
 
     A step reads the weights once for all of them, and that is most of what a step of one text
     costs. It is rounded differently from that, in the last bits.
     """
 
+    @torch.no_grad()
     def __init__(self, model: LSTMLanguageModel, state: CarriedState, texts: int) -> None:
-        self._model = model
-        self._state = tuple((h.repeat(1, texts, 1), c.repeat(1, texts, 1)) for h, c in state)
+        self._embedding = model.embedding.weight.detach()
+        self._layers = [_Gates(*layer.parameters()) for layer in model.lstm]
+        self._projection = None if model.projection is None else Product(model.projection.weight)
+        self._output = Product(model.output.weight, model.output.bias)
+        self._state = [(h[0].repeat(texts, 1), c[0].repeat(texts, 1)) for h, c in state]
 
     @torch.no_grad()
     def step(self, tokens: Sequence[int]) -> Tensor:
         """Reads a token of each text; returns logits (texts, vocabulary) of those after them, on
         the CPU."""
-        model = self._model
-        model.eval()
-        row = torch.tensor([tokens], device=model.embedding.weight.device)
-        features, self._state = model.features(row, self._state)
-        # As nn.Linear, but for so few rows the weight is quicker as the left one.
-        logits = (model.output.weight @ features[0].T).T.contiguous().add_(model.output.bias)
-        return logits.float().cpu()
+        hidden = self._embedding[torch.tensor(tokens, device=self._embedding.device)]
+        for number, (gates, (h, c)) in enumerate(zip(self._layers, self._state, strict=True)):
+            hidden, c = gates(hidden, h, c)
+            self._state[number] = hidden, c
+        if self._projection is not None:
+            hidden = self._projection(hidden)
+        return self._output(hidden).float().cpu()
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these of the texts, in this order; one may come several times."""
-        index = torch.tensor(rows, dtype=torch.int64, device=self._model.embedding.weight.device)
-        self._state = tuple((h[:, index], c[:, index]) for h, c in self._state)
+        index = torch.tensor(rows, dtype=torch.int64, device=self._embedding.device)
+        self._state = [(h[index], c[index]) for h, c in self._state]
 
     def put(self, row: int, state: CarriedState) -> None:
         """Give one of the texts the state of a text that was read alone."""
         for ours, alone in zip(self._state, state, strict=True):
             for part, value in zip(ours, alone, strict=True):
-                part[:, row] = value[:, 0]
+                part[row] = value[0, 0]
+
+
+class _Gates:
+    """An LSTM layer, whose products of input and state are one."""
+
+    def __init__(
+        self, inputs: Tensor, recurrent: Tensor, input_bias: Tensor, recurrent_bias: Tensor
+    ) -> None:
+        self._product = Product(torch.cat([inputs, recurrent], 1), input_bias + recurrent_bias)
+
+    def __call__(self, inputs: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """The h and c, each (texts, units), after inputs (texts, size)."""
+        sums = self._product(torch.cat([inputs, h], 1))
+        input_gate, forget_gate, candidate, output_gate = sums.chunk(4, 1)
+        c = forget_gate.sigmoid() * c + input_gate.sigmoid() * candidate.tanh()
+        return output_gate.sigmoid() * c.tanh(), c
 
 
 class _Called:

@@ -4,7 +4,9 @@ Each falls to a number of its own, so that of 10,000 tokens some 200 sums are co
 not 10,000: that is quicker, and it is seldom that rounding could tip one.
 """
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -19,14 +21,28 @@ def draw_numbers(random: torch.Generator | None, tokens: int = 1) -> Tensor:
     return torch.rand(tokens, NUMBERS, dtype=torch.float64, generator=random)
 
 
-def fallen(
-    weights: Tensor, numbers: Tensor, rounding: float | Tensor = 0.0, loose: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """The tokens (texts,) that numbers (texts, NUMBERS) fall to among weights (texts, vocabulary),
-    and whether each does for sure.
+def drawn(weights: NDArray[np.float32], numbers: Tensor) -> int:
+    """The token that numbers (1, NUMBERS) fall to among weights (vocabulary,)."""
+    first, second = numbers[0].tolist()
+    sums = np.add.reduceat(weights, np.arange(0, len(weights), GROUP), dtype=np.float64)
+    begin = GROUP * _fall(sums, first)
+    return begin + _fall(weights[begin : begin + GROUP].astype(np.float64), second)
 
-    `rounding`, one number or one a text, is what it may make of the share that some tokens have;
-    `loose`, as the weights, has those that it may keep or not, and zeros elsewhere.
+
+def _fall(weights: NDArray[np.float64], number: float) -> int:
+    reached = weights.cumsum()
+    # A number next to 1 would be rounded to the end of all.
+    at = min(number * reached[-1], np.nextafter(reached[-1], 0))
+    return int(reached.searchsorted(at, side="right"))
+
+
+def fallen(
+    weights: Tensor, numbers: Tensor, rounding: Tensor, loose: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """As `drawn` of weights (texts, vocabulary): the tokens (texts,), and whether each is for sure.
+
+    `rounding`, (texts,), is what it may make of the share that some tokens have together; `loose`,
+    as the weights, has those that it may keep or not, and zeros elsewhere.
     """
     rows = torch.arange(len(weights))
     groups, loose_groups = _groups(weights), None if loose is None else _groups(loose)
@@ -45,13 +61,12 @@ def _groups(weights: Tensor) -> Tensor:
 
 
 def _place(
-    weights: Tensor, numbers: Tensor, rounding: float | Tensor, loose: Tensor | None
+    weights: Tensor, numbers: Tensor, rounding: Tensor, loose: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Where numbers (texts,) fall among weights (texts, places), and whether for sure."""
     reached = weights.cumsum(1)
     total = reached[:, -1]
     margin = rounding * total if loose is None else rounding * total + loose.sum(1)
-    # A number next to 1 would be rounded to the end of all.
     at = torch.minimum(numbers * total, total.nextafter(torch.zeros_like(total)))
     low, place, high = (
         torch.searchsorted(reached, each[:, None], right=True)[:, 0]

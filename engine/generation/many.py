@@ -122,18 +122,18 @@ class _Batch:
         """A token for each row of logits (texts, vocabulary), None where rounding could tip it."""
         if not self._plain:
             return self._choose_by_row(logits, numbers)
-        low, high = logits.aminmax(dim=1)
-        scale = torch.maximum(-low, high).clamp(min=1)
-        left = logits
-        if self._banned is not None:
-            left = logits.clone()
-            left[:, self._banned] = -torch.inf
-        largest = left.amax(1, keepdim=True)
+        temperature, banned = self._sampling.temperature, self._banned
+        scale = torch.maximum(logits.amax(1), -logits.amin(1)).double()
+        before = None if banned is None else logits[:, banned].clone()
+        if banned is not None:
+            logits[:, banned] = -torch.inf
+        largest = logits.amax(1, keepdim=True)
         if not bool(largest.isfinite().all()):
             raise UserError("The model's weights are no longer finite numbers: it can't write.")
-        temperature = self._sampling.temperature
-        weights = (left - largest).div_(temperature).exp_()
-        return _sure(*fallen(weights, numbers, ROUNDING * (scale.double() / temperature).clamp(1)))
+        weights = (logits - largest).div_(temperature).exp_()
+        if before is not None:
+            logits[:, banned] = before
+        return _sure(*fallen(weights, numbers, ROUNDING * (scale / temperature).clamp(min=1)))
 
     def _choose_by_row(self, logits: Tensor, numbers: Tensor) -> list[int | None]:
         """As `_choose`, whatever the knobs are."""

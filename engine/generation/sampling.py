@@ -14,7 +14,7 @@ import torch
 from engine.config import Sampling
 from engine.errors import UserError
 from engine.generation.decoder import Floats, reading
-from engine.generation.drawing import draw_numbers, fallen
+from engine.generation.drawing import draw_numbers, drawn
 from engine.model.lstm import LSTMLanguageModel
 from engine.text.tokenizer import Tokenizer
 
@@ -138,9 +138,7 @@ def drawn_token(left: Floats, sampling: Sampling, draw: Callable[[], torch.Tenso
     back; none are drawn where the most probable one is taken."""
     if is_greedy(sampling):
         return int(left.argmax())
-    weights = torch.from_numpy(weights_left(left, sampling))
-    (token,), _ = fallen(weights[None], draw())
-    return int(token)
+    return drawn(weights_left(left, sampling), draw())
 
 
 def is_greedy(sampling: Sampling) -> bool:

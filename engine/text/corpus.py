@@ -35,9 +35,11 @@ from engine.text.prefetch import prefetch
 from engine.text.reading import Source, read_chunks, read_text, resolve
 from engine.text.remarks import remarks_on_corpus, remarks_on_files
 from engine.text.scan_cache import Scan, file_states, recall, remember
+from engine.text.spacing import learn_joins
 from engine.text.splitting import divide
 from engine.text.tokenizer import Tokenizer, learn_tokenizer, word_rules
 from engine.text.vocabulary import MAX_TOKEN
+from engine.text.words import WordTokenizer
 
 FORMAT = 2
 """To be raised when the same text and configuration would be encoded differently."""
@@ -264,12 +266,19 @@ def _encode(
     with tempfile.TemporaryFile(dir=folder) as scratch:
         tokenizer, encoded = _learn(config, texts, scratch, counting.at)
         counting.end()
+        if isinstance(tokenizer, WordTokenizer):
+            tokenizer.joins = learn_joins(_beginning(texts(["train"])))
         look = look_at_source(source)
         tokens = corpus_cache.write(folder, tokenizer, _told(encoded, encoding.at), look)
     encoding.end()
     if "train" not in tokens:
         raise UserError(_too_little(source, look))
     return tokenizer
+
+
+def _beginning(texts: Iterable[tuple[str, bytes]]) -> str:
+    """Some of the training text."""
+    return next((chunk.decode() for split, chunk in texts if split == "train"), "")
 
 
 def _too_little(source: Source, look: Look) -> str:

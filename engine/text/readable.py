@@ -12,9 +12,10 @@ For tokenizers whose tokens are words; others spell their text out already. The 
 
 from collections.abc import Callable
 
-from engine.text.spacing import Spacing
+from engine.text.spacing import NO_JOINS, Spacing
 from engine.text.tokenizer import Tokenizer
 from engine.text.vocabulary import END_OF_SENTENCE, UNKNOWN
+from engine.text.words import WordTokenizer
 
 _MEANT = {
     "``": "“",
@@ -50,7 +51,8 @@ class _Decoder:
             for token in self._vocabulary.tokens[:_CASE_AMONG]
             if token.lower() not in _MEANT
         )
-        self._spacing = Spacing()
+        joins = tokenizer.joins if isinstance(tokenizer, WordTokenizer) else NO_JOINS
+        self._spacing = Spacing(joins)
         self._begins = True
         """Whether the next word begins a sentence."""
         self._touches = False

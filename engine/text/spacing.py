@@ -1,12 +1,20 @@
 """Where words and punctuation marks are written close together, in the scripts of the world.
 
 A tokenizer of words forgets the white space between them. What a mark does is told by its Unicode
-category and width; a few marks do otherwise than their kind. What can't be known from the tokens is
-written as most texts have it.
+category and width; a few marks do otherwise than their kind. What no rule knows is written as the
+text has it that the words are from (`learn_joins`), and what can't be known from the tokens as most
+texts have it.
 """
 
+import re
 import unicodedata
+from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
+
+Joins = Mapping[str, tuple[bool, bool]]
+"""Of marks whether each touches what is before it, and what is after it."""
 
 _ASCII = {**dict.fromkeys(".,;:!?)]}%", (True, False)), **dict.fromkeys("([{$", (False, True))}
 _INVERTED = frozenset("¿¡⸘")
@@ -26,12 +34,38 @@ _CLOSES = {'"': '"', "“": "„", "‘": "‚"}
 _APOSTROPHES = frozenset("'’-‐‑")
 """What makes one word of two words it stands between."""
 _DECIMAL_POINTS = frozenset(".٫٬")
+NO_JOINS: Joins = MappingProxyType({})
+FREE_MARKS = "#&'*+-/=@\\^`|~‐‑‒–—―§¶•‣※"
+"""Marks that stand as a text has them. (Not < and >, which could make a special token.)"""
+_FREE = re.compile(rf"([{re.escape(FREE_MARKS)}])\1*")
+_SAMPLE = 1 << 18
+"""Characters of a text by which it is told how it writes them."""
+_OFTEN = 10
+"""Times that a mark has to be there for that."""
+
+
+def learn_joins(text: str) -> Joins:
+    """How each of FREE_MARKS mostly stands in a text, if it is there often enough; a row of the
+    same mark counts as one, and what begins or ends a line not at all."""
+    seen: Counter[tuple[str, bool, bool]] = Counter()
+    text = f"\n{text[:_SAMPLE]}\n"
+    for found in _FREE.finditer(text):
+        before, after = text[found.start() - 1], text[found.end()]
+        if "\n" not in (before, after):
+            seen[found[1], not before.isspace(), not after.isspace()] += 1
+    often: Counter[str] = Counter()
+    joins: dict[str, tuple[bool, bool]] = {}
+    for (mark, to_last, to_next), count in seen.most_common():
+        often[mark] += count
+        joins.setdefault(mark, (to_last, to_next))
+    return {mark: joins[mark] for mark, count in often.items() if count >= _OFTEN}
 
 
 class Spacing:
     """What stands between each token of a line and the one before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, joins: Joins = NO_JOINS) -> None:
+        self._joins = joins
         self.begin_line()
 
     def begin_line(self) -> None:
@@ -76,6 +110,8 @@ class Spacing:
             if token == opener:
                 self._open.add(token)
             return False, True
+        if token in self._joins:
+            return self._joins[token]
         to_last, to_next = _sides(token)
         if to_last and to_next and _is_opening(token):  # wide: Korean has blanks before it
             to_last = not _is_hangul(self._last[-1:])

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from engine.config import Punctuation
-from engine.text.spacing import Spacing
+from engine.text.spacing import FREE_MARKS, NO_JOINS, Joins, Spacing
 from engine.text.vocabulary import END_OF_SENTENCE, MAX_TOKEN, UNKNOWN, Vocabulary
 
 SPECIALS = (UNKNOWN, END_OF_SENTENCE)
@@ -100,11 +100,14 @@ class SavedWord(msgspec.Struct, tag="word", forbid_unknown_fields=True):
     counts: list[int]
     lowercase: bool
     punctuation: Punctuation
+    joins: dict[str, tuple[bool, bool]] = {}
 
     def restore(self) -> "WordTokenizer":
         """The tokenizer. Raises ValueError where the file can't be one's."""
         vocabulary = _checked(self.tokens, self.counts)
-        return WordTokenizer(vocabulary, self.lowercase, self.punctuation)
+        if not self.joins.keys() <= set(FREE_MARKS):
+            raise ValueError("it joins what are no such marks")
+        return WordTokenizer(vocabulary, self.lowercase, self.punctuation, self.joins)
 
 
 class WordTokenizer:
@@ -121,8 +124,16 @@ class WordTokenizer:
     name: ClassVar[str] = "word"
     spells: ClassVar[bool] = False
 
-    def __init__(self, vocabulary: Vocabulary, lowercase: bool, punctuation: Punctuation) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        lowercase: bool,
+        punctuation: Punctuation,
+        joins: Joins = NO_JOINS,
+    ) -> None:
         self.vocabulary = vocabulary
+        self.joins = joins
+        """How the text it was learnt from writes marks for which there is no rule."""
         self.lowercase = lowercase
         self.punctuation: Punctuation = punctuation
 
@@ -155,21 +166,27 @@ class WordTokenizer:
 
     def streaming_decoder(self) -> Callable[[int], str]:
         """A function from ids, one by one, to the text each adds, spaced as people write."""
-        return _Spaced(self.vocabulary).append
+        return _Spaced(self.vocabulary, self.joins).append
 
     def save(self, path: Path) -> None:
         """Write it as JSON. Raises OSError."""
         vocabulary = self.vocabulary
-        saved = SavedWord(vocabulary.tokens, vocabulary.counts, self.lowercase, self.punctuation)
+        saved = SavedWord(
+            vocabulary.tokens,
+            vocabulary.counts,
+            self.lowercase,
+            self.punctuation,
+            dict(self.joins),
+        )
         path.write_bytes(msgspec.json.encode(saved))
 
 
 class _Spaced:
     """Tokens one by one, spaced as people write."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, joins: Joins) -> None:
         self._vocabulary = vocabulary
-        self._spacing = Spacing()
+        self._spacing = Spacing(joins)
 
     def append(self, index: int) -> str:
         if index == self._vocabulary.end_of_sentence:

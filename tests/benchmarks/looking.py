@@ -1,4 +1,5 @@
 """What looking costs training: text streamed at 20 tokens a second, and neighbours each second.
+And how evenly the text comes: each token is laid open, as shading and the list of others take it.
 
     python -m tests.benchmarks.looking [CORPUS] [--rounds 5] [--seconds 15] [--vocabulary 10000]
 
@@ -12,6 +13,7 @@ import os
 import statistics
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from engine import messages as p
@@ -23,6 +25,10 @@ from engine.runs import create_run
 from engine.service.client import Engine, launch
 
 PER_SECOND = 20
+BESIDE = 10
+"""Other tokens told with each: what the laboratory asks for."""
+LONGEST_GAP = 0.15
+"""Seconds between two tokens, at most."""
 WARM_UP = 5.0
 """Seconds of training before the first round, and of looking before its round."""
 
@@ -33,7 +39,8 @@ class Watched:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.step = 0
-        self.pieces = 0
+        self.pieces: list[float] = []
+        """When each came."""
 
     async def follow(self) -> None:
         async for events in self.engine.events():
@@ -42,9 +49,9 @@ class Watched:
             )
 
     async def read(self) -> None:
-        query = p.Generate(tokens=1_000_000, per_second=PER_SECOND)
+        query = p.Generate(tokens=1_000_000, per_second=PER_SECOND, alternatives=BESIDE)
         async for _ in self.engine.stream(query):
-            self.pieces += 1
+            self.pieces.append(time.perf_counter())
 
     async def ask(self, word: str) -> None:
         while True:
@@ -53,10 +60,16 @@ class Watched:
 
     async def rates(self, seconds: float) -> tuple[float, float]:
         """Steps and pieces a second, over so many seconds."""
-        step, pieces, began = self.step, self.pieces, time.perf_counter()
+        step, pieces, began = self.step, len(self.pieces), time.perf_counter()
         await asyncio.sleep(seconds)
         spent = time.perf_counter() - began
-        return (self.step - step) / spent, (self.pieces - pieces) / spent
+        return (self.step - step) / spent, (len(self.pieces) - pieces) / spent
+
+    def gaps(self, seconds: float) -> list[float]:
+        """Seconds between two pieces, over the last so many seconds, the longest last."""
+        since = time.perf_counter() - seconds
+        times = [each for each in self.pieces if each >= since]
+        return sorted(after - before for before, after in pairwise(times))
 
 
 async def start_training(engine: Engine) -> p.Status:
@@ -84,7 +97,7 @@ async def measure(options: argparse.Namespace, place: Path) -> None:
     assert status.corpus is not None
     print(f"vocabulary of {status.corpus.vocabulary:,}, {status.threads} threads")
     await asyncio.sleep(WARM_UP)
-    alone, looked, written = [], [], []
+    alone, looked, written, gaps = [], [], [], list[float]()
     for number in range(1, options.rounds + 1):
         alone.append((await watched.rates(options.seconds))[0])
         looking = [asyncio.create_task(watched.read()), asyncio.create_task(watched.ask(word))]
@@ -92,18 +105,26 @@ async def measure(options: argparse.Namespace, place: Path) -> None:
         steps, pieces = await watched.rates(options.seconds)
         looked.append(steps)
         written.append(pieces)
+        now = watched.gaps(options.seconds)
+        gaps += now
         for task in looking:
             assert not task.done(), task
             task.cancel()
         print(
             f"round {number}: alone {alone[-1]:.2f}, looked at {steps:.2f} steps/s, "
-            f"{pieces:.1f} tokens/s written",
+            f"{pieces:.1f} tokens/s written, longest gap {1e3 * now[-1]:.0f} ms",
             flush=True,
         )
     kept = statistics.median(now / before for now, before in zip(looked, alone, strict=True))
     print(
         f"training keeps {kept:.1%} of its speed, the median of {options.rounds} pairs (aim: 90% "
         f"or more), with {statistics.median(written):.1f} tokens/s written (aim: {PER_SECOND})"
+    )
+    late = sum(gap > LONGEST_GAP for gap in gaps)
+    print(
+        f"between two tokens {1e3 * statistics.median(gaps):.0f} ms at the median, "
+        f"{1e3 * statistics.quantiles(gaps, n=100)[-1]:.0f} at the 99th percentile, "
+        f"{1e3 * max(gaps):.0f} at most; {late} of {len(gaps)} longer than {1e3 * LONGEST_GAP:.0f}"
     )
     await engine.call(p.Shutdown(save=False))
     following.cancel()

@@ -1,12 +1,18 @@
 """Words come back with their punctuation where their script has it."""
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.text.spacing import Spacing
+from engine.config import CorpusConfig
+from engine.errors import UserError
+from engine.text.corpus import open_corpus
+from engine.text.readable import readable_decoder
+from engine.text.spacing import FREE_MARKS, NO_JOINS, Joins, Spacing, learn_joins
+from engine.text.tokenizer import load_tokenizer
 from engine.text.vocabulary import UNKNOWN, Vocabulary
 from engine.text.words import WordTokenizer
 
@@ -38,9 +44,10 @@ LINES = [
 ]
 
 
-def retold(text: str) -> str:
+def retold(text: str, joins: Joins = NO_JOINS) -> str:
     tokens = list(dict.fromkeys([*WordTokenizer.split(text, False, "separate"), UNKNOWN, "<eos>"]))
-    tokenizer = WordTokenizer(Vocabulary(tokens, [1] * len(tokens)), False, "separate")
+    vocabulary = Vocabulary(tokens, [1] * len(tokens))
+    tokenizer = WordTokenizer(vocabulary, False, "separate", joins)
     return tokenizer.decode(tokenizer.encode(text))
 
 
@@ -86,16 +93,53 @@ def test_a_sentence_of_any_script_comes_back(
     assert retold(text) == text
 
 
-SCRIPTS = "".join(LINES) + "ab1 \n\"'’-‐‑<>_\u0301\ufe0f\u200c\U00011102"
+SCRIPTS = "".join(LINES) + "ab1 \n\"'’-‐‑<>_\u0301\ufe0f\u200c\U00011102" + FREE_MARKS
+joined = st.dictionaries(st.sampled_from(FREE_MARKS), st.tuples(st.booleans(), st.booleans()))
 
 
-@given(st.text(st.one_of(st.sampled_from(SCRIPTS), st.characters(exclude_categories=("Cs",)))))
-def test_what_is_written_is_read_as_the_same_tokens(text: str) -> None:
+@given(
+    st.text(st.one_of(st.sampled_from(SCRIPTS), st.characters(exclude_categories=("Cs",)))), joined
+)
+def test_what_is_written_is_read_as_the_same_tokens(text: str, joins: Joins) -> None:
     """Nothing that is written together becomes one word, or another mark."""
     text = text.replace("\0", "").replace("\r", "")
-    assert WordTokenizer.split(retold(text), False, "separate") == WordTokenizer.split(
+    assert WordTokenizer.split(retold(text, joins), False, "separate") == WordTokenizer.split(
         text, False, "separate"
     )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "speak--speak, 'tis a dog",
+        "word—word, and/or a+b",
+        "speak -- speak, as dogs ' do",
+        "word — word, and / or a + b",
+    ],
+)
+def test_marks_for_which_there_is_no_rule_stand_as_the_text_has_them(line: str) -> None:
+    text = f"{line}\n" * 12
+    assert retold(text, learn_joins(text)) == text
+    begun = f"-- x\n- y\n{line}\n" * 12
+    assert learn_joins(begun) == learn_joins(text), "what begins a line tells nothing"
+    assert learn_joins(line) == {}, "too seldom to be known"
+
+
+def test_how_marks_stand_is_learnt_with_a_corpus_and_kept_with_its_tokenizer(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "plays.txt"
+    source.write_text("hear me speak--'tis late\n" * 60)
+    tokenizer = open_corpus(CorpusConfig(source=str(source)), cache=tmp_path / "cache").tokenizer
+    ids = tokenizer.encode("speak--'tis")
+    assert tokenizer.decode(ids) == "speak--'tis"
+    assert "".join(map(readable_decoder(tokenizer), ids)) == "Speak--'tis"
+    path = tmp_path / "tokenizer.json"
+    tokenizer.save(path)
+    assert load_tokenizer(path).decode(ids) == "speak--'tis"
+    path.write_text(path.read_text().replace('"joins":{"-"', '"joins":{"x"'))
+    with pytest.raises(UserError, match="no usable tokenizer"):
+        load_tokenizer(path)
 
 
 @given(st.lists(st.text(st.characters(), max_size=3), max_size=20))
