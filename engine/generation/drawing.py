@@ -41,8 +41,8 @@ def fallen(
 ) -> tuple[Tensor, Tensor]:
     """As `drawn` of weights (texts, vocabulary): the tokens (texts,), and whether each is for sure.
 
-    `rounding`, (texts,), is what it may make of the share that some tokens have together; `loose`,
-    as the weights, has those that it may keep or not, and zeros elsewhere.
+    `rounding`, of each or of all, is what it may make of the share that some tokens have together;
+    `loose`, as the weights, has those that it may keep or not, and zeros elsewhere.
     """
     rows = torch.arange(len(weights))
     groups, loose_groups = _groups(weights), None if loose is None else _groups(loose)

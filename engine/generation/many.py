@@ -102,7 +102,8 @@ class _Batch:
 
     def step(self, take: Take) -> None:
         """Write one more token of each text that is live."""
-        logits = self._states.step([[self._prompt[-1], *self.texts[n]][-1] for n in self.live])
+        prompted = self._prompt[-1:]
+        logits = self._states.step([(self.texts[n] or prompted)[-1] for n in self.live])
         numbers = torch.cat([draw_numbers(self._randoms[number]) for number in self.live])
         chosen = self._choose(logits, numbers)
         going_on: list[int] = []
@@ -123,7 +124,8 @@ class _Batch:
         if not self._plain:
             return self._choose_by_row(logits, numbers)
         temperature, banned = self._sampling.temperature, self._banned
-        scale = torch.maximum(logits.amax(1), -logits.amin(1)).double()
+        low, high = logits.aminmax()
+        doubt = _doubt(self._sampling, max(1.0, -low.item(), high.item()))
         before = None if banned is None else logits[:, banned].clone()
         if banned is not None:
             logits[:, banned] = -torch.inf
@@ -133,7 +135,7 @@ class _Batch:
         weights = (logits - largest).div_(temperature).exp_()
         if before is not None:
             logits[:, banned] = before
-        return _sure(*fallen(weights, numbers, ROUNDING * (scale / temperature).clamp(min=1)))
+        return _sure(*fallen(weights, numbers, torch.tensor(doubt)))
 
     def _choose_by_row(self, logits: Tensor, numbers: Tensor) -> list[int | None]:
         """As `_choose`, whatever the knobs are."""

@@ -46,12 +46,13 @@ _OFTEN = 10
 
 def learn_joins(text: str) -> Joins:
     """How each of FREE_MARKS mostly stands in a text, if it is there often enough; a row of the
-    same mark counts as one, and what begins or ends a line not at all."""
+    same mark counts as one, and what is within a word, or begins or ends a line, not at all."""
     seen: Counter[tuple[str, bool, bool]] = Counter()
     text = f"\n{text[:_SAMPLE]}\n"
     for found in _FREE.finditer(text):
         before, after = text[found.start() - 1], text[found.end()]
-        if "\n" not in (before, after):
+        within = found[0] in _APOSTROPHES and before.isalnum() and after.isalnum()
+        if not within and "\n" not in (before, after):
             seen[found[1], not before.isspace(), not after.isspace()] += 1
     often: Counter[str] = Counter()
     joins: dict[str, tuple[bool, bool]] = {}

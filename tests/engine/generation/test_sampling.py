@@ -11,7 +11,7 @@ import torch
 
 from engine.config import ModelConfig, RegularisationConfig, Sampling
 from engine.errors import UserError
-from engine.generation.decoder import _Called, stepper
+from engine.generation.decoder import SideBySide, _Called, at_once, state_after, stepper
 from engine.generation.sampling import generate, sample_token
 from engine.model.lstm import LSTMLanguageModel
 
@@ -81,6 +81,19 @@ def test_steps_give_the_logits_of_running_the_model_over_the_text(shape: dict[st
             expected = logits_after(model, text[: end + 1])
             model.train()
             assert step(text[end]) == pytest.approx(expected.numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_steps_side_by_side_give_the_logits_of_each_text(shape: dict[str, Any]) -> None:
+    torch.manual_seed(2)
+    model = LSTMLanguageModel(30, ModelConfig(**shape, init_range=1.0))
+    texts = [[3, 0, 29, 7], [3, 0, 7, 1], [3, 0, 2, 2]]
+    steps = SideBySide(model, at_once(state_after(model, [3, 0])), 3)
+    steps.step([text[2] for text in texts])
+    steps.keep([2, 0])
+    found = steps.step([texts[2][3], texts[0][3]])
+    for logits, text in zip(found, (texts[2], texts[0]), strict=True):
+        assert logits.tolist() == pytest.approx(logits_after(model, text).tolist(), abs=1e-5)
 
 
 def test_a_model_that_is_called_gives_the_same_logits(model: LSTMLanguageModel) -> None:

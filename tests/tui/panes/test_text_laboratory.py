@@ -1,6 +1,7 @@
 """The laboratory of texts: what its views show of given answers, and what their keys ask for."""
 
 import random
+import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from textual.widgets import Input
 
 from engine import messages as p
 from engine.config import Sampling, preset
-from engine.events import Progress, Sampled, StateChanged
+from engine.events import Progress, Sampled, Saved, StateChanged
 from engine.runs import create_run
 from tests.tui.fake_engine import FakeEngine, Launch, built, step
 from tests.tui.fake_text import UNITS, opened
@@ -596,6 +597,21 @@ async def test_another_checkpoint_writes_after_the_same_prompt_by_the_same_seed(
         await room.press(".", "g")
         await room.until(lambda: "seed 7  once word0" in flow(room, "#beside-text"))
         assert room.engine.asked(p.Generate)[-1].temperature == 1.1
+
+
+async def test_who_may_write_beside_is_listed_anew_after_a_save(tmp_path: Path) -> None:
+    folder = saved(tmp_path, "mine", 10, 20, 30)
+    async with playground(tmp_path, folder=folder, size=ONE) as room:
+        await laboratory(room, "beside")
+        await room.until(lambda: "▸  this run at step 30" in room.text("#others"))
+        await room.press("down")
+        await room.until(lambda: "▸  this run at step 20" in room.text("#others"))
+        shutil.rmtree(folder / "checkpoints" / "step-00000010")
+        saved(tmp_path, "mine", 40)
+        await room.happens(Saved(step=40, checkpoint="step-00000040", seconds=0.1))
+        await room.until(lambda: "this run at step 40" in room.text("#others"))
+        assert "step 10" not in room.text("#others")
+        assert "▸  this run at step 20" in room.text("#others"), "the choice is kept"
 
 
 async def test_another_run_is_asked_through_an_engine_of_its_own_until_it_is_left(
