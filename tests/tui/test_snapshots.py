@@ -183,7 +183,7 @@ def test_the_laboratory_of_words(picture, keys: str, size: tuple[int, int]) -> N
 
 
 _TEXTS: dict[str, Callable[[Room], bool]] = {
-    "5": lambda room: "word9" in room.current,
+    "5": lambda room: "word49" in room.current,
     "6": lambda room: "perplexity" in room.text("#totals"),
     "7": lambda room: "5 of 5" in room.text("#leafed-head"),
     "8": lambda room: "█" in room.text("#heat"),
@@ -202,7 +202,9 @@ def test_the_laboratory_of_texts(picture, keys: str, size: tuple[int, int]) -> N
             await room.until(lambda key=key: _TEXTS[key](room))
         await room.pilot.pause(0.5)
 
-    assert picture(show, size, launch=Launch(lambda folder: built(folder, step=500, state="paused")))
+    assert picture(
+        show, size, launch=Launch(lambda folder: built(folder, step=500, state="paused"))
+    )
 
 
 @pytest.mark.parametrize("size", DIALOG_SIZES, ids=lambda size: f"{size[0]}x{size[1]}")

@@ -698,6 +698,9 @@ async def test_a_plain_rnn_is_set_beside_how_far_back_it_looks(tmp_path: Path) -
         await room.press("E")
         await room.until(lambda: "step 2 of 8; E stops it" in room.text("#heat"))
         room.engine.unhurried = False
+        await room.press("E")
+        await room.until(lambda: room.engine.cancelled)
+        await room.press("E")
         await room.until(lambda: "for 8 steps, loss 1.75 nats" in room.text("#heat"))
         lines = room.text("#heat").split("\n")
         lstm, plain = (next(line for line in lines if name in line) for name in ("LSTM", "plain"))

@@ -3,6 +3,7 @@ units follow, how far back a prediction looks, and how saturated the gates are."
 
 import math
 import struct
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
@@ -39,7 +40,7 @@ from engine.messages.cell import Quantity
 from engine.service.client import EngineEnded
 from tui.keys import no_model, sentence
 from tui.numbers import counted
-from tui.panes.generation.shades import CURSOR, HUE, coloured, grade, laid_out, signed
+from tui.panes.generation.shades import CURSOR, HUE, OTHER, coloured, grade, laid_out, signed
 from tui.panes.generation.text_view import TextView
 from tui.panes.generation.write_view import WriteView
 from tui.panes.laboratory import action
@@ -67,7 +68,7 @@ _EXAMPLE = 'She said "this (or that) was long ago", and left.'
 _FLOOR = 1e-4
 """A gradient so small beside the largest one counts as vanished."""
 _BARS = " ▁▂▃▄▅▆▇█"
-_TALLEST = 6
+_TALLEST = 10
 """Lines of a bar."""
 
 
@@ -163,6 +164,8 @@ class CellView(TextView):
         self._draw_text()
 
     def _head(self) -> Content:
+        if self._mode == "saturation":
+            return Content.styled("gates of all layers", "bold")
         layers = len(self._tokens.units) if self._tokens is not None else 0
         of = f" of {layers}" if layers else ""
         told = Content.styled(_seen(self._traced, of), "bold")
@@ -242,23 +245,24 @@ class CellView(TextView):
         if self._tokens is None or self._gradients is None:
             return Content.styled("Reading …", MUTED)
         places, cell = self._columns(width)
-        tall = max(1, min(_TALLEST, (height - 3) // 2))
+        told = textwrap.wrap(self._compared(), max(1, width))
+        tall = max(1, min(_TALLEST, (height - 3 - len(told)) // 2))
         lines = [self._names(places, cell, "")]
-        for name, found in (("LSTM", self._gradients), ("plain RNN", self._plain)):
-            lines += _bars(name, found.norms if found else [], places, cell, tall)
-        return Content("\n").join([*lines, Content(""), self._compared()])
+        for name, found, hue in (("LSTM", self._gradients, HUE), ("plain RNN", self._plain, OTHER)):
+            lines += _bars(name, found.norms if found else [], places, cell, tall, hue)
+            lines.append(Content(""))
+        return Content("\n").join([*lines, *(Content.styled(line, MUTED) for line in told)])
 
-    def _compared(self) -> Content:
+    def _compared(self) -> str:
         """What is set beside the model."""
         found, progress = self._plain, self._progress
         if found is None:
             done = f" step {progress.done:,} of {progress.total:,};" if progress else ""
-            told = f"Training a plain RNN as the run was …{done} {{plain_rnn}} stops it."
-            return Content.styled(sentence(told), MUTED)
+            return sentence(f"Training a plain RNN as the run was …{done} {{plain_rnn}} stops it.")
         loss = "" if found.loss is None else f", loss {found.loss:.2f} nats a token"
-        told = f"A plain RNN of the same sizes, trained as the run was for {found.steps:,} steps"
-        scale = "Bars: the gradient beside the largest, from 1 down to 1/10,000 on a log scale."
-        return Content.styled(f"{told}{loss}. {scale}", MUTED)
+        trained = f"trained as the run was for {counted(found.steps, 'step')}{loss}"
+        scale = "A bar: the gradient beside the largest, from 1/10,000 up, on a log scale."
+        return f"A plain RNN of the same sizes, {trained}. {scale}"
 
     def _columns(self, width: int) -> tuple[range, int]:
         """The tokens that there is room for, around the cursor, and the columns of each."""
@@ -543,7 +547,7 @@ def _relative(norm: float, most: float) -> float:
 
 
 def _bars(
-    name: str, norms: Sequence[float], places: Sequence[int], cell: int, tall: int
+    name: str, norms: Sequence[float], places: Sequence[int], cell: int, tall: int, hue: str
 ) -> Iterator[Content]:
     """Lines of bars, each as high as a token's gradient is beside the largest one."""
     most = max(filter(math.isfinite, norms), default=0.0)
@@ -553,7 +557,7 @@ def _bars(
     for line in reversed(range(tall)):
         parts = [_BARS[max(0, min(steps, each - steps * line))] * (cell - 1) for each in levels]
         label = fit(name if line == 0 else "", _LABEL)
-        yield Content.assemble((label, "bold"), (" ".join(parts), HUE))
+        yield Content.assemble((label, "bold"), (" ".join(parts), hue))
 
 
 def _saturated(found: LayerSaturations | None, width: int) -> Content:

@@ -227,7 +227,7 @@ class ReadView(TextView):
             (f"{copies.copied:.0%}", "bold"),
             (f" copied, of {copies.least} tokens and more", MUTED),
         )
-        lines = [share, *(Content.styled(told, MUTED) for told in _repeats(copies))]
+        lines = [share, *(Content.styled(told, MUTED) for told in _repeats(copies, width))]
         for each in copies.copies[:_COPIES]:
             told = f"{each.length} tokens at {each.share:.0%}: "
             lines.append(Content(told) + content(fit(each.text, max(4, width - len(told)))))
@@ -409,7 +409,8 @@ def _baseline(
     )
 
 
-def _repeats(copies: Copies) -> list[str]:
+def _repeats(copies: Copies, width: int) -> list[str]:
+    """How much a text repeats itself, in lines of whole parts."""
     parts = [
         f"distinct-{size} {share:.2f}"
         for size, share in enumerate(copies.distinct, start=1)
@@ -417,4 +418,8 @@ def _repeats(copies: Copies) -> list[str]:
     ]
     if copies.repetition is not None:
         parts.append(f"4-grams repeated {copies.repetition:.0%}")
-    return [" · ".join(parts)] if parts else []
+    lines = parts[:1]
+    for part in parts[1:]:
+        longer = f"{lines[-1]} · {part}"
+        lines[-1:] = [longer] if len(longer) <= width else [lines[-1], part]
+    return lines

@@ -7,7 +7,7 @@ from textual.content import Content
 
 from tui.sanitize import visible
 
-HUE, _OTHER = "#E69F00", "#56B4E9"
+HUE, OTHER = "#E69F00", "#56B4E9"
 """Two colours that are told apart with any kind of colour vision."""
 _BOUNDS = (1.0, 4.0, 8.0, 12.0)
 """Bits of surprisal from which on the next grade begins."""
@@ -20,7 +20,7 @@ _GRADES = (
 )
 CURSOR = "bold reverse not dim"
 UNKNOWN = "bold strike $text-error"
-COPIED = f"bold underline on {_OTHER} 45%"
+COPIED = f"bold underline on {OTHER} 45%"
 """A token that stands verbatim in the training text with those around it."""
 _UP, _DOWN = " ░▒▓█", " ─=≡≡"
 """Strengths above zero, and below it: strokes as of a minus."""
@@ -55,7 +55,7 @@ def signed(value: float) -> tuple[str, str]:
     if not math.isfinite(value):
         return "×", "$text-error"
     strength = min(1.0, abs(value))
-    hue = HUE if value >= 0 else _OTHER
+    hue = HUE if value >= 0 else OTHER
     glyph = (_UP if value >= 0 else _DOWN)[round(4 * strength)]
     return glyph, f"{hue} on {hue} {round(60 * strength)}%"
 
@@ -66,7 +66,7 @@ def coloured(value: float) -> str:
     if not math.isfinite(value):
         return UNKNOWN
     strength = min(1.0, abs(value))
-    hue = HUE if value >= 0 else _OTHER
+    hue = HUE if value >= 0 else OTHER
     letters = ("italic " if value < 0 else "") + ("bold underline " if strength >= 0.5 else "")
     return f"{letters}on {hue} {round(65 * strength)}%"
 
