@@ -57,7 +57,8 @@ def fallen(
 
 def _groups(weights: Tensor) -> Tensor:
     """(texts, groups, GROUP)."""
-    return functional.pad(weights, (0, -weights.shape[1] % GROUP)).unflatten(1, (-1, GROUP))
+    padded = functional.pad(weights, (0, -weights.shape[1] % GROUP))
+    return padded.view(len(weights), -1, GROUP)
 
 
 def _place(

@@ -152,8 +152,8 @@ class _Batch:
         before = [largest_left(row, sampling) for row in rows]
         weights = [probable_left(each, sampling) for each in before]
         loose = [
-            _loose(*each, sampling, scale)
-            for *each, scale in zip(rows, before, weights, scales, strict=True)
+            _loose(row, whole, kept, sampling, scale)
+            for row, whole, kept, scale in zip(rows, before, weights, scales, strict=True)
         ]
         doubts = torch.tensor([_doubt(sampling, scale) for scale in scales], dtype=torch.float64)
         stacked = (torch.from_numpy(np.stack(each)) for each in (weights, loose))

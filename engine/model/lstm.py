@@ -7,7 +7,7 @@ Models", AWD-LSTM). Every layer is torch's own: on a CPU oneDNN's kernel, on a G
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -46,8 +46,6 @@ class LSTMLanguageModel(nn.Module):
     In training mode the dropouts are on, and draw from `random` (torch's own generator without).
     """
 
-    LAYER: ClassVar[type[nn.RNNBase]] = nn.LSTM
-
     def __init__(
         self,
         vocabulary: int,
@@ -63,7 +61,7 @@ class LSTMLanguageModel(nn.Module):
         """What the LSTM layers compute in while training; None leaves it to the weights."""
         self.embedding = nn.Embedding(vocabulary, config.embedding_size)
         sizes = layer_sizes(config)
-        self.lstm = nn.ModuleList(self.LAYER(inputs, units) for inputs, units in pairwise(sizes))
+        self.lstm = nn.ModuleList(self._layer(inputs, units) for inputs, units in pairwise(sizes))
         last = sizes[-1]
         decoded = config.embedding_size if config.tied else last
         # Not nn.LSTM's proj_size, which would leave oneDNN's kernel.
@@ -172,6 +170,9 @@ class LSTMLanguageModel(nn.Module):
         given = [tensor.to(within) for tensor in (inputs, *state, *weights)]
         output, h, c = self._call_layer(given[0], given[1:3], given[3:], backward)
         return output.to(dtype), (h.to(dtype), c.to(dtype))
+
+    def _layer(self, inputs: int, units: int) -> nn.Module:
+        return nn.LSTM(inputs, units)
 
     def _call_layer(
         self, inputs: Tensor, state: list[Tensor], weights: list[Tensor], backward: bool

@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +25,8 @@ class PlainRNN(LSTMLanguageModel):
     """Layers of units with tanh, each fed with its own state (Elman 1990, "Finding Structure in
     Time"), in the place of LSTM layers. The c of a layer's state is carried along, and unused."""
 
-    LAYER: ClassVar[type[nn.RNNBase]] = nn.RNN
+    def _layer(self, inputs: int, units: int) -> nn.Module:
+        return nn.RNN(inputs, units)
 
     def _call_layer(
         self, inputs: Tensor, state: list[Tensor], weights: list[Tensor], backward: bool
