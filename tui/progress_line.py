@@ -121,9 +121,11 @@ class TerminalReport(Report):
     progress_every = 0.2
 
     def say(self, text: str) -> None:
+        """Write it above the line of progress."""
         self._write(f"\r\x1b[K{visible(text)}\n")
 
     def clear(self) -> None:
+        """Leave the line of progress empty."""
         self._write("\r\x1b[K")
 
     def _tell(self, tally: "Tally") -> None:
@@ -137,9 +139,10 @@ class JsonReport(Report):
     then the summary."""
 
     def say(self, text: str) -> None:
-        pass
+        """Records take no sentences."""
 
     def apply(self, events: Iterable[AnyEvent]) -> None:
+        """Write a record for each evaluation."""
         for event in events:
             if isinstance(event, Evaluated):
                 per = UNITS[self._tokenizer].per.removeprefix("per ")
@@ -147,6 +150,7 @@ class JsonReport(Report):
                 self._write(f"{json_text(told)}\n")
 
     def finish(self, summary: dict[str, Any], sentences: list[str]) -> None:  # noqa: ARG002
+        """Write the record of the run."""
         self._write(f"{json_text(summary)}\n")
 
 

@@ -66,6 +66,8 @@ show_corpus = "ctrl+b"
         ("[keys]\nzoom = 'hyperdrive'\n", "there is no key 'hyperdrive'"),
         ("[keys]\nzoom = ''\n", "there is no key ''"),
         ("[keys]\nzoom = 'win+z'\n", "there is no key 'win+z'"),
+        ("[keys]\nzoom = 'f5,ctrl+q'\n", "'ctrl+q' can't be the key of zoom: it quits"),
+        ("[keys]\nsave = 'tab'\n", "'tab' can't be the key of save: it goes to the next field"),
     ],
 )
 def test_a_bad_file_is_told_in_one_sentence_and_not_used(text: str | bytes, why: str) -> None:
@@ -77,6 +79,10 @@ def test_a_bad_file_is_told_in_one_sentence_and_not_used(text: str | bytes, why:
 def test_a_key_may_be_taken_from_an_action_that_gets_another() -> None:
     found = load("[keys]\nzoom = 's'\nsave = 'ctrl+s'\n")
     assert found == Settings({"zoom": "s", "save": "ctrl+s"})
+
+
+def test_quitting_keeps_the_key_that_always_quits() -> None:
+    assert load("[keys]\nquit = 'f10, ctrl+q'\n") == Settings({"quit": "f10,ctrl+q"})
 
 
 def test_a_file_that_cannot_be_read_is_told(folder: Path) -> None:

@@ -7,6 +7,7 @@ from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Input
+from typing_extensions import override
 
 from engine.events import CorpusSummary
 from engine.messages import AnyAnswer, AnyQuery, Represent, Representation, TokenView
@@ -68,15 +69,18 @@ class CorpusPane(AskingPane):
         self._refusal = ""
 
     @property
+    @override
     def hint(self) -> str:
         return sentence("{type_in} types · {leave_input} back")
 
+    @override
     def compose(self) -> ComposeResult:
         yield Block(id="facts")
         yield Block(id="frequent", explains=False)
         yield Labelled("sentence", PaneInput(EXAMPLE, id="sentence"))
         yield Block(id="comparison")
 
+    @override
     def draw(self, session: Session | None) -> None:
         summary = session.status.corpus if session else None
         width, height = self.content_size
@@ -115,16 +119,20 @@ class CorpusPane(AskingPane):
     def _typed(self) -> str:
         return self.query_one("#sentence", Input).value
 
+    @override
     def question(self) -> AnyQuery | None:
         return Represent(text=self._typed) if self._typed else None
 
+    @override
     def answered(self, answer: AnyAnswer) -> None:
         assert isinstance(answer, Representation)
         self._answer, self._refusal = answer, ""
 
+    @override
     def refused(self, reason: str) -> None:
         self._refusal = reason
 
+    @override
     def clear(self) -> None:
         self._answer, self._refusal = None, ""
 

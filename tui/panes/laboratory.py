@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Input
+from typing_extensions import override
 
 from tui.keys import Action, sentence, shown
 from tui.panes.pane import Asking, Drawn, Pane, displayed
@@ -98,6 +99,7 @@ class Laboratory(Pane):
         self._alone = False
         """Whether the chosen one has all the room."""
 
+    @override
     def compose(self) -> ComposeResult:
         yield from self.head()
         with Horizontal(classes="views"):
@@ -136,10 +138,12 @@ class Laboratory(Pane):
         return [view for id, view in self.views.items() if id in ids]  # noqa: A001
 
     @property
+    @override
     def hint(self) -> str:
         return sentence("{type_in} types · {zoom} laboratory")
 
     @property
+    @override
     def tabs(self) -> Content:
         return Content("  ").join(map(self._tab, self.VIEWS)) if self.zoomed else Content("")
 
@@ -152,10 +156,12 @@ class Laboratory(Pane):
         return label.stylize(Style.from_meta(click))
 
     @property
+    @override
     def field(self) -> Input | None:
         own = self.active.field
         return own if own is not None else super().field
 
+    @override
     def show(self, session: Session | None) -> None:
         super().show(session)
         for view in self.views.values():
@@ -164,9 +170,11 @@ class Laboratory(Pane):
     def draw(self, session: Session | None) -> None:
         """Its views draw themselves."""
 
+    @override
     def on_mount(self) -> None:
         self._arrange()
 
+    @override
     def on_resize(self) -> None:
         self._arrange()
 
@@ -181,6 +189,7 @@ class Laboratory(Pane):
             view.redraw()
 
     def watch_zoomed(self) -> None:
+        """Show one view in the column, or several on the whole screen."""
         self.set_class(self.zoomed, "-laboratory")
         self._arrange()
         self.changed()
@@ -216,6 +225,7 @@ class Laboratory(Pane):
         self._arrange()
 
     def on_click(self, event: events.Click) -> None:
+        """Choose the view that is clicked."""
         for node in event.widget.ancestors_with_self if event.widget else ():
             if isinstance(node, View) and node is not self.active:
                 self.choose(node.ID)

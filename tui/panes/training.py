@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from textual import work
 from textual.app import ComposeResult
 from textual.content import Content
+from typing_extensions import override
 
 from engine.errors import UserError
 from engine.events import Evaluated, State, Stepped
@@ -77,9 +78,11 @@ class TrainingPane(Pane):
         """The run that they were asked of."""
 
     @property
+    @override
     def hint(self) -> str:
         return sentence("{log_axis} log axis · {all_losses} all · {last_part} last part")
 
+    @override
     def compose(self) -> ComposeResult:
         yield Block(id="numbers")
         yield Chart(id="loss")
@@ -102,6 +105,7 @@ class TrainingPane(Pane):
         self._view = "most" if self._view == view else view
         self.redraw()
 
+    @override
     def clear(self) -> None:
         self._baselines = self._asked = None
 
@@ -115,6 +119,7 @@ class TrainingPane(Pane):
         if session is self.session and isinstance(answer, BaselineList):
             self._baselines, self.stale = answer, True
 
+    @override
     def draw(self, session: Session | None) -> None:
         measured = session is not None and session.answering and session.history.evaluations
         if session is not None and measured and self._asked is not session:

@@ -50,6 +50,12 @@ class Session:
 
         self.history = History()
 
+    def go_on_as(self, again: "Session") -> None:
+        """Be the same run as another connection to its engine has found it."""
+        self.engine, self.status = again.engine, again.status
+        self.history, self.saved_step = again.history, again.saved_step
+        self.forget_wishes()
+
     def recall(self, piece: "Piece") -> None:
         """Take in a piece of the past: history, not state, which the engine's welcome has told."""
         self.history.recall(piece)
@@ -105,10 +111,12 @@ class Session:
 
     @property
     def name(self) -> str:
+        """The run's, which is its folder's."""
         return self.status.run
 
     @property
     def running(self) -> bool:
+        """Whether it trains now."""
         return not self.ended and self.status.state == "running"
 
     @property

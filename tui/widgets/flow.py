@@ -8,6 +8,7 @@ from textual.reactive import Reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
+from typing_extensions import override
 
 
 class Flow(ScrollView, can_focus=False):
@@ -55,6 +56,7 @@ class Flow(ScrollView, can_focus=False):
         self.scroll_to(y=self.max_scroll_y, animate=False)
 
     def on_resize(self) -> None:
+        """Wrap all of it anew."""
         self._settled_lines = self._wrap(Content("\n").join(self._settled))
         self._growing_lines = self._wrap(self._growing)
         self._lines_changed()
@@ -81,6 +83,7 @@ class Flow(ScrollView, can_focus=False):
         super().notify_style_update()
         self.on_resize()
 
+    @override
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
         row = self.scroll_offset.y + y

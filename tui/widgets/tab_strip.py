@@ -7,6 +7,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.style import Style
 from textual.widget import Widget
+from typing_extensions import override
 
 from tui.widgets.text import MUTED
 
@@ -27,9 +28,11 @@ class TabStrip(Widget):
         self._tabs = tabs
 
     async def on_click(self, event: events.Click) -> None:
+        """Go to the pane that is clicked."""
         if (action := event.style.meta.get("action")) is not None:
             await self.app.run_action(action, self.screen)
 
+    @override
     def render(self) -> Content:
         width = self.content_size.width
         longest = max(len(pane) for pane, _ in self._tabs)

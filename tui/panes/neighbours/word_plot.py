@@ -10,6 +10,7 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
+from typing_extensions import override
 
 from engine.messages import MapPoint
 from tui.chart.data import PALETTE, centred
@@ -227,13 +228,16 @@ class WordPlot(Widget):
     # --- what Textual draws -------------------------------------------------------------------
 
     def on_resize(self) -> None:
+        """Show all there is at the new size."""
         self._window = self._seen = None
         self.show(self._points, self._chosen, self._asked, self._told)
 
+    @override
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._looks.clear()
 
+    @override
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         base = self.rich_style
