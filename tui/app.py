@@ -105,7 +105,7 @@ class PlaygroundApp(InOrder[str]):
         """Leave, and remember how the screen is left."""
         if self._layout is not None:
             shown = self.playground
-            remember(Layout(self.theme, shown.current))
+            remember(Layout(self.theme, shown.current, shown.views))
         super().exit(result, return_code, message)
 
     async def action_quit(self) -> None:

@@ -21,7 +21,7 @@ from engine.events import (
     SaveFailed,
     Stepped,
 )
-from tui.numbers import duration
+from tui.numbers import duration, short
 from tui.output import OutputFailed, json_text
 from tui.pace import TaskPace
 from tui.remarks import in_brief, on_command_line
@@ -231,7 +231,7 @@ class Tally:
             (1, f"valid {valid}" if valid else ""),
             (6, f"lr {last.learning_rate:.3g}"),
             (5, f"norm {_number(last.norm_before)}→{_number(last.norm_after)}"),
-            (4, f"clip {history.clip_fraction:.0%}"),
+            (4, f"clip {history.recent_clip_fraction:.0%}"),
             (3, f"{last.tokens_per_second:,.0f} tok/s"),
             (1, "" if seconds is None else f"{duration(seconds)} left"),
         ]
@@ -278,6 +278,4 @@ def _progress(progress: Progress) -> str:
 
 
 def _number(value: float | None) -> str:
-    if value is None:
-        return "not finite"
-    return f"{value:.3g}" if value < 1000 else f"{value:.1e}"
+    return "not finite" if value is None else short(value, 3)

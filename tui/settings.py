@@ -35,6 +35,8 @@ class Layout(msgspec.Struct, frozen=True):
 
     theme: str = ""
     pane: str = ""
+    views: dict[str, list[str]] = {}
+    """For each laboratory the views that it shows zoomed, the one chosen last at the end."""
 
 
 class Settings(NamedTuple):

@@ -32,6 +32,7 @@ from tui.chart.data import (
     Points,
     Rule,
     Style,
+    XAxis,
     centred,
 )
 from tui.numbers import short
@@ -443,7 +444,7 @@ def _draw_x_axis(picture: Picture, left: int, data: ChartData, scale: Scale) -> 
     if left:
         picture.write(0, y, f"{data.x.name:>{left - 1}}", "axis")
     free = 0
-    for value, label in data.x.ticks or x_labels(scale, width, whole=data.x.name in _WHOLE):
+    for value, label in data.x.ticks or _x_labels(data.x, scale, width):
         x = int(np.rint(scale.places([value], width))[0])
         if x + 1 + len(label) > width:  # no room to the right of it
             x, text = x - len(label), f"{label}╵"
@@ -452,6 +453,24 @@ def _draw_x_axis(picture: Picture, left: int, data: ChartData, scale: Scale) -> 
         if x >= free:
             picture.write(left + x, y, text, "axis")
             free = x + len(text) + 1
+
+
+def _x_labels(axis: XAxis, scale: Scale, width: int) -> list[tuple[float, str]]:
+    """Round values and what is written at them."""
+    if axis.passed is None:
+        return x_labels(scale, width, whole=axis.name in _WHOLE)
+    first, last = int(axis.low), min(int(axis.high), len(axis.passed))
+    steps = np.unique(np.linspace(max(first, 1), max(last, 1), 4 * width).astype(np.intp))
+    passed = axis.passed.at(steps - 1).astype(np.float64)
+    known = np.isfinite(passed)
+    if not known.any():
+        return []
+    steps, passed = steps[known], np.maximum.accumulate(passed[known])
+    if first == 0:
+        steps, passed = np.append(0, steps), np.append(0.0, passed)
+    room = int(width * (last - first) / (axis.high - axis.low))
+    reached = x_labels(Scale.between(passed[0], passed[-1], log=False), room, whole=False)
+    return [(float(np.interp(value, passed, steps)), label) for value, label in reached]
 
 
 def _draw_empty(picture: Picture, sentence: str) -> None:

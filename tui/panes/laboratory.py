@@ -124,6 +124,19 @@ class Laboratory(Pane):
         )
 
     @property
+    def arrangement(self) -> list[str]:
+        """The ids of the views it shows zoomed where there is room, the one chosen last at the
+        end."""
+        return self._chosen[-1:] if self._alone else self._chosen[-2:]
+
+    def arrange_as(self, arrangement: Iterable[str]) -> None:
+        """Show these views when it is zoomed for the first time; what it has no view for is passed
+        over."""
+        known = [id for id in dict.fromkeys(arrangement) if id in self.views]  # noqa: A001
+        self._chosen = [id for id in self._chosen if id not in known] + known  # noqa: A001
+        self._alone = len(known) == 1
+
+    @property
     def active(self) -> View:
         """The view that was chosen last, of those that are shown."""
         return self.views[self._chosen[-1]] if self.zoomed else next(iter(self.views.values()))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from textual import work
 from textual.app import ComposeResult
@@ -46,6 +46,9 @@ _AXIS_ENDS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 View = Literal["most", "all", "last"]
 """What of the loss is shown: all steps without the few highest losses, with them, or the last
 steps."""
+Clock = Literal["step", "epoch", "seconds"]
+"""By what the x axis of the charts tells how far the run is."""
+_CLOCKS: tuple[Clock, ...] = get_args(Clock)
 _LEAST_FOR_BOTH = 11
 """Rows from which on there is room for both charts."""
 _APART = 40
@@ -72,6 +75,7 @@ class TrainingPane(Pane):
         super().__init__()
         self._log_loss = False
         self._view: View = "most"
+        self._clock: Clock = "step"
         self._baselines: BaselineList | None = None
         """What simpler models make of the text that is validated on."""
         self._asked: Session | None = None
@@ -80,7 +84,9 @@ class TrainingPane(Pane):
     @property
     @override
     def hint(self) -> str:
-        return sentence("{log_axis} log axis · {all_losses} all · {last_part} last part")
+        return sentence(
+            "{log_axis} log axis · {all_losses} all · {last_part} last part · {x_axis} x axis"
+        )
 
     @override
     def compose(self) -> ComposeResult:
@@ -100,6 +106,12 @@ class TrainingPane(Pane):
     def action_last_part(self) -> None:
         """Show the last steps alone, or all again."""
         self._look("last")
+
+    def action_x_axis(self) -> None:
+        """Label the steps by their number, by epoch, or by seconds."""
+        place = _CLOCKS.index(self._clock) + 1
+        self._clock = _CLOCKS[place % len(_CLOCKS)]
+        self.redraw()
 
     def _look(self, view: View) -> None:
         self._view = "most" if self._view == view else view
@@ -131,28 +143,29 @@ class TrainingPane(Pane):
         numbers.styles.height = len(rows)
         numbers.show(Content("\n").join(rows))
         norms.display = height >= _LEAST_FOR_BOTH
-        loss_chart = (
-            _loss_chart(session, self._view, self._baselines, log=self._log_loss)
-            if session
-            else sentence(_NO_LOSS)
-        )
-        self.query_one("#loss", Chart).show(loss_chart)
+        loss = self.query_one("#loss", Chart)
+        if session is None:
+            loss.show(sentence(_NO_LOSS))
+            norms.show(_NO_NORMS)
+            return
+        x = _x_axis(session.history, session.status, self._view, self._clock)
+        loss.show(_loss_chart(session, x, self._view, self._baselines, log=self._log_loss))
         if norms.display:
-            norms.show(_norms_chart(session, self._view) if session else _NO_NORMS)
+            norms.show(_norms_chart(session, x))
 
 
 # --- the charts ----------------------------------------------------------------------------------
 
 
 def _loss_chart(
-    session: Session, view: View, baselines: BaselineList | None, *, log: bool
+    session: Session, x: XAxis, view: View, baselines: BaselineList | None, *, log: bool
 ) -> ChartData:
     history, status = session.history, session.status
     unit = UNITS[status.config.corpus.tokenizer].axis
     evaluations = _validations(history)
     return ChartData(
         title=f"loss, nats/{unit}",
-        x=_x_axis(history, status, view),
+        x=x,
         curves=(
             Curve(history.loss, _each_step(history), "raw", "stippled"),
             Curve(history.smoothed_loss, "smoothed"),
@@ -197,11 +210,11 @@ def _validation_name(history: "History", evaluations: "list[_Validation]") -> st
     return f"validation{newest}{exact}"
 
 
-def _norms_chart(session: Session, view: View) -> ChartData:
+def _norms_chart(session: Session, x: XAxis) -> ChartData:
     history, status = session.history, session.status
     return ChartData(
         title="gradient norm",
-        x=_x_axis(history, status, view),
+        x=x,
         curves=(
             Curve(history.norm_before, "before clipping"),
             Curve(history.norm_after, "after", "secondary", "stippled"),
@@ -243,14 +256,15 @@ def _validations(history: "History") -> list[_Validation]:
     ]
 
 
-def _x_axis(history: "History", status: Status, view: View) -> XAxis:
+def _x_axis(history: "History", status: Status, view: View, clock: Clock) -> XAxis:
     """It ends at a round number a little ahead, so that the picture seldom moves."""
     step = max(history.step, 10)
     power = 10 ** (len(str(step)) - 1)
     end = next(int(end * power) for end in _AXIS_ENDS if end * power >= step)
     limit = status.config.training.steps
     end = end if limit is None or limit < step else min(end, limit)
-    return XAxis(_last_part(step) if view == "last" else 0, end)
+    passed = {"step": None, "epoch": history.epoch, "seconds": history.seconds}[clock]
+    return XAxis(_last_part(step) if view == "last" else 0, end, clock, passed=passed)
 
 
 def _last_part(step: int) -> int:
@@ -409,7 +423,7 @@ def _norm_row(status: Status, history: "History", last: Stepped) -> list[_Part]:
     before, after = _significant(last.norm_before), _significant(last.norm_after)
     if status.clip_mode == "off":
         return [(0, _number("norm", before))]
-    steps, share = history.clip_steps, f"{history.clip_fraction:.0%}"
+    steps, share = history.recent_steps, f"{history.recent_clip_fraction:.0%}"
     recent = counted(steps, "step")
     parts = [
         (1, _number("norm", f"{before} → {after}")),

@@ -1,7 +1,7 @@
 """What a run's events told so far: numbers of its steps, and the lists of the rarer events.
 
-With six series of eight levels at most, of twice KEPT numbers, a history takes 3 MB at most beside
-those lists, however long the run.
+With eight series of eight levels at most, of twice KEPT numbers, a history takes 4 MB at most
+beside those lists, however long the run.
 """
 
 import math
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _R = TypeVar("_R", bound=Recorded)
 
 CLIP_WINDOW = 1000
-"""Steps over which the clip fraction runs."""
+"""Steps over which the recent clip fraction runs."""
 
 HALF_LIFE = 20
 """Steps after which a loss counts half in the smoothed loss."""
@@ -92,6 +92,10 @@ class History:
         self.norm_after = Series()
         self.clip_threshold = Series()
         """What the norm of each step went by; a gap where clipping was off or by value."""
+        self.epoch = Series()
+        """Passes over the text up to each step."""
+        self.seconds = Series()
+        """Of training, up to each step."""
         self.evaluations: list[Evaluated] = []
         self.samples: list[Sampled] = []
         self.interventions: list[Intervened] = []
@@ -119,13 +123,14 @@ class History:
         return len(self.loss)
 
     @property
-    def clip_steps(self) -> int:
-        """The steps that `clip_fraction` is of."""
+    def recent_steps(self) -> int:
+        """The steps that `recent_clip_fraction` is of."""
         return min(CLIP_WINDOW, self.step)
 
     @property
-    def clip_fraction(self) -> float:
-        """The share of the last CLIP_WINDOW steps that clipping changed; 0 before the first."""
+    def recent_clip_fraction(self) -> float:
+        """The share of the last CLIP_WINDOW steps that clipping changed; 0 before the first. That
+        of all steps is told with each (`Stepped.clip_fraction`)."""
         recent = self._clipped.values(-CLIP_WINDOW)
         known = recent[np.isfinite(recent)]
         return int((known == 1).sum()) / len(known) if len(known) else 0.0
@@ -208,6 +213,8 @@ class History:
         self.norm_before.extend([_number(event.norm_before) for event in run])
         self.norm_after.extend([_number(event.norm_after) for event in run])
         self.clip_threshold.extend([_norm_limit(event) for event in run])
+        self.epoch.extend([event.epoch for event in run])
+        self.seconds.extend([event.seconds for event in run])
         self._clipped.extend([event.clipped for event in run])
         self.last = run[-1]
         for event in run:
@@ -234,6 +241,8 @@ class History:
             for series, values in (
                 (self.smoothed_loss, smoothed),
                 (self.clip_threshold, threshold.astype(np.float32)),
+                (self.epoch, rows["epoch"].astype(np.float32)),
+                (self.seconds, rows["seconds"].astype(np.float32)),
                 (self._clipped, clipped),
             ):
                 series.extend_ranges(values, values, counts)
@@ -243,6 +252,8 @@ class History:
                 series.extend(_spread(rows[name], places))
             self.smoothed_loss.extend(_spread(self._average.extend(losses), places))
             self.clip_threshold.extend(_spread(threshold, places))
+            self.epoch.extend(_spread(rows["epoch"], places))
+            self.seconds.extend(_spread(rows["seconds"], places))
             self._clipped.extend(_spread(clipped, places))
         self.last = next(piece.layout.decode(rows[-1:]))
         finite = np.flatnonzero(np.isfinite(losses) & np.isfinite(norms))
@@ -293,6 +304,8 @@ class History:
             self.norm_before,
             self.norm_after,
             self.clip_threshold,
+            self.epoch,
+            self.seconds,
             self._clipped,
         )
 

@@ -86,6 +86,7 @@ class Playground(Screen[None]):
             self.set_reactive(Playground.current, layout.pane)
         self.runs = runs
         runs.host = self
+        self._layout = layout
         self.stale = True
         """Whether anything is to be drawn anew."""
         self._processor_time = time.process_time()
@@ -106,9 +107,21 @@ class Playground(Screen[None]):
         yield TabStrip([(pane.ID, pane.key()) for pane in PANES], id="tabs")
         with Horizontal(id="panes"):
             for column in ("left", "right"):
-                members = [pane() for pane in PANES if column == pane.COLUMN]
+                members = [self._made(pane) for pane in PANES if column == pane.COLUMN]
                 yield Vertical(*members, id=column, classes="column")
         yield KeyBar(list(BY_ID), id="keys")
+
+    def _made(self, pane: type[Pane]) -> Pane:
+        """The pane, as it was left the last time."""
+        made = pane()
+        if isinstance(made, Laboratory):
+            made.arrange_as(self._layout.views.get(pane.ID, ()))
+        return made
+
+    @property
+    def views(self) -> dict[str, list[str]]:
+        """What each laboratory shows zoomed, for the next time."""
+        return {each.ID: each.arrangement for each in self.query(Laboratory)}
 
     def on_mount(self) -> None:
         """Show the pane that is current, and draw from now on."""
