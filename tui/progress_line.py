@@ -29,7 +29,7 @@ from tui.sanitize import visible
 from tui.units import UNITS, early_stopping, in_short, measures
 
 if TYPE_CHECKING:
-    from engine.runs.past import Piece
+    from engine.runs.past import Span
 
 
 class Report:
@@ -81,10 +81,10 @@ class Report:
             self._told = now
             self._tell(self._tally)
 
-    def recall(self, past: Iterable["Piece"]) -> None:
+    def recall(self, past: Iterable["Span"]) -> None:
         """What happened before, of which nothing is told again."""
-        for piece in past:
-            self._tally.recall(piece)
+        for span in past:
+            self._tally.recall(span)
 
     def _standing(self, event: AnyEvent) -> str:
         """How near early stopping is after a validation that was not the best."""
@@ -200,9 +200,9 @@ class Tally:
         self._progress: Progress | None = None
         self._history = History()
 
-    def recall(self, piece: "Piece") -> None:
-        """Take in a piece of the run's past."""
-        self._history.recall(piece)
+    def recall(self, span: "Span") -> None:
+        """Take in a span of the run's past."""
+        self._history.recall(span)
 
     def apply(self, events: Sequence[AnyEvent]) -> None:
         """Take in what happened, in order."""

@@ -61,12 +61,12 @@ def _quoted(name: str) -> str:
 
 
 def _tables(folder: Path) -> Iterator[tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]]:
-    """The columns and the rows of one piece of the record after the other; None for NaN."""
+    """The columns and the rows of one span of the record after the other; None for NaN."""
     from engine.runs import open_past
     from engine.runs.table import table
 
-    for piece in open_past(folder).pieces():
-        made = table(piece)
+    for span in open_past(folder).spans():
+        made = table(span)
         columns = made.dtype.names or ()
         yield columns, zip(*(_numbers(made[name]) for name in columns), strict=True)
 
@@ -88,11 +88,11 @@ def _print_summary(folder: Path) -> None:
     steps = thinned = 0
     latest: deque[Stepped] = deque(maxlen=_LATEST)
     past = open_past(folder)
-    for piece in past.pieces():
-        counts = piece.counts
+    for span in past.spans():
+        counts = span.counts
         steps += int(counts.sum())
         thinned += int(counts[counts > 1].sum())
-        latest.extend(piece.layout.decode(piece.held[-_LATEST:]))
+        latest.extend(span.layout.decode(span.held[-_LATEST:]))
     lost = past.lost + past.damaged
     echo(
         f"{visible(folder.name)}: {counted(steps, 'step')} recorded"

@@ -59,7 +59,7 @@ _IN_FULL = 100
 """Columns from which on a percentile is called one."""
 
 _Part = tuple[int, Content]
-"""A piece of a row with its rank: where there is no room, the highest ranks go first."""
+"""A part of a row with its rank: where there is no room, the highest ranks go first."""
 
 
 class TrainingPane(Pane):

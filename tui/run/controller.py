@@ -204,8 +204,8 @@ class RunController:
             return
         past = runs.open_past(session.folder, extent)
         try:
-            for piece in past.pieces():
-                session.recall(piece)
+            for span in past.spans():
+                session.recall(span)
                 await asyncio.sleep(0)
         except UserError as error:
             self._warn(str(error))

@@ -29,7 +29,7 @@ from tui.pace import Pace
 from tui.run.series import Series
 
 if TYPE_CHECKING:
-    from engine.runs.past import Piece
+    from engine.runs.past import Span
     from engine.runs.steps import Rows
 
 _R = TypeVar("_R", bound=Recorded)
@@ -140,17 +140,17 @@ class History:
         """The newest one, whether or not it steered."""
         return next((each for each in reversed(self.evaluations) if each.split == "valid"), None)
 
-    def recall(self, piece: "Piece") -> None:
-        """Take in a piece of the run's past, which may be damaged: no step number in it may fill
+    def recall(self, span: "Span") -> None:
+        """Take in a span of the run's past, which may be damaged: no step number in it may fill
         the memory. As every step leaves a row, none can be far beyond their number; one that is is
         passed over and counted in `strays`."""
-        self.pace.recall(piece)
-        counts, steps = piece.counts, piece.rows["step"].astype(np.int64)
+        self.pace.recall(span)
+        counts, steps = span.counts, span.rows["step"].astype(np.int64)
         furthest = self._recalled + np.cumsum(counts) + SLACK
         self._recalled += int(counts.sum())
         self.strays += int((steps > furthest).sum())
         sound = (steps > 0) & (steps <= furthest)
-        rows = piece.rows
+        rows = span.rows
         if not sound.all():
             rows, counts, steps = rows[sound], counts[sound], steps[sound]
         went_back = np.flatnonzero(steps[1:] - counts[1:] < steps[:-1]) + 1
@@ -158,8 +158,8 @@ class History:
         for start, stop in pairwise(edges):
             if start < stop:
                 self._go_to(int(steps[start] - counts[start]))
-                self._add_rows(piece, rows[start:stop], counts[start:stop])
-        events = [told.event for told in piece.events]
+                self._add_rows(span, rows[start:stop], counts[start:stop])
+        events = [told.event for told in span.events]
         possible = [event for event in events if _is_possible(event, self._recalled + SLACK)]
         self.strays += len(events) - len(possible)
         for event in possible:
@@ -224,14 +224,14 @@ class History:
             elif self.non_finite_since is None:
                 self.non_finite_since = event.step
 
-    def _add_rows(self, piece: "Piece", rows: "Rows", counts: NDArray[np.int64]) -> None:
+    def _add_rows(self, span: "Span", rows: "Rows", counts: NDArray[np.int64]) -> None:
         """Add recorded steps at the end, each after the one before; some may be missing."""
         flags, losses, norms = rows["flags"], rows["loss"], rows["norm_before"]
         modes = np.minimum(flags & 7, len(CLIP_MODES) - 1)
         threshold = np.where(_HAS_LIMIT[modes], rows["clip_threshold"], np.nan)
         clipped = (flags & CLIPPED > 0).astype(np.float32)
         steps = rows["step"].astype(np.int64)
-        if piece.thinned:
+        if span.thinned:
             counts = np.diff(steps, prepend=self.step)  # what is missing is drawn as what follows
             for series, name in self._measured():
                 values = rows[name]
@@ -255,7 +255,7 @@ class History:
             self.epoch.extend(_spread(rows["epoch"], places))
             self.seconds.extend(_spread(rows["seconds"], places))
             self._clipped.extend(_spread(clipped, places))
-        self.last = next(piece.layout.decode(rows[-1:]))
+        self.last = next(span.layout.decode(rows[-1:]))
         finite = np.flatnonzero(np.isfinite(losses) & np.isfinite(norms))
         if len(finite):
             self.non_finite_since = None

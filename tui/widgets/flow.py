@@ -12,7 +12,7 @@ from typing_extensions import override
 
 
 class Flow(ScrollView, can_focus=False):
-    """Settled pieces of text, wrapped once, and one that still grows."""
+    """Settled passages of text, wrapped once, and one that still grows."""
 
     DEFAULT_CSS = """
     Flow { overflow-x: hidden; overflow-y: scroll; scrollbar-size-vertical: 1; }
@@ -31,8 +31,8 @@ class Flow(ScrollView, can_focus=False):
         self._growing_lines: list[Strip] = []
 
     def show(self, settled: Sequence[Content], growing: Content) -> None:
-        """Show the pieces one below the other. Settled ones are wrapped again only where they come
-        in another sequence than last time."""
+        """Show the passages one below the other. Settled ones are wrapped again only where they
+        come in another sequence than last time."""
         if settled is self._settled and growing.is_same(self._growing):
             return
         if settled is not self._settled:
@@ -43,7 +43,7 @@ class Flow(ScrollView, can_focus=False):
         self._lines_changed()
 
     def reveal(self, characters: int) -> None:
-        """Scroll to where so many characters of the growing piece end, unless it is seen."""
+        """Scroll to where so many characters of the growing passage end, unless it is seen."""
         line = len(self._settled_lines) + len(self._wrap(self._growing[:characters])) - 1
         top, height = self.scroll_offset.y, self.scrollable_content_region.height
         if line < top:

@@ -300,8 +300,8 @@ def test_rolling_back_goes_on_from_the_last_good_checkpoint_at_half_the_rate(
     recorded = [as_recorded(event) for event in told if isinstance(event, Recorded)]
     assert list(runs.read_metrics(conductor.run.folder)) == recorded
     shown = History()
-    for piece in runs.open_past(conductor.run.folder).pieces():
-        shown.recall(piece)
+    for span in runs.open_past(conductor.run.folder).spans():
+        shown.recall(span)
     assert shown.step == 9
     assert shown.loss.values().tolist() == pytest.approx([e.loss for e in steps[:5] + steps[9:]])
     assert shown.non_finite == []

@@ -14,7 +14,7 @@ from tests.tui.fake_engine import KEPT_AT, step
 from tests.tui.screen_help import Room, playground
 from tui.panes.neighbours import NeighboursPane
 from tui.panes.neighbours.asked import listed, typed
-from tui.panes.neighbours.placing import line, pieces, towards, window_on
+from tui.panes.neighbours.placing import line, placed, towards, window_on
 from tui.panes.neighbours.word_plot import WordPlot
 
 
@@ -284,15 +284,15 @@ def test_no_label_covers_another_or_a_mark(
     points: list[tuple[int, int, str]], width: int, height: int
 ) -> None:
     cells, labels = [(x, y) for x, y, _ in points], [label for *_, label in points]
-    found = pieces(cells, ["●"] * len(points), labels, range(len(points)), width, height)
+    found = placed(cells, ["●"] * len(points), labels, range(len(points)), width, height)
     taken: set[tuple[int, int]] = set()
-    for piece in found:
-        own = {(piece.x + column, piece.y) for column in range(cell_len(piece.text))}
+    for each in found:
+        own = {(each.x + column, each.y) for column in range(cell_len(each.text))}
         assert not own & taken
         assert all(0 <= x < width and 0 <= y < height for x, y in own)
         taken |= own
     inside = {(x, y) for x, y in cells if 0 <= x < width and 0 <= y < height}
-    assert {(piece.x, piece.y) for piece in found if not piece.label} == inside
+    assert {(each.x, each.y) for each in found if not each.label} == inside
 
 
 PLACES = st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=1, max_size=30)

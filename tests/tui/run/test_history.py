@@ -329,8 +329,8 @@ def test_the_threshold_is_kept_where_it_is_one_of_norms():
 
 def recall(history: History, folder: Path, *events: AnyRecorded) -> None:
     write_old(folder, events)
-    for piece in open_past(folder).pieces():
-        history.recall(piece)
+    for span in open_past(folder).spans():
+        history.recall(span)
 
 
 @pytest.mark.parametrize("far", [10**15, 2 * SLACK])
@@ -540,8 +540,8 @@ def test_a_past_recalled_is_what_was_told(tmp_path_factory, kinds: list[str]):
         recorder.add(event)
     recorder.write()
     recorder.close()
-    for piece in open_past(folder).pieces():
-        recalled.recall(piece)
+    for span in open_past(folder).spans():
+        recalled.recall(span)
     for name in ("loss", "smoothed_loss", "norm_before", "norm_after", "clip_threshold"):
         np.testing.assert_allclose(
             getattr(recalled, name).values(), getattr(told, name).values(), rtol=1e-6
@@ -568,8 +568,8 @@ def test_a_spike_that_was_thinned_is_still_on_the_screen(tmp_path: Path, monkeyp
         recorder.write()
     recorder.close()
     history = History()
-    for piece in open_past(tmp_path).pieces():
-        history.recall(piece)
+    for span in open_past(tmp_path).spans():
+        history.recall(span)
     assert (history.step, history.strays) == (3000, 0)
     low, high = history.loss.envelope(0, 3000, 30)
     assert (np.nanmax(high), np.nanmin(low)) == (99, -9)
