@@ -209,7 +209,9 @@ def _comparison(answer: Representation, width: int, height: int) -> Content:
         rows = []
     notes = []
     if not all(view.known for view in answer.tokens):
-        notes.append(Content.styled("* not in the vocabulary: <unk> to the model", "$text-warning"))
+        told = "* not in the vocabulary: <unk> to the model"
+        told = told if len(told) <= width else "* unknown: <unk> to the model"
+        notes.append(Content.styled(told, "$text-warning"))
     room = height - len(rows) - 1 - len(notes)
     shown = answer.tokens if count <= room else answer.tokens[: max(0, room - 1)]
     if shown:
@@ -228,15 +230,17 @@ def _cost(name: str, factors: str, count: int) -> Content:
 def _with_legend(cost: Content, width: int) -> Content:
     """What the cells of embeddings mean, behind what they cost, where there is room."""
     above, below = LEVELS - 1, 1 - LEVELS
-    legend = Content.assemble(
-        "  ",
-        (glyph(above) * 2, _colour(above)),
-        (" above zero ", MUTED),
-        (glyph(below) * 2, _colour(below)),
-        (" below", MUTED),
-    )
-    fits = cost.cell_length + legend.cell_length <= width
-    return cost + legend if fits else cost
+    for one, other in ((" above zero ", " below"), ("+ ", "−")):
+        legend = Content.assemble(
+            "  ",
+            (glyph(above) * len(one.split()), _colour(above)),
+            (one, MUTED),
+            (glyph(below) * len(one.split()), _colour(below)),
+            (other, MUTED),
+        )
+        if cost.cell_length + legend.cell_length <= width:
+            return cost + legend
+    return cost
 
 
 def _table(answer: Representation, views: list[TokenView], width: int) -> list[Content]:

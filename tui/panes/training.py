@@ -28,17 +28,18 @@ if TYPE_CHECKING:
 
 _MARKS = {"learning_rate": "lr", "clip_threshold": "clip", "clip_mode": "clip"}
 """The interventions drawn on the charts, and the word for each."""
-_GO_ON: dict[State, str] = {
-    "ready": "press {start_pause} to start, {single_step} for a single step",
-    "paused": "{start_pause} goes on, {single_step} takes one step",
-    "stopped": "{start_pause} goes on",
-    "finished": "{generate} writes text, {new_run} begins a new run",
-    "failed": "{new_run} begins a new run, {open_model} opens a model",
+_GO_ON: dict[State, tuple[str, ...]] = {
+    "ready": ("press {start_pause} to start", "{single_step} takes a single step"),
+    "paused": ("{start_pause} goes on", "{single_step} takes one step"),
+    "stopped": ("{start_pause} goes on",),
+    "finished": ("{generate} writes text", "{new_run} begins a new run"),
+    "failed": ("{new_run} begins a new run", "{open_model} opens a model"),
 }
-_ASKED = "asked only: {start_pause} shows the text it would read to train"
+_ASKED = ("asked only", "{start_pause} shows the text it would read to train")
 _KNOBS = (
-    "{rate_up} {rate_down} rate · {threshold_up} {threshold_down} clip threshold · "
-    "{clip_mode} clip mode"
+    "{rate_up} {rate_down} rate",
+    "{threshold_up} {threshold_down} clip threshold",
+    "{clip_mode} clip mode",
 )
 _NO_LOSS = "Training and validation loss by step: press {start_pause} to start."
 _NO_NORMS = "The norm of each step's gradient, before and after clipping."
@@ -55,6 +56,8 @@ _APART = 40
 """Of the run's length, the part within which turns of one knob are one mark."""
 _LEAST_FOR_ALL = 14
 """Rows from which on there is room for every row of numbers."""
+_LEAST_FOR_UNIT = 60
+"""Columns from which on there is room to say what a perplexity is per."""
 _IN_FULL = 100
 """Columns from which on a percentile is called one."""
 
@@ -339,9 +342,10 @@ def _rows(session: Session | None, width: int, *, roomy: bool) -> list[Content]:
     status, history = session.status, session.history
     last = history.last
     if last is None:
-        rows = [_hint_row(status), _knobs_row(status), [(0, _dim(sentence(_KNOBS)))]]
+        keys = [(rank, _dim(sentence(knob))) for rank, knob in enumerate(_KNOBS)]
+        rows = [_hints(status, 0), _knobs_row(status), keys]
     else:
-        rows = [_progress_row(session, last), _loss_row(status, history, last)]
+        rows = [_progress_row(session, last), _loss_row(status, history, last, width)]
         if roomy:
             rows += _steering_rows(status, history)
         rows.append(_norm_row(status, history, last))
@@ -352,22 +356,25 @@ def _rows(session: Session | None, width: int, *, roomy: bool) -> list[Content]:
 
 
 def _fit(parts: Sequence[_Part], width: int) -> Content:
-    """The parts in their order, without those of the highest ranks that there is no room for."""
+    """The parts in their order, without those of the highest ranks that there is no room for: what
+    a part is about may be said by one of a lower rank."""
     gap = 3
     room = width + gap
-    kept = []
+    kept: list[int] = []
     for index, (rank, part) in sorted(enumerate(parts), key=lambda entry: (entry[1][0], entry[0])):
-        if part.cell_length + gap <= room or rank == 0:
-            kept.append(index)
-            room -= part.cell_length + gap
+        if part.cell_length + gap > room and rank > 0:
+            break
+        kept.append(index)
+        room -= part.cell_length + gap
     return (
         _dim(" · ").join(parts[index][1] for index in sorted(kept)).truncate(width, ellipsis=True)
     )
 
 
-def _hint_row(status: Status) -> list[_Part]:
-    hint = _ASKED if status.asking else _GO_ON.get(status.state)
-    return [(1, Content(sentence(hint)))] if hint else []
+def _hints(status: Status, rank: int) -> list[_Part]:
+    """What can be done now, the first of it with this rank."""
+    hints = _ASKED if status.asking else _GO_ON.get(status.state, ())
+    return [(rank + 4 * (place > 0), Content(sentence(hint))) for place, hint in enumerate(hints)]
 
 
 def _progress_row(session: Session, last: Stepped) -> list[_Part]:
@@ -375,7 +382,7 @@ def _progress_row(session: Session, last: Stepped) -> list[_Part]:
     status, history = session.status, session.history
     training = status.config.training
     of = f"of {training.epochs:g}" if training.epochs else ""
-    parts = [*_hint_row(status), (0, _number("epoch", f"{last.epoch:.2f}", of))]
+    parts = [*_hints(status, 1), (0, _number("epoch", f"{last.epoch:.2f}", of))]
     left = history.pace.seconds_left(training) if session.running else None
     if left is not None:
         parts.append((2, Content(f"{duration(left)} left")))
@@ -403,8 +410,8 @@ def _rate(status: Status, last: Stepped) -> Content:
     return _number("rate", scheduled, f"of base {base}")
 
 
-def _loss_row(status: Status, history: "History", last: Stepped) -> list[_Part]:
-    per = UNITS[status.config.corpus.tokenizer].per
+def _loss_row(status: Status, history: "History", last: Stepped, width: int) -> list[_Part]:
+    per = UNITS[status.config.corpus.tokenizer].per if width >= _LEAST_FOR_UNIT else ""
     smoothed = float(history.smoothed_loss.values(-1)[0])
     parts = [(0, _number("loss", _fixed(last.loss), "sampled" if last.sampled else ""))]
     if not math.isnan(smoothed):

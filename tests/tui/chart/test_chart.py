@@ -365,6 +365,13 @@ def test_an_axis_of_fractions_has_fractions_beside_it():
     assert "╵0.5" in str(draw(data, 78, 8)).split("\n")[-1]
 
 
+def test_no_label_of_a_mark_covers_how_high_a_curve_reaches():
+    losses = [4.13] * 3 + [2.0] * 97
+    marks = (Mark(40, "lr 0.0063"), Mark(43, "clip 0.4"))
+    first = plot_of(chart(losses, marks=marks, y=YAxis(robust=True)), 40, 9)[0]
+    assert first.startswith("↑4.13 ") and "clip 0.4" in first
+
+
 def ticks(data: ChartData, width: int) -> dict[str, int]:
     """What is written below the chart, with the column that each stands at."""
     axis = str(draw(data, width, 8)).split("\n")[-1]

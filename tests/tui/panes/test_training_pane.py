@@ -175,6 +175,15 @@ async def test_before_training_it_says_what_will_show_and_which_key_starts():
     assert "before and after clipping" in texts["norms"]
 
 
+async def test_in_forty_columns_no_row_is_empty_cut_or_unexplained():
+    width = (40, 12)
+    hints, knobs, keys = await numbers(session("ready"), width)
+    assert hints == "press space to start" and knobs == "learning rate 30"
+    assert keys == "+ - rate · ] [ clip threshold"
+    trained = session("running", [*steps(50), evaluated(50, 1.3), *list(steps(60))[50:]])
+    assert (await numbers(trained, width))[1].split(" · ")[1:] == ["validation perplexity 3.7"]
+
+
 async def test_without_a_run():
     texts = await shown(None)
     assert "no run yet" in texts["numbers"]
@@ -297,7 +306,7 @@ async def test_time_left(settings, expected):
 @pytest.mark.parametrize(
     ("state", "hint"),
     [
-        ("paused", "space goes on, n takes one step"),
+        ("paused", "space goes on · n takes one step"),
         ("stopped", "space goes on"),
         ("finished", "r begins a new run"),
         ("failed", "r begins a new run"),
