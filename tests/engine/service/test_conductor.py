@@ -398,7 +398,7 @@ def test_the_best_and_the_last_checkpoints_are_never_removed(
     conductor.command(p.Start())
     advance(conductor, lambda: conductor.run.step == 11)
     assert checkpoints(conductor) == ["step-00000010"]
-    conductor.run.trainer.best_valid_loss = 0.0  # none will be better
+    conductor.run.trainer.validations.best_loss = 0.0  # none will be better
     for _ in range(3):
         conductor.saver.save()
     assert checkpoints(conductor) == ["step-00000010", "step-00000011.2", "step-00000011.3"]
