@@ -21,9 +21,12 @@ from typing_extensions import override
 from tui.keys import Action, sentence, shown
 from tui.panes.pane import Asking, Drawn, Pane, displayed
 from tui.run.session import Session
+from tui.widgets.text import fit_parts
 
 _LEAST = 54
 """Columns of a view beside another one."""
+_BESIDE_KEYS = 6
+"""Columns of a view's upper edge that neither its name nor its keys take."""
 _FIRST_KEY = 5
 """The views' keys follow those of the panes."""
 
@@ -54,6 +57,8 @@ class View(Drawn):
 
     zoomed = False
     """Whether its pane is a laboratory now, rather than a part of the playground."""
+    active = False
+    """Whether it is the one that was chosen last."""
 
     def __init__(self) -> None:
         super().__init__(id=self.ID)
@@ -68,10 +73,15 @@ class View(Drawn):
         """What typing goes into, if it has something of its own to be seen for that."""
         return next(filter(displayed, self.query(Input)), None)
 
-    def show_title(self, *, active: bool) -> None:
-        """Write name and keys into its upper edge."""
-        name = Content.styled(self.NAME, "bold $text-primary" if active else "bold")
-        self.border_title = Content.assemble(name, f"  {self.hint}" if self.hint else "")
+    def show_title(self) -> None:
+        """Write its name and as many of its keys as there is room for into its upper edge."""
+        name = Content.styled(self.NAME, "bold $text-primary" if self.active else "bold")
+        hint = fit_parts(self.hint, self.size.width - len(self.NAME) - _BESIDE_KEYS)
+        self.border_title = Content.assemble(name, f"  {hint}" if hint else "")
+
+    @override
+    def on_resize(self) -> None:
+        self.show_title()
 
 
 class AskingView(View, Asking):
@@ -250,7 +260,8 @@ class Laboratory(Pane):
         for view in self.views.values():
             view.display, view.zoomed = view in shown, self.zoomed
             view.set_class(view is not shown[0], "-beside")
-            view.show_title(active=view is self.active)
+            view.active = view is self.active
+            view.show_title()
         self.border_subtitle = self.tabs if self.zoomed else self.hint
         self.post_message(self.Rearranged())
 

@@ -219,3 +219,10 @@ def fit_middle(text: str, width: int) -> str:
             break
         end = character + end
     return set_cell_size(text, width - 1 - cell_len(end)).rstrip() + "…" + end
+
+
+def fit_parts(hint: str, room: int) -> str:
+    """As many parts of a hint as there is room for: the least wanted stands last."""
+    while hint and len(hint) > room:
+        hint = hint.rpartition(" · ")[0]
+    return hint

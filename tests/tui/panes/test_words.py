@@ -12,6 +12,7 @@ from engine import messages as p
 from engine.text.queries import parse_query
 from tests.tui.fake_engine import KEPT_AT, step
 from tests.tui.screen_help import Room, playground
+from tui.panes.laboratory import View
 from tui.panes.neighbours import NeighboursPane
 from tui.panes.neighbours.asked import listed, typed
 from tui.panes.neighbours.placing import line, placed, towards, window_on
@@ -349,3 +350,19 @@ async def test_a_long_sentence_fits_by_shades_then_by_leaving_out(tmp_path: Path
         await room.until(lambda: "more tokens" in room.text("#matrices"))
         rows = room.text("#matrices").splitlines()
         assert all(cell_len(row) <= 40 for row in rows)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 160])
+async def test_no_key_of_a_view_is_cut_in_half(tmp_path: Path, columns: int) -> None:
+    async with playground(tmp_path, size=(columns, 24)) as room:
+        for keys in ("4", "z", "6"), ("7",), ("8",), ("3", "7"), ("8",):
+            await room.press(*keys)
+            await room.pilot.pause()
+            shown = [view for view in room.app.playground.query(View) if view.seen and view.size]
+            assert shown
+            for view in shown:
+                title = view._border_title.plain
+                assert len(title) <= view.size.width - 4
+                hint = title.removeprefix(view.NAME).strip()
+                assert view.hint.removeprefix(hint)[:3] in ("", " · "), "whole parts"
+                assert hint or not view.hint
