@@ -1,6 +1,6 @@
 """A laboratory: a pane that, zoomed, shows several views of what it is about.
 
-A view is a file beside its pane's, and a line in the pane's `VIEWS`: its key, its name in the edge,
+A view is a file beside its pane's, and a line in the pane's `VIEWS`: its key, its tab,
 help and the command palette follow from that.
 """
 
@@ -254,7 +254,7 @@ class Laboratory(Pane):
                 self.choose(node.ID)
 
     def _arrange(self) -> None:
-        """Let the views be seen that are to be, with the laboratory's keys in its edge."""
+        """Let the views be seen that are to be."""
         shown = self.shown
         self._mount(shown)
         for view in self.views.values():
@@ -262,7 +262,7 @@ class Laboratory(Pane):
             view.set_class(view is not shown[0], "-beside")
             view.active = view is self.active
             view.show_title()
-        self.border_subtitle = self.tabs if self.zoomed else self.hint
+        self.border_subtitle = "" if self.zoomed else self.hint  # then tabs are above
         self.post_message(self.Rearranged())
 
     def _mount(self, shown: list[View]) -> None:

@@ -542,7 +542,8 @@ def test_a_past_recalled_is_what_was_told(tmp_path_factory, kinds: list[str]):
     recorder.close()
     for span in open_past(folder).spans():
         recalled.recall(span)
-    for name in ("loss", "smoothed_loss", "norm_before", "norm_after", "clip_threshold"):
+    names = ("loss", "smoothed_loss", "norm_before", "norm_after", "clip_threshold")
+    for name in (*names, "epoch", "seconds"):
         np.testing.assert_allclose(
             getattr(recalled, name).values(), getattr(told, name).values(), rtol=1e-6
         )
