@@ -1,7 +1,7 @@
 """Training: the loss, the gradient norms before and after clipping, and the numbers that matter."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from textual import work
@@ -179,6 +179,7 @@ def _loss_chart(
                 [event.loss for event in evaluations],
                 _validation_name(history, evaluations),
             ),
+            *_exact_losses(history),
         ),
         marks=_marks(history),
         levels=_levels(baselines),
@@ -204,6 +205,14 @@ def _each_step(history: "History") -> str:
 
 def _is_sampled(history: "History") -> bool:
     return history.last is not None and history.last.sampled
+
+
+def _exact_losses(history: "History") -> Iterator[Points]:
+    """Those of steps whose own loss is sampled, if there are any."""
+    known = [(event.step, event.loss) for event in history.exact_losses if event.loss is not None]
+    if known:
+        steps, losses = zip(*known, strict=True)
+        yield Points(steps, losses, f"a step, exact {_fixed(losses[-1])}", "○", "orange")
 
 
 def _validation_name(history: "History", evaluations: "list[_Validation]") -> str:

@@ -17,6 +17,7 @@ from engine.events import (
     AnyRecorded,
     Averaging,
     Evaluated,
+    ExactLoss,
     Intervened,
     NonFinite,
     Recorded,
@@ -97,6 +98,8 @@ class History:
         self.seconds = Series()
         """Of training, up to each step."""
         self.evaluations: list[Evaluated] = []
+        self.exact_losses: list[ExactLoss] = []
+        """Of windows whose own loss is sampled."""
         self.samples: list[Sampled] = []
         self.interventions: list[Intervened] = []
         self.non_finite: list[NonFinite] = []
@@ -190,6 +193,8 @@ class History:
             case Evaluated():
                 _list(self.evaluations, event)
                 self.stale = self.stale if event.stale is None else event.stale
+            case ExactLoss():
+                _list(self.exact_losses, event)
             case Sampled():
                 _list(self.samples, event)
             case Intervened():
@@ -290,6 +295,7 @@ class History:
         self._average = _Average()
         self._average.extend(self.loss.values(-40 * HALF_LIFE))  # what came before weighs 2**-40
         self.evaluations = _up_to(step, self.evaluations)
+        self.exact_losses = _up_to(step, self.exact_losses)
         self.samples = _up_to(step, self.samples)
         self.interventions = _up_to(step, self.interventions)
         self.non_finite = _up_to(step, self.non_finite)

@@ -17,6 +17,7 @@ from engine.events import (
     Averaging,
     CorpusSummary,
     Evaluated,
+    ExactLoss,
     Intervened,
     NonFinite,
     RolledBack,
@@ -428,9 +429,11 @@ async def test_a_sampled_loss_is_told_to_be_one_and_validation_to_be_exact():
     events = [
         *(msgspec.structs.replace(step, sampled=True) for step in steps(90)),
         evaluated(80, 5),
+        ExactLoss(step=1, loss=7.25, sampled_loss=7.0),
+        ExactLoss(step=81, loss=None, sampled_loss=None),
     ]
     texts = await shown(session("running", events), (132, 57))
-    for name in ("each step, sampled", "validation 5.000, exact"):
+    for name in ("each step, sampled", "validation 5.000, exact", "○ a step, exact 7.250"):
         assert name in texts["loss"].split("\n")[0]
     assert re.search(r"loss [\d.]+ sampled ·", texts["numbers"])
     texts = await shown(session("running", [*steps(90), evaluated(80, 5)]), (132, 57))
