@@ -225,6 +225,8 @@ class Laboratory(Pane):
         shown = self.shown
         self._mount(shown)
         for view in self.views.values():
+            if not view.is_attached:
+                continue
             view.display, view.zoomed = view in shown, self.zoomed
             view.set_class(view is not shown[0], "-beside")
             view.show_title(active=view is self.active)

@@ -99,21 +99,29 @@ class Playground(Screen[None]):
         return self.runs.shown
 
     def compose(self) -> ComposeResult:
+        self._show_size()
         yield StatusLine(id="status")
         yield Block(id="trouble")
         yield TabStrip([(pane.ID, pane.key()) for pane in PANES], id="tabs")
         with Horizontal(id="panes"):
             for column in ("left", "right"):
-                members = [pane() for pane in PANES if column == pane.COLUMN]
-                yield Vertical(*members, id=column, classes="column")
+                members = {pane.ID: pane() for pane in PANES if column == pane.COLUMN}
+                box = Vertical(*members.values(), id=column, classes="column")
+                if (first := members.get(self.current)) is not None:
+                    for node in (first, box):
+                        node.add_class("-current", update=False)
+                yield box
         yield KeyBar(list(BY_ID), id="keys")
 
+    def _show_size(self) -> None:
+        """Take the class that the width has before anything is styled. Textual sets it only after
+        the first frame, which then would be styled and painted twice."""
+        width = self.app.size.width
+        _, name = max(point for point in self.HORIZONTAL_BREAKPOINTS if point[0] <= width)
+        self.add_class(name, update=False)
+
     def on_mount(self) -> None:
-        first = self.query_one(f"#{self.current}", Pane)
-        for node in (first, first.parent):
-            if isinstance(node, Widget):
-                node.add_class("-current")
-        self._show_tab(first)
+        self._show_tab(self.query_one(f"#{self.current}", Pane))
         self.watch_zoomed()
         self._draw_on_time()
 
