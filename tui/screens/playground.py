@@ -200,7 +200,8 @@ class Playground(Screen[None]):
     def _block_resized(self) -> None:
         self.draw()
 
-    def on_screen_resume(self) -> None:
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        event.refresh_styles = False  # what is mounted has been styled
         self.stale = True
 
     # --- keys and focus -----------------------------------------------------------------------

@@ -89,8 +89,9 @@ async def test_the_first_frame_is_styled_once_and_as_it_stays(
     async with playground(tmp_path, Launch(status), size=(width, 36)) as room:
         screen = room.app.playground
         assert first_frame == [screen.classes]
-        large = [node for node in styled if len(node.children) > 1 and not isinstance(node, View)]
-        assert large == [screen]
+        assert not [
+            node for node in styled if len(node.children) > 1 and not isinstance(node, View)
+        ]
 
 
 async def test_the_first_start_makes_a_toy_world_and_says_what_to_press(tmp_path: Path) -> None:
