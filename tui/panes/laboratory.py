@@ -67,6 +67,9 @@ class View(Drawn):
         """What typing goes into, if it has something of its own to be seen for that."""
         return next(filter(displayed, self.query(Input)), None)
 
+    def furnish(self) -> None:
+        """Mount what there is of it only in a laboratory, if that isn't there already."""
+
     def show_title(self, *, active: bool) -> None:
         """Write name and keys into its upper edge."""
         name = Content.styled(self.NAME, "bold $text-primary" if active else "bold")
@@ -228,6 +231,8 @@ class Laboratory(Pane):
             if not view.is_attached:
                 continue
             view.display, view.zoomed = view in shown, self.zoomed
+            if self.zoomed:
+                view.furnish()
             view.set_class(view is not shown[0], "-beside")
             view.show_title(active=view is self.active)
         self.border_subtitle = self.tabs if self.zoomed else self.hint

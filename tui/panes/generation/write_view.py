@@ -116,6 +116,9 @@ class WriteView(TextView):
     def __init__(self) -> None:
         super().__init__()
         self.settings = GenerationSettings()
+        self._furnished = False
+        self._name: Labelled | None = None
+        """Where a branch is given a name. Made when that is wished for the first time, as is:"""
         self._form: KnobForm | None = None
         """Made when it is opened for the first time."""
         self._writer: Worker[None] | None = None
@@ -161,14 +164,18 @@ class WriteView(TextView):
         prompt = PaneInput(placeholder="empty: a new sentence", id="prompt")
         seed = Labelled("seed", SeedInput(id="seed"))
         yield Labelled("prompt", prompt, seed, Block(id="temperature"))
-        yield Block(id="knobs", explains=False)
-        yield Labelled("name", PaneInput(placeholder="of this branch", id="branch-name"))
         with Container(id="laid"):
             yield Flow(id="passages")
-            with Vertical(id="opened"):
-                yield Block(id="token", explains=False)
-                yield Block(id="branches", explains=False)
-        yield Block(id="grades", explains=False)
+
+    def furnish(self) -> None:
+        if self._furnished:
+            return
+        self._furnished = True
+        laid, opened = self.query_one("#laid"), Vertical(id="opened")
+        self.mount(Block(id="knobs", explains=False), before=laid)
+        self.mount(Block(id="grades", explains=False))
+        laid.mount(opened)
+        opened.mount(Block(id="token", explains=False), Block(id="branches", explains=False))
 
     # --- drawing ------------------------------------------------------------------------------
 
@@ -211,13 +218,14 @@ class WriteView(TextView):
 
     def _draw_laboratory(self) -> None:
         """What there is of it only while it is one."""
-        name = self.query_one("#branch-name", Input)
-        assert isinstance(name.parent, Labelled)
+        if not self._furnished:
+            return
+        if self._name is not None:
+            typing = self.screen.focused is self._name.field  # has_focus comes a moment later
+            self._name.display = typing and self.zoomed
         if self._form is not None:
             self._form.display = self._form.display and self.zoomed
         turning = self._form is not None and self._form.display
-        typing = self.screen.focused is name  # has_focus comes a moment later
-        name.parent.display = typing and self.zoomed
         roomy = self.content_size.width >= _LEAST_BESIDE
         self.query_one("#opened").display = self.zoomed and (roomy or not turning)
         knobs, grades = self.query_one("#knobs", Block), self.query_one("#grades", Block)
@@ -408,13 +416,15 @@ class WriteView(TextView):
         self._halt()
         self._cursor = self._choice = self._proposal = None
 
-    def action_name_branch(self) -> None:
+    async def action_name_branch(self) -> None:
         """Type a name for the present branch."""
-        field = self.query_one("#branch-name", Input)
-        assert isinstance(field.parent, Labelled)
-        field.value = self._tree.now.name
-        field.parent.display = True
-        self.screen.set_focus(field)
+        if self._name is None:
+            field = PaneInput(placeholder="of this branch", id="branch-name")
+            self._name = Labelled("name", field)
+            await self.mount(self._name, after=self.query_one("#knobs"))
+        self._name.field.value = self._tree.now.name
+        self._name.display = True
+        self.screen.set_focus(self._name.field)
 
     @on(Input.Submitted, "#branch-name")
     def _named(self, event: Input.Submitted) -> None:

@@ -102,13 +102,13 @@ class NeighboursPane(Laboratory):
         self.asked = Asked(_FIRST_WORD, EXAMPLE)
         super().__init__([view(self.asked) for view in self.VIEWS])
         self._suggested = _FIRST_WORD
+        self._among: Labelled | None = None
+        """Made when a list is wished for the first time."""
 
     def head(self) -> Iterator[Widget]:
         word = PaneInput(_FIRST_WORD, placeholder="a word, a + b - c, a ~ b, odd: a b c", id="word")
         word.suggester = WordSuggester(lambda: self.session)
-        among = PaneInput(placeholder="words, or the path of a list", id="among")
         yield Labelled("word", word)
-        yield Labelled("only", among)
 
     def draw(self, session: Session | None) -> None:
         self._show_list()
@@ -140,11 +140,9 @@ class NeighboursPane(Laboratory):
 
     def _show_list(self) -> None:
         """The line with the words that may be answered, where there are any, or to type them."""
-        field = self.query_one("#among", Input)
-        line = field.parent
-        assert isinstance(line, Widget)
-        typing = self.screen.focused is field  # has_focus comes a moment later
-        line.display = self.zoomed and (bool(self.asked.listed) or typing)
+        if self._among is not None:
+            typing = self.screen.focused is self._among.field  # has_focus comes a moment later
+            self._among.display = self.zoomed and (bool(self.asked.listed) or typing)
 
     # --- what is done in all views ------------------------------------------------------------
 
@@ -167,12 +165,13 @@ class NeighboursPane(Laboratory):
     def action_min_count(self) -> None:
         self._look(min_count=_next(_COUNTS, self.asked.view.min_count))
 
-    def action_among(self) -> None:
-        field = self.query_one("#among", Input)
-        line = field.parent
-        assert isinstance(line, Widget)
-        line.display = True
-        self.screen.set_focus(field)
+    async def action_among(self) -> None:
+        if self._among is None:
+            field = PaneInput(placeholder="words, or the path of a list", id="among")
+            self._among = Labelled("only", field)
+            await self.mount(self._among, before=self.query_one(".views"))
+        self._among.display = True
+        self.screen.set_focus(self._among.field)
 
     def action_pin(self) -> None:
         word = self.asked.word
