@@ -293,8 +293,9 @@ class Playground(Screen[None]):
 
     def _is_here(self, action: Action) -> bool:
         """Whether what a laboratory does is to be done now: it must be the current one."""
-        laboratory = self.query_one(f"#{action.pane}", Laboratory)
-        return action.pane == self.current and laboratory.can(action)
+        if action.pane != self.current:
+            return False
+        return self.query_one(f"#{action.pane}", Laboratory).can(action)
 
     @on(Laboratory.Rearranged)
     def _rearranged(self) -> None:

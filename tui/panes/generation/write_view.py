@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -68,8 +67,7 @@ _NO_TOKEN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(msgspec.Struct, frozen=True):
     """A text with the number of steps its writer had taken, and the prompt it goes on from."""
 
     step: int
