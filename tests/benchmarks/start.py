@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from engine.runs import is_live, read_address
+from engine.runs import STATE_VARIABLE, is_live, read_address
 from engine.runs.steps import open_steps
 from tests.benchmarks.machine import tell_machine
 from tests.drive import Program, cpu_seconds
@@ -66,6 +66,7 @@ class Starts:
 
     def __init__(self, place: Path) -> None:
         self.models = place / "models"
+        os.environ[STATE_VARIABLE] = str(place / "state")  # this program looks there too
         self.environment = {
             "PYTHONPATH": str(ROOT),
             # Modules are compiled once, as with every user, whatever is usual where this runs.
