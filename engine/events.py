@@ -97,6 +97,16 @@ class Sampled(Recorded, frozen=True, kw_only=True):
     text: str
 
 
+class ExactLoss(Recorded, frozen=True, kw_only=True):
+    """What the loss of a step was over the whole vocabulary, where that of its steps is sampled:
+    of the same window, weights and dropouts. Now and then, at most a hundredth of the time."""
+
+    loss: float | None
+    """Nats per token."""
+    sampled_loss: float | None
+    """The loss of the step itself, whose estimate this measures."""
+
+
 class NonFinite(Recorded, frozen=True, kw_only=True):
     """A loss or gradient that was not a finite number: see training.non_finite for what then."""
 
@@ -263,6 +273,7 @@ AnyRecorded = (
     Stepped
     | Evaluated
     | Sampled
+    | ExactLoss
     | NonFinite
     | Intervened
     | RolledBack

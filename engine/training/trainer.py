@@ -22,7 +22,16 @@ from torch import Tensor
 from engine.config import ClipMode, RunConfig
 from engine.embeddings.files import StartingVectors
 from engine.errors import UserError
-from engine.events import AnyEvent, Averaging, Evaluated, NonFinite, Progress, Sampled, Stepped
+from engine.events import (
+    AnyEvent,
+    Averaging,
+    Evaluated,
+    ExactLoss,
+    NonFinite,
+    Progress,
+    Sampled,
+    Stepped,
+)
 from engine.measures import clip_fraction, finite
 from engine.model.lstm import LSTMLanguageModel, detached
 from engine.text.batches import BatchCursor
@@ -38,6 +47,9 @@ from engine.training.throughput import Throughput
 
 SAVE_SECONDS = 60.0
 """Time between checkpoints where training.save_every is 0."""
+EXACT_EVERY = 100
+"""Steps between two exact losses where the loss is sampled, or one for 100 words of the vocabulary,
+as their time grows with it: that stays below a hundredth."""
 ADAPTIVE_AFTER = 10
 """Norms that adaptive clipping has to see before it takes their percentile."""
 
@@ -53,6 +65,7 @@ class CheckpointDue:
 
 Moment = tuple[AnyEvent | CheckpointDue, ...]
 """What happened together: one event, or with it what follows from it."""
+StepTold = tuple[Stepped, *tuple[ExactLoss | NonFinite, ...]]
 PLAIN = (
     "step",
     "seconds",
@@ -132,6 +145,7 @@ class Trainer:
         counts = corpus.tokenizer.vocabulary.counts
         if training.candidates is not None and training.candidates < len(counts):
             self.candidates = CandidateSampler(counts, training.candidates, self.data_random)
+        self._exact_every = max(EXACT_EVERY, len(counts) // 100)
 
         self.step = 0
         self.seconds = 0.0
@@ -305,7 +319,7 @@ class Trainer:
 
     # --- a step -------------------------------------------------------------------------------
 
-    def take_step(self) -> tuple[Stepped] | tuple[Stepped, NonFinite]:
+    def take_step(self) -> StepTold:
         """Take one optimiser step on the next window of text, whatever the run's limits are.
 
         A step that can't be computed, for want of memory say, leaves everything as it was: the run
@@ -320,7 +334,7 @@ class Trainer:
                 random.set_state(state)
             raise
 
-    def _take_step(self) -> tuple[Stepped] | tuple[Stepped, NonFinite]:
+    def _take_step(self) -> StepTold:
         began = time.perf_counter()
         if self.cursor.at_start:
             self.carried = self.model.initial_state(self.cursor.batch_size)
@@ -332,11 +346,12 @@ class Trainer:
             learning_rate *= len(inputs) / self.cursor.bptt
         self.model.train()
         self.optimiser.zero_grad()
-        loss, penalty, carried = self.model.loss(
+        loss, penalty, carried, exact = self.model.loss(
             inputs.to(self.device),
             targets.to(self.device),
             self.carried,
             None if self.candidates is None else self.candidates.draw(),
+            exactly=self.step % self._exact_every == 0,
         )
         torch.autograd.backward(loss if penalty is None else loss + penalty)
         self._spare_frozen()
@@ -355,11 +370,15 @@ class Trainer:
         self.seconds += ended - began
         self._throughput.add(targets.numel(), began, ended)
         stepped = self._stepped(clipped, learning_rate, threshold, skipped)
-        if clipped.finite:
-            return (stepped,)
-        tensor, value = first_non_finite(clipped.loss, self.model)
-        in_a_row = self.non_finite_in_a_row
-        return stepped, NonFinite(step=self.step, tensor=tensor, value=value, in_a_row=in_a_row)
+        told: list[ExactLoss | NonFinite] = []
+        if exact is not None:
+            measured, sampled = finite(exact.item()), finite(clipped.loss)
+            told.append(ExactLoss(step=self.step, loss=measured, sampled_loss=sampled))
+        if not clipped.finite:
+            tensor, value = first_non_finite(clipped.loss, self.model)
+            in_a_row = self.non_finite_in_a_row
+            told.append(NonFinite(step=self.step, tensor=tensor, value=value, in_a_row=in_a_row))
+        return stepped, *told
 
     def _threshold(self) -> float:
         """What clipping goes by at this step."""

@@ -82,10 +82,12 @@ def _numbers(column: Any) -> list[Any]:
 
 
 def _print_summary(folder: Path) -> None:
+    from engine.events import ExactLoss
     from engine.runs import open_past
     from tui.sanitize import visible
 
     steps = thinned = 0
+    exact: ExactLoss | None = None
     latest: deque[Stepped] = deque(maxlen=_LATEST)
     past = open_past(folder)
     for piece in past.pieces():
@@ -93,6 +95,8 @@ def _print_summary(folder: Path) -> None:
         steps += int(counts.sum())
         thinned += int(counts[counts > 1].sum())
         latest.extend(piece.layout.decode(piece.held[-_LATEST:]))
+        events = (told.event for told in piece.events)
+        exact = next((e for e in reversed(list(events)) if isinstance(e, ExactLoss)), exact)
     lost = past.lost + past.damaged
     echo(
         f"{visible(folder.name)}: {counted(steps, 'step')} recorded"
@@ -129,6 +133,11 @@ def _print_summary(folder: Path) -> None:
             for step in latest
         ]
     )
+    if exact is not None:
+        echo(
+            f"Over the whole vocabulary the loss of step {exact.step:,} was {_short(exact.loss)}, "
+            f"where {_short(exact.sampled_loss)} was sampled."
+        )
     echo("--csv and --json print all of them.")
 
 

@@ -17,6 +17,7 @@ from engine.events import (
     AnyRecorded,
     Averaging,
     Evaluated,
+    ExactLoss,
     Intervened,
     NonFinite,
     Recorded,
@@ -93,6 +94,8 @@ class History:
         self.clip_threshold = Series()
         """What the norm of each step went by; a gap where clipping was off or by value."""
         self.evaluations: list[Evaluated] = []
+        self.exact_losses: list[ExactLoss] = []
+        """Of windows whose own loss is sampled."""
         self.samples: list[Sampled] = []
         self.interventions: list[Intervened] = []
         self.non_finite: list[NonFinite] = []
@@ -185,6 +188,8 @@ class History:
             case Evaluated():
                 _list(self.evaluations, event)
                 self.stale = self.stale if event.stale is None else event.stale
+            case ExactLoss():
+                _list(self.exact_losses, event)
             case Sampled():
                 _list(self.samples, event)
             case Intervened():
@@ -279,6 +284,7 @@ class History:
         self._average = _Average()
         self._average.extend(self.loss.values(-40 * HALF_LIFE))  # what came before weighs 2**-40
         self.evaluations = _up_to(step, self.evaluations)
+        self.exact_losses = _up_to(step, self.exact_losses)
         self.samples = _up_to(step, self.samples)
         self.interventions = _up_to(step, self.interventions)
         self.non_finite = _up_to(step, self.non_finite)

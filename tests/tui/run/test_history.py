@@ -13,6 +13,7 @@ from engine.events import (
     AnyRecorded,
     Averaging,
     Evaluated,
+    ExactLoss,
     Intervened,
     NonFinite,
     RolledBack,
@@ -286,6 +287,7 @@ def test_a_run_that_went_back_forgets_what_came_after():
         [
             *[stepped(step) for step in range(1, 9)],
             Averaging(step=8),
+            *[ExactLoss(step=step, loss=2.5, sampled_loss=2.4) for step in (1, 8)],
             stepped(9, None),
             NonFinite(step=9, tensor="loss", value="nan", in_a_row=1),
         ]
@@ -297,6 +299,7 @@ def test_a_run_that_went_back_forgets_what_came_after():
     assert history.roll_backs == [back]
     assert history.non_finite == [] and history.averaging is None
     assert history.non_finite_since is None
+    assert [event.step for event in history.exact_losses] == [1]
     history.apply([stepped(7, 1.0)])
     assert losses(history) == [2.0] * 6 + [1.0]
     assert history.last == stepped(7, 1.0)
@@ -508,7 +511,7 @@ def test_an_average_of_rows_of_several_steps_is_finite(steps: int) -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.lists(st.sampled_from("sssssssnverai"), max_size=80))
+@given(st.lists(st.sampled_from("sssssssnveraix"), max_size=80))
 def test_a_past_recalled_is_what_was_told(tmp_path_factory, kinds: list[str]):
     folder = tmp_path_factory.mktemp("run")
     events, step = [], 0
@@ -531,6 +534,8 @@ def test_a_past_recalled_is_what_was_told(tmp_path_factory, kinds: list[str]):
                 step //= 2
             case "a":
                 events.append(Averaging(step=step))
+            case "x":
+                events.append(ExactLoss(step=step, loss=2.5, sampled_loss=None))
             case "i":
                 events.append(Intervened(step=step, action="learning_rate", old=1.0, new=2.0))
     told, recalled = History(), History()
@@ -547,8 +552,8 @@ def test_a_past_recalled_is_what_was_told(tmp_path_factory, kinds: list[str]):
             getattr(recalled, name).values(), getattr(told, name).values(), rtol=1e-6
         )
     for name in (
-        "step", "clip_fraction", "evaluations", "interventions", "non_finite", "roll_backs",
-        "averaging", "non_finite_since",
+        "step", "clip_fraction", "evaluations", "exact_losses", "interventions", "non_finite",
+        "roll_backs", "averaging", "non_finite_since",
     ):  # fmt: skip
         assert getattr(recalled, name) == getattr(told, name), name
     assert recalled.last == (told.last and as_recorded(told.last))
