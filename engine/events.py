@@ -92,7 +92,7 @@ class Evaluated(Recorded, frozen=True, kw_only=True):
 
 
 class Sampled(Recorded, frozen=True, kw_only=True):
-    """A piece of text written by the model at this step."""
+    """A text written by the model at this step."""
 
     text: str
 

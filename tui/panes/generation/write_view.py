@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.css.query import NoMatches
 from textual.widgets import Input
 from textual.worker import Worker
+from typing_extensions import override
 
 from engine.config import GenerationSettings, Sampling, replace
 from engine.errors import UserError
@@ -115,7 +116,7 @@ class WriteView(TextView):
         super().__init__()
         self.settings = GenerationSettings()
         self._furnished = False
-        self._name: Labelled | None = None
+        self._naming: Labelled | None = None
         """Where a branch is given a name. Made when that is wished for the first time, as is:"""
         self._form: KnobForm | None = None
         """Made when it is opened for the first time."""
@@ -152,12 +153,14 @@ class WriteView(TextView):
         return self.settings.sampling.temperature
 
     @property
+    @override
     def hint(self) -> str:
         return sentence(
             "{walk_back} {walk_on} walk · {walk_up} {walk_down} {pick} take another · "
             "{back} back · {next_branch} branches · {by_hand} by hand · {raw_tokens} raw"
         )
 
+    @override
     def compose(self) -> ComposeResult:
         prompt = PaneInput(placeholder="empty: a new sentence", id="prompt")
         seed = Labelled("seed", SeedInput(id="seed"))
@@ -165,6 +168,7 @@ class WriteView(TextView):
         with Container(id="laid"):
             yield Flow(id="passages")
 
+    @override
     def furnish(self) -> None:
         if self._furnished:
             return
@@ -177,6 +181,7 @@ class WriteView(TextView):
 
     # --- drawing ------------------------------------------------------------------------------
 
+    @override
     def draw(self, session: Session | None) -> None:
         self._spelt = session is not None and session.status.config.corpus.tokenizer in SPELLING
         self._take_samples(session)
@@ -218,9 +223,9 @@ class WriteView(TextView):
         """What there is of it only while it is one."""
         if not self._furnished:
             return
-        if self._name is not None:
-            typing = self.screen.focused is self._name.field  # has_focus comes a moment later
-            self._name.display = typing and self.zoomed
+        if self._naming is not None:
+            typing = self.screen.focused is self._naming.field  # has_focus comes a moment later
+            self._naming.display = typing and self.zoomed
         if self._form is not None:
             self._form.display = self._form.display and self.zoomed
         turning = self._form is not None and self._form.display
@@ -325,6 +330,7 @@ class WriteView(TextView):
             return 0
         return [each.token for each in candidates(piece)].index(piece.opened.token)
 
+    @override
     def walk(self, change: int) -> None:
         last = len(self._texts) - 1
         if last < 0:
@@ -332,6 +338,7 @@ class WriteView(TextView):
         here = self._cursor if self._cursor is not None else last + (change < 0)
         self._go_to(max(0, min(last, here + change)))
 
+    @override
     def walk_to(self, *, first: bool) -> None:
         if first or self._by_hand:
             self._go_to(0 if first else len(self._tokens))
@@ -347,6 +354,7 @@ class WriteView(TextView):
             self._cursor, self._choice, self._write_along = place, None, False
             self.redraw()
 
+    @override
     def climb(self, change: int) -> None:
         piece = self._piece
         if piece is None:
@@ -416,13 +424,13 @@ class WriteView(TextView):
 
     async def action_name_branch(self) -> None:
         """Type a name for the present branch."""
-        if self._name is None:
+        if self._naming is None:
             field = PaneInput(placeholder="of this branch", id="branch-name")
-            self._name = Labelled("name", field)
-            await self.mount(self._name, after=self.query_one("#knobs"))
-        self._name.field.value = self._tree.now.name
-        self._name.display = True
-        self.screen.set_focus(self._name.field)
+            self._naming = Labelled("name", field)
+            await self.mount(self._naming, after=self.query_one("#knobs"))
+        self._naming.field.value = self._tree.now.name
+        self._naming.display = True
+        self.screen.set_focus(self._naming.field)
 
     @on(Input.Submitted, "#branch-name")
     def _named(self, event: Input.Submitted) -> None:
@@ -431,6 +439,7 @@ class WriteView(TextView):
         self.redraw()
 
     def on_descendant_blur(self) -> None:
+        """A line that was typed into may go now."""
         self.redraw()
 
     def action_copy_text(self) -> None:
@@ -541,6 +550,7 @@ class WriteView(TextView):
         self._tree = Tree()
         self._cursor = self._choice = self._proposal = None
 
+    @override
     def refused(self, _question: AnyQuestion, reason: str) -> None:
         self._refusal = reason
 
