@@ -196,6 +196,7 @@ class Labelled(Horizontal):
 
     def __init__(self, label: str, field: LineInput, *more: Widget) -> None:
         super().__init__(Static(f"{label} ", classes="label", markup=False), field, *more)
+        self.field = field
 
 
 def fit(text: str, width: int) -> str:

@@ -103,14 +103,14 @@ class NeighboursPane(Laboratory):
         self.asked = Asked(_FIRST_WORD, EXAMPLE)
         super().__init__([view(self.asked) for view in self.VIEWS])
         self._suggested = _FIRST_WORD
+        self._among: Labelled | None = None
+        """Made when a list is wished for the first time."""
 
     @override
     def head(self) -> Iterator[Widget]:
         word = PaneInput(_FIRST_WORD, placeholder="a word, a + b - c, a ~ b, odd: a b c", id="word")
         word.suggester = WordSuggester(lambda: self.session)
-        among = PaneInput(placeholder="words, or the path of a list", id="among")
         yield Labelled("word", word)
-        yield Labelled("only", among)
 
     @override
     def draw(self, session: Session | None) -> None:
@@ -145,11 +145,9 @@ class NeighboursPane(Laboratory):
 
     def _show_list(self) -> None:
         """The line with the words that may be answered, where there are any, or to type them."""
-        field = self.query_one("#among", Input)
-        line = field.parent
-        assert isinstance(line, Widget)
-        typing = self.screen.focused is field  # has_focus comes a moment later
-        line.display = self.zoomed and (bool(self.asked.listed) or typing)
+        if self._among is not None:
+            typing = self.screen.focused is self._among.field  # has_focus comes a moment later
+            self._among.display = self.zoomed and (bool(self.asked.listed) or typing)
 
     # --- what is done in all views ------------------------------------------------------------
 
@@ -178,13 +176,14 @@ class NeighboursPane(Laboratory):
         """Let only words answer that occur so often: the next choice."""
         self._look(min_count=_next(_COUNTS, self.asked.view.min_count))
 
-    def action_among(self) -> None:
+    async def action_among(self) -> None:
         """Let the words be typed that may answer."""
-        field = self.query_one("#among", Input)
-        line = field.parent
-        assert isinstance(line, Widget)
-        line.display = True
-        self.screen.set_focus(field)
+        if self._among is None:
+            field = PaneInput(placeholder="words, or the path of a list", id="among")
+            self._among = Labelled("only", field)
+            await self.mount(self._among, before=self.query_one(".views"))
+        self._among.display = True
+        self.screen.set_focus(self._among.field)
 
     def action_pin(self) -> None:
         """Pin the word that is asked for, or let it go again."""
