@@ -128,9 +128,11 @@ class WordPlot(Widget):
     def _take(self, points: Sequence[MapPoint]) -> None:
         groups = groups_of(points)
         self._points = points
-        self._words = [point.word for point in points]
-        self._labels = [token(word) for word in self._words]
-        self._labels = [fit(label, min(_LABEL, cell_len(label))) for label in self._labels]
+        words = [point.word for point in points]
+        if words != self._words:
+            labels = map(token, words)
+            self._labels = [fit(label, min(_LABEL, cell_len(label))) for label in labels]
+        self._words = words
         self._marks = [groups[point.group] for point in points]
 
     def zoom(self, change: int) -> None:

@@ -51,19 +51,20 @@ def map_words(query: MapWords, run: Run) -> Generator[None, None, WordMap]:
     ids, units = [index for index, fine in zip(ids, sound, strict=True) if fine], units[sound]
     if len(ids) < LEAST:
         raise UserError("A map needs at least two words that are known and have a direction.")
-    plane = yield from _plane(query, units)
-    points = aligned(plane.points, _before(query.previous, [tokens[index] for index in ids]))
-    nearest = nearest_points(units)
+    before = _before(query.previous, [tokens[index] for index in ids])
+    plane = yield from _plane(query, units, before)
+    points = aligned(plane.points, before).tolist()
+    nearest = nearest_points(units).tolist()
     grouped = run.config.corpus.source == "toy-world" and seen.table != "file"
     return WordMap(
         points=[
             MapPoint(
                 word=tokens[index],
-                x=float(x),
-                y=float(y),
+                x=x,
+                y=y,
                 count=counts[index],
                 group=_GROUPS.get(tokens[index].lower(), "") if grouped else "",
-                nearest=int(near),
+                nearest=near,
             )
             for index, (x, y), near in zip(ids, points, nearest, strict=True)
         ],
@@ -77,9 +78,9 @@ def map_words(query: MapWords, run: Run) -> Generator[None, None, WordMap]:
     )
 
 
-def _plane(query: MapWords, units: Vectors) -> Generator[None, None, Plane]:
+def _plane(query: MapWords, units: Vectors, before: Points) -> Generator[None, None, Plane]:
     if query.method == "pca":
-        return pca(units)
+        return pca(units, before if query.previous else None)
     return (yield from in_background(lambda job: tsne(units, job.go_on)))  # type: ignore[misc]
 
 
