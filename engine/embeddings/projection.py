@@ -53,7 +53,10 @@ def pca(units: Vectors, before: Points | None = None) -> Plane:
     """
     centred = units - units.mean(axis=0)
     scatter = (centred.T @ centred).astype(np.float64)  # smaller, with the same directions
-    found = None if before is None else _followed(scatter, centred.T @ np.nan_to_num(before))
+    found = None
+    if before is not None:
+        known = np.where(np.abs(before) < _FARTHEST, before, 0.0)
+        found = _followed(scatter, centred.T @ known)
     if found is None:
         _, variances, rows = np.linalg.svd(scatter, hermitian=True)
         found = variances[:2], rows[:2].T

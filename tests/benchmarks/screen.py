@@ -114,8 +114,8 @@ def measure_training(
         )
     print(f"training keeps {statistics.median(kept):.1%} of the headless tokens/s, in the median")
     print(
-        f"the screen takes {statistics.median(shares):.1%} of a core (aim: at most 4%, with the map "
-        f"6%) for {statistics.median(redraws):.1f} redraws a second"
+        f"the screen takes {statistics.median(shares):.1%} of a core (aim: at most 4%, 6% with the "
+        f"map) for {statistics.median(redraws):.1f} redraws a second"
     )
     if not delays:
         return

@@ -178,8 +178,8 @@ def main() -> None:
         found[name] = ours(Trainer(config, corpus, torch.device("cpu")), options.epochs)
         keep(options.keep, found)
     if len(found) == 1:
-        for name, trained in gensims(corpus, config.model.embedding_size, found[name].seconds):
-            found[name] = trained
+        for other, trained in gensims(corpus, config.model.embedding_size, found[name].seconds):
+            found[other] = trained
             keep(options.keep, found)
     print(f"{len(vocabulary):,} words\n\n| vectors | {' | '.join((*PAIRS, ANALOGIES, WORD))} |")
     print("| --- | --- | --- | --- | --- |")
