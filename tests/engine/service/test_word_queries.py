@@ -16,7 +16,7 @@ from engine.runs import create_run
 from engine.service.answers.embeddings import view as viewing
 from engine.service.run import Run
 from engine.text.corpus import open_corpus
-from engine.text.lookup import known_token
+from engine.text.lookup import find_tokens, known_token
 from engine.text.queries import BadQuery, Query, parse_query, split_query
 from tests.conducted import ask, conducted, model_of, parts
 
@@ -136,6 +136,22 @@ def test_a_word_that_is_no_token_is_composed_and_its_pieces_are_told(run: Run) -
     assert "composed" in answer.notes[0] and "owlcat" in answer.notes[0]
     answered = {near.word for near in answer.neighbours}
     assert not answered & {piece for word in answer.words for piece in word.pieces}
+
+
+def test_a_word_is_unknown_where_asking_for_it_says_so(run: Run) -> None:
+    words = ["owl", "OWL", "owlcat", "owl☃cat", "☃", " ", "\n", "zebra", ""]
+    unknown = []
+    for word in words:
+        try:
+            find_tokens(word, run.require_tokenizer())
+        except UserError:
+            unknown.append(word)
+    assert unknown and "owl" not in unknown
+    assert ask(p.LookUp(words=words), run).unknown == unknown
+    with pytest.raises(UserError, match="at most 100 words"):
+        ask(p.LookUp(words=["owl"] * 101), run)
+    with pytest.raises(UserError, match="2,000 characters"):
+        ask(p.LookUp(words=["owl" * 300] * 3), run)
 
 
 def test_tied_tables_are_one_and_others_are_two(text_file: Any) -> None:

@@ -73,6 +73,25 @@ async def test_a_mistake_is_marked_where_it_is_and_not_asked(tmp_path: Path) -> 
         assert all("+ -" not in query.query for query in room.engine.asked(p.WordQuery))
 
 
+async def test_what_is_wrong_in_the_typed_line_is_marked_there(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=(80, 24)) as room:
+        room.engine.unknown = {"phisicist", "sup"}
+        line = room.app.playground.query_one("#word", Input)
+
+        def marked() -> list[str]:
+            """What is underlined, so that it is seen without colours."""
+            spans = [span for span in line._value.spans if getattr(span.style, "underline", False)]
+            return [line.value[span.start : span.end] for span in spans]
+
+        await room.press("3")
+        await ask(room, "teacher - phisicist + sup")
+        await room.until(lambda: marked() == ["phisicist", "sup"])
+        await ask(room, "teacher + - sup")
+        await room.until(lambda: marked() == ["-", "sup"])
+        await ask(room, "teacher")
+        await room.until(lambda: not marked())
+
+
 async def test_a_word_is_completed_within_a_query(tmp_path: Path) -> None:
     async with playground(tmp_path, size=(80, 24)) as room:
         await room.press("3", "enter", "ctrl+u", *"teacher - phys")

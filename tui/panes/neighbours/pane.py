@@ -1,16 +1,19 @@
 """The neighbours: ask the word vectors, and see the answer grow while they are learned."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import msgspec
-from textual import on
+from textual import on, work
 from textual.widget import Widget
 from textual.widgets import Input
 
 from engine.errors import UserError
 from engine.events import CorpusSummary
-from engine.messages import WordTable
+from engine.messages import LookedUp, LookUp, WordTable
+from engine.service.client import EngineEnded
+from engine.text.queries import MOST_WORDS, BadQuery, parse_query, split_query
 from tui.panes.corpus import EXAMPLE
 from tui.panes.laboratory import Laboratory, action
 from tui.panes.neighbours.asked import Asked, WordView, listed
@@ -21,9 +24,10 @@ from tui.panes.neighbours.map_view import MapView
 from tui.panes.neighbours.measure_view import MeasureView
 from tui.panes.neighbours.one_hot_view import OneHotView
 from tui.panes.neighbours.suggestion import suggested
+from tui.panes.pane import TYPING_PAUSE
 from tui.run.session import Session
 from tui.sanitize import visible
-from tui.widgets.text import Labelled, PaneInput
+from tui.widgets.text import Labelled, LineInput, PaneInput
 
 _FIRST_WORD = "mathematician"
 _COUNTS = (0, 2, 5, 10, 50, 100)
@@ -102,6 +106,8 @@ class NeighboursPane(Laboratory):
         self.asked = Asked(_FIRST_WORD, EXAMPLE)
         super().__init__([view(self.asked) for view in self.VIEWS])
         self._suggested = _FIRST_WORD
+        self._looked_up: object = None
+        """Which query was looked through last for words that are not known, and of which run."""
 
     def head(self) -> Iterator[Widget]:
         word = PaneInput(_FIRST_WORD, placeholder="a word, a + b - c, a ~ b, odd: a b c", id="word")
@@ -113,6 +119,7 @@ class NeighboursPane(Laboratory):
     def draw(self, session: Session | None) -> None:
         self._show_list()
         self._suggest(session.status.corpus if session else None)
+        self._look_up()
 
     def clear(self) -> None:
         self.asked.at = None
@@ -121,6 +128,31 @@ class NeighboursPane(Laboratory):
     def _typed(self, event: Input.Changed) -> None:
         self.asked.query = event.value
         self.changed()
+        self._look_up()
+
+    def _look_up(self) -> None:
+        """Mark what is wrong in the query, where it is another one or is asked of another run."""
+        session = self.session if self.session is not None and self.session.answering else None
+        if (looked_up := (session, self.asked.query)) != self._looked_up:
+            self._looked_up = looked_up
+            self._mark(session, self.asked.query)
+
+    @work(exclusive=True, group="marks")
+    async def _mark(self, session: Session | None, query: str) -> None:
+        """Mark what can't be understood, and the words that are not known."""
+        line = self.query_one("#word", LineInput)
+        line.mark(marks := _mistakes(query))
+        words = [part for part in split_query(query) if not part.operator][:MOST_WORDS]
+        if session is None or not words:
+            return
+        await asyncio.sleep(TYPING_PAUSE)
+        try:
+            answer = await session.engine.call(LookUp(words=[word.text for word in words]))
+        except (UserError, EngineEnded):
+            return
+        assert isinstance(answer, LookedUp)
+        unknown = [(word.begin, word.end) for word in words if word.text in answer.unknown]
+        line.mark([*marks, *unknown])
 
     @on(WordView.Ask)
     def _ask(self, event: WordView.Ask) -> None:
@@ -196,6 +228,15 @@ class NeighboursPane(Laboratory):
         if word.value != self._suggested or self._suggested in tokens or not tokens:
             return
         self._suggested = word.value = suggested(tokens)
+
+
+def _mistakes(query: str) -> list[tuple[int, int]]:
+    """Where the part of a query stands that can't be understood, if there is one."""
+    try:
+        parse_query(query)
+    except BadQuery as error:
+        return [(error.begin, error.end)]
+    return []
 
 
 def _next(options: Sequence[T], now: T) -> T:
