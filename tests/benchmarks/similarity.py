@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from engine.bench.machine import this_machine
 from engine.config import preset, replace
 from engine.embeddings.benchmarks import (
-    correlation,
+    Correlation,
+    correlate,
     known_words,
     read_analogies,
     read_pairs,
@@ -142,7 +143,8 @@ def told(vocabulary: Vocabulary, vectors: Vectors) -> str:
 
     row = []
     for name in PAIRS:
-        found = correlation(read_pairs(Path(datapath(name)))[0], find)
+        *_, found = correlate(read_pairs(Path(datapath(name))), find)
+        assert isinstance(found, Correlation)
         row.append(f"{found.spearman or 0:.3f} ({found.used})")
     *_, sections = solve_analogies(
         read_analogies(Path(datapath(ANALOGIES)))[0], vocabulary.tokens, vectors
