@@ -154,6 +154,22 @@ def test_a_word_is_unknown_where_asking_for_it_says_so(run: Run) -> None:
         ask(p.LookUp(words=["owl" * 300] * 3), run)
 
 
+def test_sentences_call_a_token_what_it_is(run: Run) -> None:
+    name = {"character": "character", "subword": "piece"}.get(run.require_tokenizer().name, "word")
+    rare = p.View(min_count=10**9)
+    for query, told in (
+        (p.WordQuery(query="owl", view=rare), f"No {name} is left"),
+        (p.WordQuery(query="owl", at=0), f"the {name}s' past"),
+        (p.WordQuery(query="owl", view=p.View(among=["owl"] * 20_001)), f"20,000 {name}s"),
+        (p.MapWords(words=["\ue000"]), f"two {name}s"),
+        (p.MapWords(top=2_001), f"2,000 {name}s"),
+        (p.PinWords(words=["owl"] * 65), f"64 {name}s"),
+        (p.PinWords(words=["owl"]), f"A {name} is pinned"),
+    ):
+        with pytest.raises(UserError, match=told):
+            ask(query, run)
+
+
 def test_tied_tables_are_one_and_others_are_two(text_file: Any) -> None:
     answers = {
         (tied, table): ask(p.WordQuery(query="owl", view=p.View(table=table)), run)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -265,6 +266,21 @@ async def test_the_map_shows_words_and_a_key_asks_for_the_chosen_one(tmp_path: P
         chosen = room.text("#chosen").split()[0]
         await room.press("j")
         await room.until(lambda: room.app.playground.query_one("#word", Input).value == chosen)
+
+
+async def test_a_token_is_called_what_it_is(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=(120, 36)) as room:
+        status, config = room.engine.status, room.engine.status.config
+        corpus = msgspec.structs.replace(config.corpus, tokenizer="character")
+        changed = msgspec.structs.replace(config, corpus=corpus)
+        assert room.app.session is not None
+        room.app.session.status = msgspec.structs.replace(status, config=changed)
+        await room.press("3", "z", "w", "7", "/", "/")
+        await room.until(lambda: "characters only" in room.text("#how"))
+        await room.until(lambda: "No list of characters yet" in plot(room))
+        await ask(room, "")
+        await room.press("p")
+        await room.until(lambda: "One character is pinned at a time: ask for one." in room.toasts)
 
 
 async def test_the_map_is_of_frequent_words_or_of_a_list_too(tmp_path: Path) -> None:

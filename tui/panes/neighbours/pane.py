@@ -16,7 +16,7 @@ from engine.service.client import EngineEnded
 from engine.text.queries import MOST_WORDS, BadQuery, parse_query, split_query
 from tui.panes.corpus import EXAMPLE
 from tui.panes.laboratory import Laboratory, action
-from tui.panes.neighbours.asked import Asked, WordView, listed
+from tui.panes.neighbours.asked import Asked, WordView, listed, unit_of
 from tui.panes.neighbours.completion import WordSuggester
 from tui.panes.neighbours.drift_view import DriftView
 from tui.panes.neighbours.list_view import ListView
@@ -209,7 +209,8 @@ class NeighboursPane(Laboratory):
     def action_pin(self) -> None:
         word = self.asked.word
         if not word:
-            self.notify("One word is pinned at a time: ask for one.", markup=False)
+            unit = unit_of(self.session)
+            self.notify(f"One {unit} is pinned at a time: ask for one.", markup=False)
         elif word in self.asked.pins:
             self.asked.pins.remove(word)
         else:

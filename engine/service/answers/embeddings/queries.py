@@ -142,7 +142,7 @@ class _Asked:
     def _two(self) -> tuple[Meant, Meant]:
         one, other = self._positive
         if one.ids == other.ids:
-            raise UserError("The two words are the same to the model: name another one.")
+            raise UserError("The two are the same to the model: name another one.")
         return one, other
 
     def _by_centrality(self) -> list[Neighbour]:
