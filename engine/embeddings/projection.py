@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.embeddings.directions import leading
 from engine.embeddings.space import SMALLEST_NORM, Vectors
 from engine.errors import UserError
 
@@ -21,10 +22,6 @@ _FARTHEST = 1e6
 """From the middle: points of a map are within this."""
 LEAST = 2
 """Words that make a map."""
-_BLOCK, _ITERATIONS = 8, 12
-"""Directions that are followed from one map to the next; how often, before all are looked for."""
-_CLOSE = 1e-5
-"""Of the largest variance: what is left to be found of a direction that is found."""
 
 
 class Plane(NamedTuple):
@@ -48,49 +45,23 @@ def pca(units: Vectors, before: Points | None = None) -> Plane:
     """The first two principal components of vectors (words, size), which are finite.
 
     Of each direction the number largest in size is positive. `before` (words, 2) are the words'
-    points in the plane that was seen last, NaN where a word is new: from there the two are soon
-    found, else by NumPy's SVD.
+    points in the plane that was seen last, NaN where a word is new: from there the two are found
+    soon.
     """
     centred = units - units.mean(axis=0)
     scatter = (centred.T @ centred).astype(np.float64)  # smaller, with the same directions
-    found = None
+    start = None
     if before is not None:
-        known = np.where(np.abs(before) < _FARTHEST, before, 0.0)
-        found = _followed(scatter, centred.T @ known)
-    if found is None:
-        _, variances, rows = np.linalg.svd(scatter, hermitian=True)
-        found = variances[:2], rows[:2].T
+        start = centred.T @ np.where(np.abs(before) < _FARTHEST, before, 0.0)
+    variances, directions = leading(scatter, 2, start)
     total = scatter.trace()
     points = np.zeros((len(units), 2))
     shares = [0.0, 0.0]
-    for axis, (variance, direction) in enumerate(zip(found[0], found[1].T, strict=True)):
+    for axis, (variance, direction) in enumerate(zip(variances, directions.T, strict=True)):
         sign = np.sign(direction[np.abs(direction).argmax()])
         points[:, axis] = centred @ (direction * sign)
         shares[axis] = float(variance / total) if total > 0 else 0.0
     return Plane(points, (shares[0], shares[1]))
-
-
-def _followed(
-    scatter: NDArray[np.float64], start: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """The two largest eigenvalues of a scatter matrix (size, size), and their directions (size, 2),
-    by orthogonal iteration from two directions near them (Golub & Van Loan 2013, 8.2.4); None where
-    that takes long. Random directions beside these let it leave a plane that is no more the best.
-    """
-    size = len(scatter)
-    if size < _BLOCK:
-        return None
-    others = np.random.default_rng(size).normal(size=(size, _BLOCK - 2))
-    block = np.hstack([start, others])
-    for _ in range(_ITERATIONS):
-        block, _ = np.linalg.qr(block)
-        product = scatter @ block
-        variances, turns = np.linalg.eigh(block.T @ product)
-        best, turned = variances[:-3:-1], turns[:, :-3:-1]
-        directions, block = block @ turned, product
-        if np.abs(product @ turned - directions * best).max() <= _CLOSE * best[0]:
-            return best, directions
-    return None
 
 
 def aligned(points: Points, before: Points) -> Points:
