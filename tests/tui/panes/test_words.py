@@ -318,7 +318,8 @@ CELLS = st.lists(
 def test_no_label_covers_another_or_a_mark(
     points: list[tuple[int, int, str]], width: int, height: int
 ) -> None:
-    cells, labels = [(x, y) for x, y, _ in points], [label for *_, label in points]
+    cells = [(x, y) for x, y, _ in points]
+    labels = [(label, cell_len(label)) for *_, label in points]
     found = pieces(cells, ["●"] * len(points), labels, range(len(points)), width, height)
     taken: set[tuple[int, int]] = set()
     for piece in found:
