@@ -1,12 +1,20 @@
 """What all tests share."""
 
 import gc
+import os
 import signal
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from engine.runs import STATE_VARIABLE
+from tests.forking import forking
+
+# Tests run beside each other: threads of one would wait for a processor that the other has. The
+# engine's own rule still holds where a run is trained.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_collection_finish() -> None:
@@ -37,4 +45,17 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What lives while engines run, in a folder that is not the developer's own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(STATE_VARIABLE, str(tmp_path_factory.getbasetemp() / "state"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked(_own_state: None) -> Iterator[None]:
+    """Engines that tests start are forked, those of command lines too whose PYTHONPATH is left."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        forking(Path(folder) / "door") as environment,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in environment.items():
+            patch.setenv(name, value)
         yield

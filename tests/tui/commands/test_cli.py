@@ -36,7 +36,6 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     place = tmp_path_factory.mktemp("lstm-tui")
     return {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
         "LSTM_TUI_MODELS": str(place / "models"),
         "LSTM_TUI_CACHE": str(place / "cache"),
     }

@@ -121,7 +121,6 @@ class Place:
         self.place, self.models = place, models
         self.environment = {
             **os.environ,
-            "PYTHONPATH": str(ROOT),
             "LSTM_TUI_MODELS": str(models),
             "LSTM_TUI_CACHE": str(place / "cache"),
             "LSTM_TUI_STATE": str(place / "state"),
