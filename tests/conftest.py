@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.runs import STATE_VARIABLE
-from tests.forking import forking
+from tests.forking import forking, unsynced
 
 # Tests run beside each other: threads of one would wait for a processor that the other has. The
 # engine's own rule still holds where a run is trained.
@@ -45,6 +45,14 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What lives while engines run, in a folder that is not the developer's own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(STATE_VARIABLE, str(tmp_path_factory.getbasetemp() / "state"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_waits_for_the_disk() -> Iterator[None]:
+    """No test loses its power; what is synced, and when, is told by the fake of `tests.faults`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", unsynced)
         yield
 
 

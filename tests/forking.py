@@ -39,6 +39,11 @@ LOADED = (
 )
 
 
+def unsynced(descriptor: int) -> None:
+    """In the place of `os.fsync`: what a power failure leaves is not asked of processes."""
+    os.fstat(descriptor)
+
+
 @contextmanager
 def forking(place: Path) -> Iterator[dict[str, str]]:
     """What is started in this environment is forked. Nothing is loaded before the first comes."""
@@ -168,6 +173,7 @@ def _serve() -> dict[str, Any] | None:
     """Returns a job in each forked process, and None at the end of this one."""
     for name in LOADED:
         importlib.import_module(name)
+    os.fsync = unsynced
     gc.collect()
     gc.freeze()
     return Server(socket.socket(fileno=int(sys.argv[1]))).next_job()
