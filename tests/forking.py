@@ -103,8 +103,9 @@ class Server:
                 elif key.fd == 0:
                     return None
                 elif isinstance(key.fileobj, socket.socket):  # who waits for it was killed
-                    self.selector.unregister(key.fileobj)
-                    os.kill(key.data, signal.SIGKILL)
+                    with suppress(KeyError, ProcessLookupError):  # it has just been reaped
+                        self.selector.unregister(key.fileobj)
+                        os.kill(key.data, signal.SIGKILL)
                 else:
                     self._reap(key.fd)
 

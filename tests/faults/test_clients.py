@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import socket
 import threading
@@ -59,13 +60,18 @@ async def status(engine: Engine) -> p.Status:
 
 
 async def until_gone(pid: int, seconds: float) -> float:
-    """How long it takes until the process, a child of ours, has ended."""
+    """How long it takes until the process has ended."""
     began = time.monotonic()
-    while time.monotonic() - began < seconds:
-        if os.waitpid(pid, os.WNOHANG) != (0, 0):
-            return time.monotonic() - began
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"it still lives after {seconds:g} s")
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return 0.0
+    try:
+        ended, _, _ = await asyncio.to_thread(select.select, [process], [], [], seconds)
+    finally:
+        os.close(process)
+    assert ended, f"it still lives after {seconds:g} s"
+    return time.monotonic() - began
 
 
 def memory(pid: int) -> int:

@@ -5,21 +5,10 @@ It remains as the process that was started: signals go on to the forked one, and
 does. What has a terminal isn't forked: it would be in no session of it.
 """
 
-import json
 import os
-import signal
-import socket
 import sys
 
 MODULES = ("tui.cli", "engine.service.worker")
-PASSED_ON = (
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGHUP,
-    signal.SIGCONT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
 
 
 def _open_files() -> list[int]:
@@ -35,6 +24,10 @@ def _open_files() -> list[int]:
 
 def _become(module: str, arguments: list[str], server: str) -> None:
     """Wait for the process that is forked in this one's stead, and end as it does."""
+    import json
+    import signal
+    import socket
+
     files = _open_files()
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(server)
@@ -55,12 +48,12 @@ def _become(module: str, arguments: list[str], server: str) -> None:
     connection.sendall(data)
     answers = connection.makefile("rb")
     pid = int(answers.readline())
-    for number in PASSED_ON:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda number, _: os.kill(pid, number))
     code = int(answers.readline())
     if code < 0:
-        if -code not in (signal.SIGKILL, signal.SIGSTOP):
+        if -code != signal.SIGKILL:
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
@@ -68,7 +61,9 @@ def _become(module: str, arguments: list[str], server: str) -> None:
 
 def _main() -> None:
     server, words = os.environ.get("LSTM_TUI_FORKING"), sys.orig_argv
-    if server and "-m" in words and not any(map(os.isatty, range(3))):
+    if not server or sys.platform != "linux" or any(map(os.isatty, range(3))):
+        return
+    if "-m" in words:
         module, *arguments = words[words.index("-m") + 1 :]
         if module in MODULES:
             _become(module, arguments, server)

@@ -1,8 +1,8 @@
 from collections.abc import Iterator
 
 import pytest
-from textual.renderables.blank import Blank
 from textual._styles_cache import StylesCache
+from textual.renderables.blank import Blank
 
 
 @pytest.fixture(autouse=True)
