@@ -339,6 +339,16 @@ ACTIONS: tuple[Action, ...] = (
         pane="training",
     ),
     Action(
+        "x_axis",
+        "X",
+        "x axis",
+        "Switch the x axis",
+        "Panes",
+        "Label the steps of loss and norm by number, by epoch, or by seconds of training.",
+        _never,
+        pane="training",
+    ),
+    Action(
         "type_in",
         "enter",
         "type",

@@ -207,8 +207,8 @@ TERMS: tuple[Term, ...] = (
     ),
     Term(
         "clip fraction",
-        "The share of steps whose gradient was clipped: near 0% clipping does nothing, near 100% "
-        "it sets the length of every step.",
+        "The share of steps whose gradient was clipped, of the last 1,000 and of all: near 0% "
+        "clipping does nothing, near 100% it sets the length of every step.",
         ("clipped", "of all"),
     ),
     Term(

@@ -31,6 +31,9 @@ class XAxis:
     log: bool = False
     ticks: tuple[tuple[float, str], ...] = ()
     """Values and what is written at them, where round values aren't what counts."""
+    passed: "Series | None" = None
+    """Where `low` and `high` are steps though `name` is another quantity: what of it had passed at
+    each step. Round values of it are written where they were reached."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from rich.style import Style as RichStyle
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
+from typing_extensions import override
 
 from tui.chart.data import STYLES, ChartData, centred
 from tui.terms import explained
@@ -78,14 +79,17 @@ class Chart(Widget):
         """A tooltip explains what is written in it."""
         self.tooltip = explained(self.words)
 
+    @override
     def render_lines(self, crop: Region) -> list[Strip]:
         if not self._drawn:
             self._draw_afresh()
         return super().render_lines(crop)
 
+    @override
     def render_line(self, y: int) -> Strip:
         return self._strips[y]
 
+    @override
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._strips.clear()

@@ -15,6 +15,7 @@ from textual.screen import Screen
 from textual.suggester import SuggestionReady
 from textual.widget import Widget
 from textual.widgets import Input, Static
+from typing_extensions import override
 
 from engine.visible import without_surrogates
 from tui.sanitize import drawn, visible
@@ -60,6 +61,7 @@ class Block(Static):
         return self._shown.plain
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Explain the terms in the line the mouse is on."""
         if self.explains:
             self.tooltip = explained(self.render_line(event.y).text)
 
@@ -73,6 +75,7 @@ class Block(Static):
         self.update(content, layout=moves)
 
     def on_resize(self) -> None:
+        """Tell whoever draws: another width takes other words."""
         self.post_message(self.Resized())
 
     def rows(self, content: Content) -> int:
@@ -91,6 +94,7 @@ class LineInput(Input):
         self.max_length = MOST_TYPED
 
     def validate_value(self, value: str) -> str:
+        """The text without what no file could hold."""
         return without_surrogates(value)
 
     def take(self, text: str) -> None:
@@ -137,6 +141,7 @@ class LineInput(Input):
         if event.value == self.value:
             self._suggestion = drawn(without_surrogates(event.suggestion))
 
+    @override
     async def action_cursor_right(self, select: bool = False) -> None:  # type: ignore[override]
         if self.suggester and self.value and self.cursor_at_end and not select:
             # What was typed just before this key may not have been completed yet.
@@ -150,6 +155,7 @@ class LineInput(Input):
 class PaneInput(LineInput):
     """An input in a pane: Enter gives the keys back to the playground."""
 
+    @override
     async def action_submit(self) -> None:
         await super().action_submit()
         self.screen.set_focus(None)
@@ -213,3 +219,10 @@ def fit_middle(text: str, width: int) -> str:
             break
         end = character + end
     return set_cell_size(text, width - 1 - cell_len(end)).rstrip() + "…" + end
+
+
+def fit_parts(hint: str, room: int) -> str:
+    """As many parts of a hint as there is room for: the least wanted stands last."""
+    while hint and len(hint) > room:
+        hint = hint.rpartition(" · ")[0]
+    return hint

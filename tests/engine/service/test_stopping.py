@@ -82,7 +82,7 @@ class Run:
 
         trainer = self.trainer
         tensors = checkpoint._weights(trainer.eval_model) | checkpoint._state_tensors(trainer)
-        plain = {name: getattr(trainer, name) for name in PLAIN}
+        plain = {name: getattr(trainer, name) for name in PLAIN} | trainer.validations.state_dict()
         del plain["seconds"], plain["best_valid_loss"]
         return plain | {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
@@ -264,7 +264,7 @@ def test_the_best_checkpoint_is_the_best_that_was_measured(begin: Callable[..., 
     assert measured.step == 13
     assert (measured.best, measured.steers, measured.stale) == (True, False, None)
     assert (run.folder / "best").read_text().startswith("step-00000013")
-    run.trainer.best_valid_loss = 0.0
+    run.trainer.validations.best_loss = 0.0
     assert run.conductor.saver.save()
     run.limit(steps=17)
     run.end()

@@ -12,9 +12,10 @@ from engine import messages as p
 from engine.text.queries import parse_query
 from tests.tui.fake_engine import KEPT_AT, step
 from tests.tui.screen_help import Room, playground
+from tui.panes.laboratory import View
 from tui.panes.neighbours import NeighboursPane
 from tui.panes.neighbours.asked import listed, typed
-from tui.panes.neighbours.placing import line, pieces, towards, window_on
+from tui.panes.neighbours.placing import line, placed, towards, window_on
 from tui.panes.neighbours.word_plot import WordPlot
 
 
@@ -284,15 +285,15 @@ def test_no_label_covers_another_or_a_mark(
     points: list[tuple[int, int, str]], width: int, height: int
 ) -> None:
     cells, labels = [(x, y) for x, y, _ in points], [label for *_, label in points]
-    found = pieces(cells, ["●"] * len(points), labels, range(len(points)), width, height)
+    found = placed(cells, ["●"] * len(points), labels, range(len(points)), width, height)
     taken: set[tuple[int, int]] = set()
-    for piece in found:
-        own = {(piece.x + column, piece.y) for column in range(cell_len(piece.text))}
+    for each in found:
+        own = {(each.x + column, each.y) for column in range(cell_len(each.text))}
         assert not own & taken
         assert all(0 <= x < width and 0 <= y < height for x, y in own)
         taken |= own
     inside = {(x, y) for x, y in cells if 0 <= x < width and 0 <= y < height}
-    assert {(piece.x, piece.y) for piece in found if not piece.label} == inside
+    assert {(each.x, each.y) for each in found if not each.label} == inside
 
 
 PLACES = st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=1, max_size=30)
@@ -349,3 +350,19 @@ async def test_a_long_sentence_fits_by_shades_then_by_leaving_out(tmp_path: Path
         await room.until(lambda: "more tokens" in room.text("#matrices"))
         rows = room.text("#matrices").splitlines()
         assert all(cell_len(row) <= 40 for row in rows)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 160])
+async def test_no_key_of_a_view_is_cut_in_half(tmp_path: Path, columns: int) -> None:
+    async with playground(tmp_path, size=(columns, 24)) as room:
+        for keys in ("4", "z", "6"), ("7",), ("8",), ("3", "7"), ("8",):
+            await room.press(*keys)
+            await room.pilot.pause()
+            shown = [view for view in room.app.playground.query(View) if view.seen and view.size]
+            assert shown
+            for view in shown:
+                title = view._border_title.plain
+                assert len(title) <= view.size.width - 4
+                hint = title.removeprefix(view.NAME).strip()
+                assert view.hint.removeprefix(hint)[:3] in ("", " · "), "whole parts"
+                assert hint or not view.hint

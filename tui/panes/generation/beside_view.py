@@ -10,6 +10,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.worker import Worker
+from typing_extensions import override
 
 from engine import runs
 from engine.errors import UserError
@@ -68,13 +69,16 @@ class BesideView(TextView):
         self._writer: Worker[None] | None = None
 
     @property
+    @override
     def hint(self) -> str:
         return sentence("{walk_up} {walk_down} {pick} choose who writes · {generate} write")
 
+    @override
     def compose(self) -> ComposeResult:
         yield Block(id="others", explains=False)
         yield Flow(id="beside-text")
 
+    @override
     def draw(self, session: Session | None) -> None:
         self._keep_up()
         self.query_one("#others", Block).show(self._list(self.content_size.width))
@@ -109,6 +113,7 @@ class BesideView(TextView):
 
     # --- choosing -----------------------------------------------------------------------------
 
+    @override
     def climb(self, change: int) -> None:
         self._choice = max(0, min(len(self._others) - 1, self._choice + change))
         self.redraw()
@@ -120,6 +125,7 @@ class BesideView(TextView):
             self._begin()
             self.redraw()
 
+    @override
     def on_show(self) -> None:
         self._look_around()
         self._begin()
@@ -128,6 +134,7 @@ class BesideView(TextView):
         """What nobody sees is not written, and an engine of its own ends."""
         self._end()
 
+    @override
     def clear(self) -> None:
         self._end()
         self._others, self._choice, self._other = [], 0, None

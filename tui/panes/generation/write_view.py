@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.css.query import NoMatches
 from textual.widgets import Input
 from textual.worker import Worker
+from typing_extensions import override
 
 from engine.config import GenerationSettings, Sampling, replace
 from engine.errors import UserError
@@ -151,12 +152,14 @@ class WriteView(TextView):
         return self.settings.sampling.temperature
 
     @property
+    @override
     def hint(self) -> str:
         return sentence(
             "{walk_back} {walk_on} walk · {walk_up} {walk_down} {pick} take another · "
             "{back} back · {next_branch} branches · {by_hand} by hand · {raw_tokens} raw"
         )
 
+    @override
     def compose(self) -> ComposeResult:
         prompt = PaneInput(placeholder="empty: a new sentence", id="prompt")
         seed = Labelled("seed", SeedInput(id="seed"))
@@ -172,6 +175,7 @@ class WriteView(TextView):
 
     # --- drawing ------------------------------------------------------------------------------
 
+    @override
     def draw(self, session: Session | None) -> None:
         self._spelt = session is not None and session.status.config.corpus.tokenizer in SPELLING
         self._take_samples(session)
@@ -319,6 +323,7 @@ class WriteView(TextView):
             return 0
         return [each.token for each in candidates(piece)].index(piece.opened.token)
 
+    @override
     def walk(self, change: int) -> None:
         last = len(self._texts) - 1
         if last < 0:
@@ -326,6 +331,7 @@ class WriteView(TextView):
         here = self._cursor if self._cursor is not None else last + (change < 0)
         self._go_to(max(0, min(last, here + change)))
 
+    @override
     def walk_to(self, *, first: bool) -> None:
         if first or self._by_hand:
             self._go_to(0 if first else len(self._tokens))
@@ -341,6 +347,7 @@ class WriteView(TextView):
             self._cursor, self._choice, self._write_along = place, None, False
             self.redraw()
 
+    @override
     def climb(self, change: int) -> None:
         piece = self._piece
         if piece is None:
@@ -423,6 +430,7 @@ class WriteView(TextView):
         self.redraw()
 
     def on_descendant_blur(self) -> None:
+        """A line that was typed into may go now."""
         self.redraw()
 
     def action_copy_text(self) -> None:
@@ -533,6 +541,7 @@ class WriteView(TextView):
         self._tree = Tree()
         self._cursor = self._choice = self._proposal = None
 
+    @override
     def refused(self, _question: AnyQuestion, reason: str) -> None:
         self._refusal = reason
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.content import Content
+from typing_extensions import override
 
 from engine.messages import AnyAnswer, AnyQuery, Neighbour, Overlap, WordAnswer, WordQuery
 from engine.text.queries import BadQuery, parse_query
@@ -60,6 +61,7 @@ class ListView(WordView):
         self._ranks: dict[str, int] = {}
         self._refusal = ""
 
+    @override
     def compose(self) -> ComposeResult:
         yield Block(id="seen")
         yield Block(id="how")
@@ -67,9 +69,11 @@ class ListView(WordView):
         yield Block(id="meaning")
 
     @property
+    @override
     def hint(self) -> str:
         return sentence("{table} table · {transformation} how · {words_only} filter · {pin} pin")
 
+    @override
     def question(self) -> AnyQuery | None:
         if not self.asked.query or _mistake(self.asked.query) is not None:
             return None
@@ -87,6 +91,7 @@ class ListView(WordView):
         """The step of the past that is asked, in the laboratory."""
         return self.asked.at if self.zoomed else None
 
+    @override
     def answered(self, answer: AnyAnswer) -> None:
         assert isinstance(answer, WordAnswer)
         previous = self._answer
@@ -94,12 +99,15 @@ class ListView(WordView):
         self._ranks = ranks(previous.neighbours) if previous is not None and same else {}
         self._answer, self._refusal = answer, ""
 
+    @override
     def refused(self, reason: str) -> None:
         self._refusal = reason
 
+    @override
     def clear(self) -> None:
         self._answer, self._ranks, self._refusal = None, {}, ""
 
+    @override
     def draw(self, session: Session | None) -> None:
         seen, how, nearest, meaning = self.query(Block)
         how.display = self.zoomed

@@ -7,6 +7,7 @@ import msgspec
 from textual import on
 from textual.widget import Widget
 from textual.widgets import Input
+from typing_extensions import override
 
 from engine.errors import UserError
 from engine.events import CorpusSummary
@@ -103,6 +104,7 @@ class NeighboursPane(Laboratory):
         super().__init__([view(self.asked) for view in self.VIEWS])
         self._suggested = _FIRST_WORD
 
+    @override
     def head(self) -> Iterator[Widget]:
         word = PaneInput(_FIRST_WORD, placeholder="a word, a + b - c, a ~ b, odd: a b c", id="word")
         word.suggester = WordSuggester(lambda: self.session)
@@ -110,10 +112,12 @@ class NeighboursPane(Laboratory):
         yield Labelled("word", word)
         yield Labelled("only", among)
 
+    @override
     def draw(self, session: Session | None) -> None:
         self._show_list()
         self._suggest(session.status.corpus if session else None)
 
+    @override
     def clear(self) -> None:
         self.asked.at = None
 
@@ -136,6 +140,7 @@ class NeighboursPane(Laboratory):
         self._look(among=self.asked.listed)
 
     def on_descendant_blur(self) -> None:
+        """The line of words that may answer goes where it was left empty."""
         self._show_list()
 
     def _show_list(self) -> None:
@@ -149,25 +154,32 @@ class NeighboursPane(Laboratory):
     # --- what is done in all views ------------------------------------------------------------
 
     def action_table(self) -> None:
+        """Ask another table of vectors: input, output or both."""
         self._look(table=_next(get_args(WordTable), self.asked.view.table))
 
     def action_transformation(self) -> None:
+        """See the vectors through the next transformation."""
         self._look(transformation=_next(get_args(Transformation), self.asked.view.transformation))
 
     def action_components(self) -> None:
+        """Take out another number of principal components."""
         self._look(components=_next(_COMPONENTS, self.asked.view.components))
 
     def action_multiply(self) -> None:
+        """Score analogies by products (3CosMul), or by sums again."""
         self.asked.multiply = not self.asked.multiply
         self.changed()
 
     def action_words_only(self) -> None:
+        """Let only words answer, or any token again."""
         self._look(words_only=not self.asked.view.words_only)
 
     def action_min_count(self) -> None:
+        """Let only words answer that occur so often: the next choice."""
         self._look(min_count=_next(_COUNTS, self.asked.view.min_count))
 
     def action_among(self) -> None:
+        """Let the words be typed that may answer."""
         field = self.query_one("#among", Input)
         line = field.parent
         assert isinstance(line, Widget)
@@ -175,6 +187,7 @@ class NeighboursPane(Laboratory):
         self.screen.set_focus(field)
 
     def action_pin(self) -> None:
+        """Pin the word that is asked for, or let it go again."""
         word = self.asked.word
         if not word:
             self.notify("One word is pinned at a time: ask for one.", markup=False)

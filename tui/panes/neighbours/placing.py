@@ -10,7 +10,7 @@ Cell = tuple[int, int]
 Place = tuple[float, float]
 
 
-class Piece(NamedTuple):
+class Placed(NamedTuple):
     """Some text at a place."""
 
     x: int
@@ -49,14 +49,14 @@ def window_on(places: Sequence[Place], width: int, height: int, margin: int) -> 
     return Window(middle, (max(ys) + min(ys)) / 2, unit)
 
 
-def pieces(
+def placed(
     cells: Sequence[Cell],
     marks: Sequence[str],
     labels: Sequence[str],
     order: Sequence[int],
     width: int,
     height: int,
-) -> list[Piece]:
+) -> list[Placed]:
     """What is written where. `order` has the indices of the points, the most important first: of
     points in one cell the first has its mark there, and of labels that would cover another one or a
     mark the later is moved to the left of its mark, or left out."""
@@ -67,7 +67,7 @@ def pieces(
         if 0 <= x < width and 0 <= y < height and not taken[y][x]:
             taken[y][x] = 1
             marked.append(point)
-            found.append(Piece(x, y, marks[point], point, label=False))
+            found.append(Placed(x, y, marks[point], point, label=False))
     for point in marked:
         x, y = cells[point]
         columns = cell_len(labels[point])
@@ -76,7 +76,7 @@ def pieces(
             free = first >= 0 and first + columns <= width and columns > 0
             if free and not any(taken[y][begin : end + (first > x)]):
                 taken[y][begin:end] = b"\x01" * (end - begin)
-                found.append(Piece(first, y, labels[point], point, label=True))
+                found.append(Placed(first, y, labels[point], point, label=True))
                 break
     return found
 

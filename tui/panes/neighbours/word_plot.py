@@ -10,16 +10,17 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
+from typing_extensions import override
 
 from engine.messages import MapPoint
 from tui.chart.data import PALETTE, centred
 from tui.panes.neighbours.placing import (
     Cell,
-    Piece,
     Place,
+    Placed,
     Window,
     line,
-    pieces,
+    placed,
     towards,
     window_on,
 )
@@ -206,34 +207,37 @@ class WordPlot(Widget):
         first = [chosen, nearest, *(point for point in every if words[point] in self._asked)]
         order = list(dict.fromkeys([*first, *every]))
         marks = [mark for mark, _ in self._marks]
-        for piece in pieces(self._cells, marks, self._labels, order, width, height):
-            rows[piece.y].append((piece.x, piece.text, self._look(piece, chosen, nearest)))
+        for each in placed(self._cells, marks, self._labels, order, width, height):
+            rows[each.y].append((each.x, each.text, self._look(each, chosen, nearest)))
         for x, y in line(self._cells[chosen], self._cells[nearest]):
             inside = 0 <= x < width and 0 <= y < height
             if inside and all(not at - 1 <= x <= at + cell_len(text) for at, text, _ in rows[y]):
                 rows[y].append((x, "·", "link"))
         return [sorted(row) for row in rows]
 
-    def _look(self, piece: Piece, chosen: int, nearest: int) -> Look:
-        point, look = self._points[piece.point], self._marks[piece.point][1]
-        if not piece.label:
+    def _look(self, each: Placed, chosen: int, nearest: int) -> Look:
+        point, look = self._points[each.point], self._marks[each.point][1]
+        if not each.label:
             return look
-        if piece.point == chosen:
+        if each.point == chosen:
             return "chosen"
-        if piece.point == nearest or point.nearest == chosen:
+        if each.point == nearest or point.nearest == chosen:
             return "near"
         return "asked" if point.word in self._asked else look
 
     # --- what Textual draws -------------------------------------------------------------------
 
     def on_resize(self) -> None:
+        """Show all there is at the new size."""
         self._window = self._seen = None
         self.show(self._points, self._chosen, self._asked, self._told)
 
+    @override
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._looks.clear()
 
+    @override
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         base = self.rich_style
