@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.runs import STATE_VARIABLE
-from tests.forking import forking, unsynced
+from tests.forking import VARIABLE, forking, unsynced
 
 # Tests run beside each other: threads of one would wait for a processor that the other has. The
 # engine's own rule still holds where a run is trained.
@@ -67,3 +67,9 @@ def _forked(_own_state: None) -> Iterator[None]:
         for name, value in environment.items():
             patch.setenv(name, value)
         yield
+
+
+@pytest.fixture
+def real_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is forked: of a process that is stopped, or whose memory is looked at."""
+    monkeypatch.delenv(VARIABLE)

@@ -166,6 +166,7 @@ def _become(job: dict[str, Any], files: list[int]) -> None:
     os.environ.update(job["environment"])
     for number in job["ignored"]:
         signal.signal(number, signal.SIG_IGN)
+    os.getpid = lambda: job["pid"]  # what is done to that process is done to this one
     tempfile.tempdir = None  # as its environment says
     sys.argv[1:] = job["arguments"]
 

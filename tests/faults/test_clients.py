@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import select
 import signal
 import socket
 import threading
@@ -60,18 +59,13 @@ async def status(engine: Engine) -> p.Status:
 
 
 async def until_gone(pid: int, seconds: float) -> float:
-    """How long it takes until the process has ended."""
+    """How long it takes until the process, a child of ours, has ended."""
     began = time.monotonic()
-    try:
-        process = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return 0.0
-    try:
-        ended, _, _ = await asyncio.to_thread(select.select, [process], [], [], seconds)
-    finally:
-        os.close(process)
-    assert ended, f"it still lives after {seconds:g} s"
-    return time.monotonic() - began
+    while time.monotonic() - began < seconds:
+        if os.waitpid(pid, os.WNOHANG) != (0, 0):
+            return time.monotonic() - began
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"it still lives after {seconds:g} s")
 
 
 def memory(pid: int) -> int:
@@ -81,6 +75,7 @@ def memory(pid: int) -> int:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "crowding"])
+@pytest.mark.usefixtures("real_processes")
 async def test_training_goes_on_and_everybody_else_is_served(training: Engine, kind: str) -> None:
     before = memory(training.pid)
     with beside(training.folder, kind):
@@ -95,6 +90,7 @@ async def test_training_goes_on_and_everybody_else_is_served(training: Engine, k
         await assert_it_trains_and_ends(training, before)
 
 
+@pytest.mark.usefixtures("real_processes")
 async def test_a_crowd_at_the_door_holds_up_nobody_inside(training: Engine) -> None:
     before = memory(training.pid)
     with beside(training.folder, "crowding"):
@@ -362,6 +358,7 @@ def test_who_asks_and_does_not_read_is_let_go_too(server: Server, stalls: bool) 
 # --- silence ------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("real_processes")
 async def test_a_stopped_engine_is_noticed_and_given_up_in_a_sentence(training: Engine) -> None:
     assert training.silence < p.SILENCE
     os.kill(training.pid, signal.SIGSTOP)

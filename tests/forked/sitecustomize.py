@@ -34,6 +34,7 @@ def _become(module: str, arguments: list[str], server: str) -> None:
     umask = os.umask(0o077)
     os.umask(umask)
     job = {
+        "pid": os.getpid(),
         "module": module,
         "arguments": arguments,
         "files": files,

@@ -220,6 +220,7 @@ def test_a_text_and_a_saved_run_are_opened_by_name(
         wait_until(lambda: not is_live(tmp_path / "models" / "sea-1"), "the engine has ended")
 
 
+@pytest.mark.usefixtures("real_processes")
 def test_a_lost_terminal_leaves_the_training_running(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:

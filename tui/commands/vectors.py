@@ -14,8 +14,8 @@ from tui.commands.shared import (
     print_table,
     wait_for,
 )
-from tui.numbers import counted
 from tui.commands.words import seen_options, table_option, vectors_of, view_of
+from tui.numbers import counted
 
 _VECTORS = {"output": "output layer's weights", "both": "means of embedding and output layer"}
 _FORMATS = ("word2vec", "word2vec-binary", "projector", "npz", "glove")
