@@ -71,5 +71,5 @@ def _forked(_own_state: None) -> Iterator[None]:
 
 @pytest.fixture
 def real_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is forked: of a process that is stopped, or whose memory is looked at."""
+    """Nothing is forked: of a process that is killed, stopped, or whose memory is looked at."""
     monkeypatch.delenv(VARIABLE)
