@@ -2,7 +2,6 @@
 left it."""
 
 import os
-import tomllib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -69,8 +68,6 @@ def load_settings(actions: Iterable[Action]) -> Settings:
         why = f"it can't be read ({error.strerror})"
     except UnicodeDecodeError:
         why = "it isn't UTF-8"
-    except tomllib.TOMLDecodeError as error:
-        why = f"it isn't TOML ({error})"
     except UserError as error:
         why = str(error)
     return Settings(problem=f"{path} is not used: {shortened(why, 300)}.")
@@ -81,8 +78,12 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def _keys(text: str, actions: dict[str, Action]) -> dict[str, str]:
+    import tomllib  # most users have no such file
+
     try:
         given = msgspec.convert(tomllib.loads(text), _File).keys
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"it isn't TOML ({error})") from None
     except msgspec.ValidationError as error:
         raise UserError(
             f"a section [keys] of lines such as zoom = 'f5' is all it holds ({error})"

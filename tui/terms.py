@@ -1,14 +1,13 @@
 """The terms that stand on the screen, each explained in a sentence."""
 
 import re
-from dataclasses import dataclass
 from functools import cache
 
+from msgspec import Struct
 from textual.content import Content
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """A word of the field."""
 
     name: str

@@ -246,7 +246,13 @@ def look_at_words(file: Path) -> None:
 
 
 def _run(app: "PlaygroundApp") -> None:
-    if farewell := app.run():
+    from engine.service.process import end_unused
+
+    try:
+        farewell = app.run()
+    finally:
+        end_unused()
+    if farewell:
         echo(farewell)
     if app.return_code:
         raise click.exceptions.Exit(app.return_code)

@@ -73,6 +73,9 @@ class View(Drawn):
         """What typing goes into, if it has something of its own to be seen for that."""
         return next(filter(displayed, self.query(Input)), None)
 
+    def furnish(self) -> None:
+        """Mount what there is of it only in a laboratory, if that isn't there already."""
+
     def show_title(self) -> None:
         """Write its name and as many of its keys as there is room for into its upper edge."""
         name = Content.styled(self.NAME, "bold $text-primary" if self.active else "bold")
@@ -259,8 +262,12 @@ class Laboratory(Pane):
         self._mount(shown)
         for view in self.views.values():
             view.display, view.zoomed = view in shown, self.zoomed
-            view.set_class(view is not shown[0], "-beside")
             view.active = view is self.active
+            if not view.is_attached:
+                continue
+            if self.zoomed:
+                view.furnish()
+            view.set_class(view is not shown[0], "-beside")
             view.show_title()
         self.border_subtitle = "" if self.zoomed else self.hint  # then tabs are above
         self.post_message(self.Rearranged())

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Answers = AsyncGenerator[AnyAnswer, None]
 
 ASKS_A_SECOND = 1
-_TYPING_PAUSE = 0.15
+TYPING_PAUSE = 0.15
 """Seconds after a key in an input before its question is put."""
 
 
@@ -243,7 +243,7 @@ class Asking(Drawn):
             with suppress(TimeoutError):
                 async with asyncio.timeout(1 / ASKS_A_SECOND):
                     await self._edited.wait()
-                await asyncio.sleep(_TYPING_PAUSE)
+                await asyncio.sleep(TYPING_PAUSE)
             self._edited.clear()
             try:
                 session, questions = self.session, self.questions()

@@ -102,13 +102,18 @@ class Playground(Screen[None]):
 
     @override
     def compose(self) -> ComposeResult:
+        self._show_size()
         yield StatusLine(id="status")
         yield Block(id="trouble")
         yield TabStrip([(pane.ID, pane.key()) for pane in PANES], id="tabs")
         with Horizontal(id="panes"):
             for column in ("left", "right"):
-                members = [self._made(pane) for pane in PANES if column == pane.COLUMN]
-                yield Vertical(*members, id=column, classes="column")
+                members = {pane.ID: self._made(pane) for pane in PANES if column == pane.COLUMN}
+                box = Vertical(*members.values(), id=column, classes="column")
+                if (first := members.get(self.current)) is not None:
+                    for node in (first, box):
+                        node.add_class("-current", update=False)
+                yield box
         yield KeyBar(list(BY_ID), id="keys")
 
     def _made(self, pane: type[Pane]) -> Pane:
@@ -118,6 +123,13 @@ class Playground(Screen[None]):
             made.arrange_as(self._layout.views.get(pane.ID, ()))
         return made
 
+    def _show_size(self) -> None:
+        """Take the class that the width has before anything is styled. Textual sets it only after
+        the first frame, which then would be styled and painted twice."""
+        width = self.app.size.width
+        _, name = max(point for point in self.HORIZONTAL_BREAKPOINTS if point[0] <= width)
+        self.add_class(name, update=False)
+
     @property
     def views(self) -> dict[str, list[str]]:
         """What each laboratory shows zoomed, for the next time."""
@@ -125,11 +137,7 @@ class Playground(Screen[None]):
 
     def on_mount(self) -> None:
         """Show the pane that is current, and draw from now on."""
-        first = self.query_one(f"#{self.current}", Pane)
-        for node in (first, first.parent):
-            if isinstance(node, Widget):
-                node.add_class("-current")
-        self._show_tab(first)
+        self._show_tab(self.query_one(f"#{self.current}", Pane))
         self.watch_zoomed()
         self._draw_on_time()
 
@@ -208,8 +216,9 @@ class Playground(Screen[None]):
     def _block_resized(self) -> None:
         self.draw()
 
-    def on_screen_resume(self) -> None:
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
         """A dialog is closed: what came meanwhile is to be drawn."""
+        event.refresh_styles = False  # what is mounted has been styled
         self.stale = True
 
     # --- keys and focus -----------------------------------------------------------------------
@@ -306,8 +315,9 @@ class Playground(Screen[None]):
 
     def _is_here(self, action: Action) -> bool:
         """Whether what a laboratory does is to be done now: it must be the current one."""
-        laboratory = self.query_one(f"#{action.pane}", Laboratory)
-        return action.pane == self.current and laboratory.can(action)
+        if action.pane != self.current:
+            return False
+        return self.query_one(f"#{action.pane}", Laboratory).can(action)
 
     @on(Laboratory.Rearranged)
     def _rearranged(self) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import unicodedata
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, cast
 
 from rich.cells import cell_len, get_character_cell_size, set_cell_size
 from rich.text import Text
@@ -89,9 +90,23 @@ class LineInput(Input):
     """A one-row input. Its value is what was typed or pasted, joiners, tabs and line ends too;
     only what it draws is made visible, a character for a character."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"input--marked"}
+    DEFAULT_CSS = """
+    LineInput > .input--marked { color: $text-error; text-style: bold underline; }
+    """
+
+    _marks: Sequence[tuple[int, int]] = ()
+
     def __init__(self, value: str = "", *, placeholder: str = "", id: str) -> None:  # noqa: A002
         super().__init__(value, placeholder=placeholder, id=id, compact=True, select_on_focus=False)
         self.max_length = MOST_TYPED
+
+    def mark(self, marks: Sequence[tuple[int, int]]) -> None:
+        """Show that something is wrong with these parts, each from one character to before another,
+        as long as they are there."""
+        if marks != self._marks:
+            self._marks = marks
+            self.refresh()
 
     def validate_value(self, value: str) -> str:
         """The text without what no file could hold."""
@@ -123,7 +138,10 @@ class LineInput(Input):
 
     @property
     def _value(self) -> Text:
-        return Text(drawn(self.value), no_wrap=True, overflow="ignore", end="")
+        text = Text(drawn(self.value), no_wrap=True, overflow="ignore", end="")
+        for begin, end in self._marks:
+            text.stylize(self.get_component_rich_style("input--marked", partial=True), begin, end)
+        return text
 
     def _position_to_cell(self, position: int) -> int:
         return cell_len(drawn(self.value)[:position])
@@ -196,6 +214,7 @@ class Labelled(Horizontal):
 
     def __init__(self, label: str, field: LineInput, *more: Widget) -> None:
         super().__init__(Static(f"{label} ", classes="label", markup=False), field, *more)
+        self.field = field
 
 
 def fit(text: str, width: int) -> str:

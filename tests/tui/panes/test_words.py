@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +73,25 @@ async def test_a_mistake_is_marked_where_it_is_and_not_asked(tmp_path: Path) -> 
         (mark,) = [span for span in seen.spans if "reverse" in str(span.style)]
         assert (mark.start, mark.end) == (10, 11)
         assert all("+ -" not in query.query for query in room.engine.asked(p.WordQuery))
+
+
+async def test_what_is_wrong_in_the_typed_line_is_marked_there(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=(80, 24)) as room:
+        room.engine.unknown = {"phisicist", "sup"}
+        line = room.app.playground.query_one("#word", Input)
+
+        def marked() -> list[str]:
+            """What is underlined, so that it is seen without colours."""
+            spans = [span for span in line._value.spans if getattr(span.style, "underline", False)]
+            return [line.value[span.start : span.end] for span in spans]
+
+        await room.press("3")
+        await ask(room, "teacher - phisicist + sup")
+        await room.until(lambda: marked() == ["phisicist", "sup"])
+        await ask(room, "teacher + - sup")
+        await room.until(lambda: marked() == ["-", "sup"])
+        await ask(room, "teacher")
+        await room.until(lambda: not marked())
 
 
 async def test_a_word_is_completed_within_a_query(tmp_path: Path) -> None:
@@ -249,6 +269,21 @@ async def test_the_map_shows_words_and_a_key_asks_for_the_chosen_one(tmp_path: P
         await room.until(lambda: room.app.playground.query_one("#word", Input).value == chosen)
 
 
+async def test_a_token_is_called_what_it_is(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=(120, 36)) as room:
+        status, config = room.engine.status, room.engine.status.config
+        corpus = msgspec.structs.replace(config.corpus, tokenizer="character")
+        changed = msgspec.structs.replace(config, corpus=corpus)
+        assert room.app.session is not None
+        room.app.session.status = msgspec.structs.replace(status, config=changed)
+        await room.press("3", "z", "w", "7", "/", "/")
+        await room.until(lambda: "characters only" in room.text("#how"))
+        await room.until(lambda: "No list of characters yet" in plot(room))
+        await ask(room, "")
+        await room.press("p")
+        await room.until(lambda: "One character is pinned at a time: ask for one." in room.toasts)
+
+
 async def test_the_map_is_of_frequent_words_or_of_a_list_too(tmp_path: Path) -> None:
     async with playground(tmp_path, size=(80, 24)) as room:
         await room.press("3", "z", "7", "/")
@@ -284,7 +319,8 @@ CELLS = st.lists(
 def test_no_label_covers_another_or_a_mark(
     points: list[tuple[int, int, str]], width: int, height: int
 ) -> None:
-    cells, labels = [(x, y) for x, y, _ in points], [label for *_, label in points]
+    cells = [(x, y) for x, y, _ in points]
+    labels = [(label, cell_len(label)) for *_, label in points]
     found = placed(cells, ["●"] * len(points), labels, range(len(points)), width, height)
     taken: set[tuple[int, int]] = set()
     for each in found:

@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -69,8 +68,7 @@ _NO_TOKEN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(msgspec.Struct, frozen=True):
     """A text with the number of steps its writer had taken, and the prompt it goes on from."""
 
     step: int
@@ -117,6 +115,9 @@ class WriteView(TextView):
     def __init__(self) -> None:
         super().__init__()
         self.settings = GenerationSettings()
+        self._furnished = False
+        self._naming: Labelled | None = None
+        """Where a branch is given a name. Made when that is wished for the first time, as is:"""
         self._form: KnobForm | None = None
         """Made when it is opened for the first time."""
         self._writer: Worker[None] | None = None
@@ -164,14 +165,19 @@ class WriteView(TextView):
         prompt = PaneInput(placeholder="empty: a new sentence", id="prompt")
         seed = Labelled("seed", SeedInput(id="seed"))
         yield Labelled("prompt", prompt, seed, Block(id="temperature"))
-        yield Block(id="knobs", explains=False)
-        yield Labelled("name", PaneInput(placeholder="of this branch", id="branch-name"))
         with Container(id="laid"):
             yield Flow(id="passages")
-            with Vertical(id="opened"):
-                yield Block(id="token", explains=False)
-                yield Block(id="branches", explains=False)
-        yield Block(id="grades", explains=False)
+
+    @override
+    def furnish(self) -> None:
+        if self._furnished:
+            return
+        self._furnished = True
+        laid, opened = self.query_one("#laid"), Vertical(id="opened")
+        self.mount(Block(id="knobs", explains=False), before=laid)
+        self.mount(Block(id="grades", explains=False))
+        laid.mount(opened)
+        opened.mount(Block(id="token", explains=False), Block(id="branches", explains=False))
 
     # --- drawing ------------------------------------------------------------------------------
 
@@ -215,13 +221,14 @@ class WriteView(TextView):
 
     def _draw_laboratory(self) -> None:
         """What there is of it only while it is one."""
-        name = self.query_one("#branch-name", Input)
-        assert isinstance(name.parent, Labelled)
+        if not self._furnished:
+            return
+        if self._naming is not None:
+            typing = self.screen.focused is self._naming.field  # has_focus comes a moment later
+            self._naming.display = typing and self.zoomed
         if self._form is not None:
             self._form.display = self._form.display and self.zoomed
         turning = self._form is not None and self._form.display
-        typing = self.screen.focused is name  # has_focus comes a moment later
-        name.parent.display = typing and self.zoomed
         roomy = self.content_size.width >= _LEAST_BESIDE
         self.query_one("#opened").display = self.zoomed and (roomy or not turning)
         knobs, grades = self.query_one("#knobs", Block), self.query_one("#grades", Block)
@@ -415,13 +422,15 @@ class WriteView(TextView):
         self._halt()
         self._cursor = self._choice = self._proposal = None
 
-    def action_name_branch(self) -> None:
+    async def action_name_branch(self) -> None:
         """Type a name for the present branch."""
-        field = self.query_one("#branch-name", Input)
-        assert isinstance(field.parent, Labelled)
-        field.value = self._tree.now.name
-        field.parent.display = True
-        self.screen.set_focus(field)
+        if self._naming is None:
+            field = PaneInput(placeholder="of this branch", id="branch-name")
+            self._naming = Labelled("name", field)
+            await self.mount(self._naming, after=self.query_one("#knobs"))
+        self._naming.field.value = self._tree.now.name
+        self._naming.display = True
+        self.screen.set_focus(self._naming.field)
 
     @on(Input.Submitted, "#branch-name")
     def _named(self, event: Input.Submitted) -> None:

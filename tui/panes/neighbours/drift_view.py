@@ -41,8 +41,8 @@ _COLUMN = 26
 """Columns for a word and its neighbours, at least."""
 _APART = 1.08
 """The past is kept at steps so far apart, each in proportion to the one before."""
-_WAITING = "The neighbours of pinned words show here once the model is built."
-_NO_WORD = "{type_in} types a word, {pin} pins it: its neighbours stay here while the model learns."
+_WAITING = "The neighbours of what is pinned show here once the model is built."
+_NONE = "{type_in} types a %s, {pin} pins it: its neighbours stay here while the model learns."
 _NO_PAST = "No past is kept yet: it grows while training runs."
 
 
@@ -227,7 +227,7 @@ class DriftView(WordView):
         words = self._words
         if not words:
             past.show(Content(""))
-            pinned.show(Content.styled(sentence(_NO_WORD), MUTED))
+            pinned.show(Content.styled(sentence(_NONE % self.unit), MUTED))
         else:
             past.show(self._past_told(past.size.width))
             pinned.show(self._pinned(words, *pinned.size))
@@ -245,7 +245,7 @@ class DriftView(WordView):
         place = len(past.steps) if at is None else bisect_left(past.steps, at)
         told = f"as at step {at:,}" if at is not None else "as of now"
         kept = (
-            f"{counted(len(past.steps), 'step')} of {counted(past.kept, 'word')} kept, "
+            f"{counted(len(past.steps), 'step')} of {counted(past.kept, self.unit)} kept, "
             f"{size(past.bytes)} of {size(past.most_bytes)} at most"
         )
         slider = max(8, min(24, width - len(told) - len(kept) - 6))

@@ -22,7 +22,7 @@ Subject = Literal["around", "frequent", "list"]
 _AROUND, _FREQUENT = 60, 500
 """Words on the map."""
 _WAITING = "The map shows here once the model is built."
-_NO_LIST = "No list of words yet: {among} types one, or the path of a file with one."
+_NO_LIST = "No list of %ss yet: {among} types one, or the path of a file with one."
 
 
 class MapView(WordView):
@@ -200,7 +200,7 @@ class MapView(WordView):
 
     def _missing(self) -> str:
         no_list = self._subject == "list" and not self.asked.listed
-        return sentence(_NO_LIST) if no_list else _WAITING
+        return sentence(_NO_LIST % self.unit) if no_list else _WAITING
 
     def _subject_told(self, answer: WordMap) -> Content:
         names = {

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from rich.cells import cell_len
-
 Cell = tuple[int, int]
 """Column and row, from the upper left corner."""
 Place = tuple[float, float]
+Label = tuple[str, int]
+"""A text, and how many columns it takes."""
 
 
 class Placed(NamedTuple):
@@ -52,7 +52,7 @@ def window_on(places: Sequence[Place], width: int, height: int, margin: int) -> 
 def placed(
     cells: Sequence[Cell],
     marks: Sequence[str],
-    labels: Sequence[str],
+    labels: Sequence[Label],
     order: Sequence[int],
     width: int,
     height: int,
@@ -70,13 +70,13 @@ def placed(
             found.append(Placed(x, y, marks[point], point, label=False))
     for point in marked:
         x, y = cells[point]
-        columns = cell_len(labels[point])
+        text, columns = labels[point]
         for first in (x + 2, x - 1 - columns):
             begin, end = min(first, x + 1), max(first + columns, x)
             free = first >= 0 and first + columns <= width and columns > 0
-            if free and not any(taken[y][begin : end + (first > x)]):
+            if free and taken[y].find(1, begin, end + (first > x)) < 0:
                 taken[y][begin:end] = b"\x01" * (end - begin)
-                found.append(Placed(first, y, labels[point], point, label=True))
+                found.append(Placed(first, y, text, point, label=True))
                 break
     return found
 
