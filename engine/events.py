@@ -92,9 +92,19 @@ class Evaluated(Recorded, frozen=True, kw_only=True):
 
 
 class Sampled(Recorded, frozen=True, kw_only=True):
-    """A piece of text written by the model at this step."""
+    """A text written by the model at this step."""
 
     text: str
+
+
+class ExactLoss(Recorded, frozen=True, kw_only=True):
+    """What the loss of a step was over the whole vocabulary, where that of its steps is sampled:
+    of the same window, weights and dropouts. Now and then, at most a hundredth of the time."""
+
+    loss: float | None
+    """Nats per token."""
+    sampled_loss: float | None
+    """The loss of the step itself, whose estimate this measures."""
 
 
 class NonFinite(Recorded, frozen=True, kw_only=True):
@@ -263,6 +273,7 @@ AnyRecorded = (
     Stepped
     | Evaluated
     | Sampled
+    | ExactLoss
     | NonFinite
     | Intervened
     | RolledBack

@@ -10,6 +10,7 @@ from typing import ClassVar
 from rich.console import RenderableType
 from textual.app import SystemCommand
 from textual.screen import Screen
+from typing_extensions import override
 
 from engine.service import client
 from tui import keys
@@ -56,6 +57,7 @@ class PlaygroundApp(InOrder[str]):
         """The run that is shown."""
         return self.runs.shown
 
+    @override
     def get_default_screen(self) -> Playground:
         return self.playground
 
@@ -78,6 +80,7 @@ class PlaygroundApp(InOrder[str]):
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
 
     def on_mount(self) -> None:
+        """Put the user's keys, theme and notes in place, and begin behind the first frame."""
         self.set_keymap(self._settings.keys)
         if self._layout is not None and self._layout.theme in self.available_themes:
             self.theme = self._layout.theme
@@ -102,7 +105,7 @@ class PlaygroundApp(InOrder[str]):
         """Leave, and remember how the screen is left."""
         if self._layout is not None:
             shown = self.playground
-            remember(Layout(self.theme, shown.current))
+            remember(Layout(self.theme, shown.current, shown.views))
         super().exit(result, return_code, message)
 
     async def action_quit(self) -> None:

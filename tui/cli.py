@@ -1,7 +1,7 @@
 """The command line: `lstm-tui` opens the playground, its sub-commands do without a screen.
 
-Imports that take time (the engine's client, asyncio, Textual) are left to the command that needs
-them, so that help and errors come at once.
+A sub-command is imported when it is called or listed, and what takes time (the engine's client,
+asyncio, Textual) is left to the one that needs it: the first frame, help and errors come at once.
 """
 
 import os
@@ -9,31 +9,42 @@ import platform
 import signal
 import sys
 import traceback
+from importlib import import_module
 
 import click
 
 from engine.errors import UserError
 from engine.visible import is_unicode, quoted, shortened, visible
-from tui.commands import (
-    bench,
-    explore,
-    find_rate,
-    inspect,
-    measure,
-    metrics,
-    reading,
-    runs,
-    train,
-    vectors,
-    word_map,
-    words,
-)
+from tui.commands.runs import open_text, play
 from tui.commands.shared import echo, models_dir_option
 from tui.output import OutputFailed, prepare_streams, silence
 
 DEBUG_VARIABLE = "LSTM_TUI_DEBUG"
 _LONGEST, _LONGEST_WORD = 2000, 200
 """Characters of an error, and of a word in it."""
+_COMMANDS = {
+    "analogies": "vectors",
+    "attach": "runs",
+    "bench": "bench",
+    "copies": "reading",
+    "evaluate": "measure",
+    "export": "vectors",
+    "generate": "explore",
+    "inspect": "inspect",
+    "lr-find": "find_rate",
+    "map": "word_map",
+    "metrics": "metrics",
+    "models": "runs",
+    "neighbours": "words",
+    "open": "runs",
+    "replay": "measure",
+    "settings": "runs",
+    "similarity": "vectors",
+    "surprise": "reading",
+    "train": "train",
+    "words": "words",
+}
+"""The module of `tui.commands` that each is in."""
 
 
 def main() -> None:
@@ -126,12 +137,23 @@ def _tell_versions(context: click.Context) -> None:
 class _Doors(click.Group):
     """Sub-commands, and texts in their place: what is no sub-command's name is a text's."""
 
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if (module := _COMMANDS.get(cmd_name)) is None:
+            return None
+        found = vars(import_module(f"tui.commands.{module}")).values()
+        return next(
+            each for each in found if isinstance(each, click.Command) and each.name == cmd_name
+        )
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if self.get_command(ctx, args[0]) is not None:
             return super().resolve_command(ctx, args)
-        return "", runs.open_text, args
+        return "", open_text, args
 
 
 @click.group(
@@ -157,32 +179,7 @@ def cli(context: click.Context) -> None:
     the same name comes first; ./FILE is always the text.
     """
     if context.invoked_subcommand is None:
-        runs.play(None)
-
-
-for command in (
-    train.train,
-    explore.generate,
-    words.neighbours,
-    words.words,
-    vectors.similarity,
-    vectors.analogies,
-    vectors.export,
-    word_map.word_map,
-    measure.evaluate,
-    reading.surprise,
-    reading.copies,
-    inspect.inspect,
-    find_rate.find_rate,
-    measure.replay,
-    metrics.metrics,
-    runs.models,
-    runs.open_run,
-    runs.attach,
-    runs.settings,
-    bench.bench,
-):
-    cli.add_command(command)
+        play(None)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ class Training:
             if self._signal not in (None, signal.SIGHUP):
                 await self._leave()
             if engine.welcome.status.config.training.patience is not None:
-                self._report.recall(open_past(self._folder, engine.welcome.recorded).pieces())
+                self._report.recall(open_past(self._folder, engine.welcome.recorded).spans())
             status = engine.welcome.status
             if status.corpus is not None:
                 self._tell_text(status.corpus)

@@ -18,6 +18,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widgets import Input
 from textual.worker import Worker, get_current_worker
+from typing_extensions import override
 
 GROUPS = frozenset({"dialog", "leaving"})
 """Groups of workers that keys wait for, until they ask the user something or are done."""
@@ -43,6 +44,7 @@ class InOrder(App[Result], Generic[Result]):
         self._asking: set[Worker[Any]] = set()
         """Workers that wait for the user's answer in a dialog."""
 
+    @override
     async def on_event(self, event: events.Event) -> None:
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)

@@ -6,8 +6,8 @@ method that does it (`action_<id>`), on the playground or on its pane.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from textual.keys import format_key, key_to_character
 
 from tui.run.session import Session
@@ -16,8 +16,7 @@ Why = Callable[[Session | None], str]
 """Why something can't be done now, in a sentence; empty where it can."""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """Something the user can do."""
 
     id: str
@@ -335,6 +334,16 @@ ACTIONS: tuple[Action, ...] = (
         "See the last part",
         "Panes",
         "Draw the last quarter of the steps alone; again to see all.",
+        _never,
+        pane="training",
+    ),
+    Action(
+        "x_axis",
+        "X",
+        "x axis",
+        "Switch the x axis",
+        "Panes",
+        "Label the steps of loss and norm by number, by epoch, or by seconds of training.",
         _never,
         pane="training",
     ),

@@ -10,7 +10,8 @@ def short(value: float, digits: int = 4) -> str:
         return "0"
     if not 1e-3 <= size < 1e12:
         return exponent(f"{value:.{min(digits, 2)}g}" if size < 1e-3 else f"{value:.0e}")
-    unit, suffix = next((u, s) for u, s in SUFFIXES if size >= u or u == 1)
+    written = float(f"{size:.{digits}g}")  # 999,999 in three digits is 1M
+    unit, suffix = next((u, s) for u, s in SUFFIXES if written >= u or u == 1)
     return f"{value / unit:.{digits}g}{suffix}"
 
 
@@ -43,17 +44,14 @@ def exponent(text: str) -> str:
 
 def rounded(count: int) -> str:
     """A count for people: exact up to 99,999, then three digits."""
-    if count < 100_000:
-        return f"{count:,}"
-    thousands = count / 1000
-    return f"{thousands:.0f}k" if thousands < 1000 else f"{thousands / 1000:.3g}M"
+    return f"{count:,}" if count < 100_000 else short(count, 3)
 
 
 def size(count: int) -> str:
     """A number of bytes for people."""
     value, unit = float(count), "bytes"
     for bigger in ("kB", "MB", "GB"):
-        if value < 1000:
+        if value < 999.5:  # which in three digits is the next unit's 1
             break
         value, unit = value / 1000, bigger
     return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:.3g} {unit}"

@@ -24,12 +24,14 @@ class Output(io.TextIOWrapper):
     """Standard output, whose failures are told apart from those of any other file."""
 
     def write(self, text: str, /) -> int:
+        """Write; raises OutputFailed."""
         try:
             return super().write(text)
         except OSError as error:
             raise OutputFailed(error) from None
 
     def flush(self) -> None:
+        """Hand on what was written; raises OutputFailed."""
         try:
             super().flush()
         except OSError as error:

@@ -10,7 +10,7 @@ from engine.config import TrainingConfig
 from engine.events import Evaluated, Progress, Stepped
 
 if TYPE_CHECKING:
-    from engine.runs.past import Piece
+    from engine.runs.past import Span
 
 WINDOW = 30.0
 """Seconds of training over which the speed is measured."""
@@ -36,12 +36,12 @@ class Pace:
         self._validation_seconds = 0.0
         """What the last validation took."""
 
-    def recall(self, piece: "Piece") -> None:
-        """Take in a piece of the run's past."""
-        for told in piece.events:
+    def recall(self, span: "Span") -> None:
+        """Take in a span of the run's past."""
+        for told in span.events:
             if isinstance(told.event, Evaluated):
                 self.validation(told.event)
-        rows = piece.held
+        rows = span.held
         if not len(rows):
             return
         # Of older ones no mark would be left; and one a second is enough.

@@ -3,6 +3,7 @@
 from functools import partial
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from typing_extensions import override
 
 from tui.keys import Action, can, shown
 from tui.panes.registry import ACTIONS, call
@@ -24,11 +25,13 @@ class ActionCommands(Provider):
         """Whether it is the current pane's."""
         return bool(self.screen.check_action("in_laboratory", (action.pane, action.id)))
 
+    @override
     async def discover(self) -> Hits:
         for action in self._possible():
             title = f"{action.title}  ({shown(action.id, action.keys)})"
             yield DiscoveryHit(title, partial(self._do, action), help=action.effect)
 
+    @override
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for action in self._possible():

@@ -21,7 +21,7 @@ from engine.events import (
     SaveFailed,
     Stepped,
 )
-from tui.numbers import duration
+from tui.numbers import duration, short
 from tui.output import OutputFailed, json_text
 from tui.pace import TaskPace
 from tui.remarks import in_brief, on_command_line
@@ -29,7 +29,7 @@ from tui.sanitize import visible
 from tui.units import UNITS, early_stopping, in_short, measures
 
 if TYPE_CHECKING:
-    from engine.runs.past import Piece
+    from engine.runs.past import Span
 
 
 class Report:
@@ -81,10 +81,10 @@ class Report:
             self._told = now
             self._tell(self._tally)
 
-    def recall(self, past: Iterable["Piece"]) -> None:
+    def recall(self, past: Iterable["Span"]) -> None:
         """What happened before, of which nothing is told again."""
-        for piece in past:
-            self._tally.recall(piece)
+        for span in past:
+            self._tally.recall(span)
 
     def _standing(self, event: AnyEvent) -> str:
         """How near early stopping is after a validation that was not the best."""
@@ -121,9 +121,11 @@ class TerminalReport(Report):
     progress_every = 0.2
 
     def say(self, text: str) -> None:
+        """Write it above the line of progress."""
         self._write(f"\r\x1b[K{visible(text)}\n")
 
     def clear(self) -> None:
+        """Leave the line of progress empty."""
         self._write("\r\x1b[K")
 
     def _tell(self, tally: "Tally") -> None:
@@ -137,9 +139,10 @@ class JsonReport(Report):
     then the summary."""
 
     def say(self, text: str) -> None:
-        pass
+        """Records take no sentences."""
 
     def apply(self, events: Iterable[AnyEvent]) -> None:
+        """Write a record for each evaluation."""
         for event in events:
             if isinstance(event, Evaluated):
                 per = UNITS[self._tokenizer].per.removeprefix("per ")
@@ -147,6 +150,7 @@ class JsonReport(Report):
                 self._write(f"{json_text(told)}\n")
 
     def finish(self, summary: dict[str, Any], sentences: list[str]) -> None:  # noqa: ARG002
+        """Write the record of the run."""
         self._write(f"{json_text(summary)}\n")
 
 
@@ -196,9 +200,9 @@ class Tally:
         self._progress: Progress | None = None
         self._history = History()
 
-    def recall(self, piece: "Piece") -> None:
-        """Take in a piece of the run's past."""
-        self._history.recall(piece)
+    def recall(self, span: "Span") -> None:
+        """Take in a span of the run's past."""
+        self._history.recall(span)
 
     def apply(self, events: Sequence[AnyEvent]) -> None:
         """Take in what happened, in order."""
@@ -227,7 +231,7 @@ class Tally:
             (1, f"valid {valid}" if valid else ""),
             (6, f"lr {last.learning_rate:.3g}"),
             (5, f"norm {_number(last.norm_before)}→{_number(last.norm_after)}"),
-            (4, f"clip {history.clip_fraction:.0%}"),
+            (4, f"clip {history.recent_clip_fraction:.0%}"),
             (3, f"{last.tokens_per_second:,.0f} tok/s"),
             (1, "" if seconds is None else f"{duration(seconds)} left"),
         ]
@@ -274,6 +278,4 @@ def _progress(progress: Progress) -> str:
 
 
 def _number(value: float | None) -> str:
-    if value is None:
-        return "not finite"
-    return f"{value:.3g}" if value < 1000 else f"{value:.1e}"
+    return "not finite" if value is None else short(value, 3)

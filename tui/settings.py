@@ -2,7 +2,6 @@
 left it."""
 
 import os
-import tomllib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +19,14 @@ from tui.keys import Action, at_once
 CONFIG_VARIABLE = "LSTM_TUI_CONFIG"
 _MODIFIERS = frozenset({"ctrl", "shift", "alt", "super", "hyper", "meta"})
 _NAMED = frozenset(key.value for key in Keys)
+_STAY = {
+    "ctrl+q": "quits from everywhere",
+    "ctrl+p": "opens the command palette",
+    "ctrl+c": "copies what is selected",
+    "tab": "goes to the next field",
+    "shift+tab": "goes to the field before",
+}
+"""Keys that reach no action, and what they do."""
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -27,6 +34,8 @@ class Layout(msgspec.Struct, frozen=True):
 
     theme: str = ""
     pane: str = ""
+    views: dict[str, list[str]] = {}
+    """For each laboratory the views that it shows zoomed, the one chosen last at the end."""
 
 
 class Settings(NamedTuple):
@@ -59,8 +68,6 @@ def load_settings(actions: Iterable[Action]) -> Settings:
         why = f"it can't be read ({error.strerror})"
     except UnicodeDecodeError:
         why = "it isn't UTF-8"
-    except tomllib.TOMLDecodeError as error:
-        why = f"it isn't TOML ({error})"
     except UserError as error:
         why = str(error)
     return Settings(problem=f"{path} is not used: {shortened(why, 300)}.")
@@ -71,8 +78,12 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def _keys(text: str, actions: dict[str, Action]) -> dict[str, str]:
+    import tomllib  # most users have no such file
+
     try:
         given = msgspec.convert(tomllib.loads(text), _File).keys
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"it isn't TOML ({error})") from None
     except msgspec.ValidationError as error:
         raise UserError(
             f"a section [keys] of lines such as zoom = 'f5' is all it holds ({error})"
@@ -82,7 +93,7 @@ def _keys(text: str, actions: dict[str, Action]) -> dict[str, str]:
     for action, keys in given.items():
         if action not in actions:
             raise UserError(f"no action is called {quoted(action)}")
-        found[action] = ",".join(_key(key.strip(), action) for key in _separated(keys))
+        found[action] = ",".join(_key(key.strip(), actions[action]) for key in _separated(keys))
     for each in actions.values():
         for key in found.get(each.id, each.keys).split(","):
             for other in owners.setdefault(key, []):
@@ -98,14 +109,16 @@ def _separated(keys: str) -> list[str]:
     return [keys] if keys == "," else keys.split(",")
 
 
-def _key(key: str, action: str) -> str:
+def _key(key: str, action: Action) -> str:
     """The key as Textual names it."""
+    if key in _STAY and key not in action.keys.split(","):
+        raise UserError(f"{quoted(key)} can't be the key of {action.id}: it {_STAY[key]}")
     *modifiers, last = ["+"] if key == "+" else key.split("+")
     if len(last) == 1 and not modifiers:
         return key_of_character(last)
     known = len(last) == 1 or last in _NAMED or key_to_character(last) is not None
     if not known or not _MODIFIERS.issuperset(modifiers):
-        raise UserError(f"there is no key {quoted(key)}, which it gives {action}")
+        raise UserError(f"there is no key {quoted(key)}, which it gives {action.id}")
     return key
 
 

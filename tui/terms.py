@@ -1,14 +1,13 @@
 """The terms that stand on the screen, each explained in a sentence."""
 
 import re
-from dataclasses import dataclass
 from functools import cache
 
+from msgspec import Struct
 from textual.content import Content
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """A word of the field."""
 
     name: str
@@ -207,8 +206,8 @@ TERMS: tuple[Term, ...] = (
     ),
     Term(
         "clip fraction",
-        "The share of steps whose gradient was clipped: near 0% clipping does nothing, near 100% "
-        "it sets the length of every step.",
+        "The share of steps whose gradient was clipped, of the last 1,000 and of all: near 0% "
+        "clipping does nothing, near 100% it sets the length of every step.",
         ("clipped", "of all"),
     ),
     Term(

@@ -5,7 +5,6 @@ The files of settings, the options of the command line and the forms are all gen
 
 import errno
 import stat
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -196,6 +195,8 @@ def read_toml(path: Path) -> tuple[str | None, dict[str, Any]]:
 
     Raises UserError where the file can't be read, isn't TOML, or holds anything but tables.
     """
+    import tomllib  # few runs begin with a file
+
     name = shortened(visible(str(path)), 200)
     try:
         table = tomllib.loads(_settings_text(path).decode("utf-8-sig"))

@@ -4,8 +4,12 @@ The sums are those of gensim's `evaluate_word_pairs` and `evaluate_word_analogie
 among the first 300,000 words as there.
 """
 
+import errno
+import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+import os
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +18,7 @@ from numpy.typing import NDArray
 
 from engine.embeddings.space import SMALLEST_NORM, Vectors
 from engine.errors import UserError
-from engine.files import read_plain
+from engine.files import open_plain
 from engine.visible import shortened, visible
 
 MAX_FILE = 1 << 26
@@ -22,7 +26,7 @@ MAX_FILE = 1 << 26
 AMONG = 300_000
 """Words, the most frequent, that count as known."""
 TOGETHER = 64
-"""Analogies that are solved at once."""
+"""Pairs that are compared, and analogies that are solved, at once."""
 _TRIED = 5
 """Answers to an analogy of which the first that is no word of the question counts."""
 
@@ -45,6 +49,8 @@ class Correlation(NamedTuple):
     """Pairs of which both words are known."""
     unknown: int
     """Pairs left out because one is not."""
+    bad: int
+    """Lines that are no pair."""
 
 
 class Analogy(NamedTuple):
@@ -66,12 +72,12 @@ class Section(NamedTuple):
     """Questions left out because a word of theirs is not known."""
 
 
-def read_pairs(path: Path) -> tuple[list[WordPair], int]:
-    """The pairs of a file, and how many of its lines are none: word, word, score, with tabs, commas
-    or blanks between them. A header and lines that begin with # are passed over. Raises UserError.
+def read_pairs(path: Path) -> Iterator[WordPair | None]:
+    """The pairs of a file as they are read, and None for a line that is none: word, word, score,
+    with tabs, commas or blanks between them. A header and lines that begin with # are passed over.
+    Raises UserError, at the end too where there is no pair.
     """
-    pairs: list[WordPair] = []
-    bad = 0
+    pairs = 0
     for number, line in enumerate(_lines(path)):
         if not line.strip() or line.startswith("#"):
             continue
@@ -81,15 +87,14 @@ def read_pairs(path: Path) -> tuple[list[WordPair], int]:
             one, other, text = fields
             score = float(text)
         except ValueError:
-            bad += number > 0
+            if number > 0:
+                yield None
             continue
-        if math.isfinite(score):
-            pairs.append(WordPair(one, other, score))
-        else:
-            bad += 1
+        found = WordPair(one, other, score) if math.isfinite(score) else None
+        pairs += found is not None
+        yield found
     if not pairs:
         raise UserError(f"{_named(path)} holds no pair: a line is two words and a score.")
-    return pairs, bad
 
 
 def read_analogies(path: Path) -> tuple[list[tuple[str, list[Analogy]]], int]:
@@ -114,14 +119,17 @@ def read_analogies(path: Path) -> tuple[list[tuple[str, list[Analogy]]], int]:
     return sections, bad
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path) -> Iterator[str]:
     try:
-        text = read_plain(path.resolve(), MAX_FILE).decode("utf-8-sig")
+        with open_plain(path.resolve()) as file:
+            if os.fstat(file.fileno()).st_size > MAX_FILE:
+                raise OSError(errno.EFBIG, f"it is larger than {MAX_FILE:,} bytes")
+            for line in io.TextIOWrapper(file, "utf-8-sig", newline="\n"):
+                yield line.removesuffix("\n").removesuffix("\r")
     except OSError as error:
         raise UserError(f"Can't read {_named(path)}: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise UserError(f"{_named(path)} isn't text in UTF-8.") from None
-    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
 
 
 def _named(path: Path) -> str:
@@ -139,28 +147,35 @@ def known_words(tokens: Sequence[str]) -> dict[str, int]:
 # --- similarity -----------------------------------------------------------------------------------
 
 
-def correlation(pairs: Sequence[WordPair], find: Callable[[str], Vectors | None]) -> Correlation:
-    """How the cosines of words agree with the pairs' scores. `find` gives a word's unit vector (of
-    zeros where it has no direction), or None where it isn't known. Raises UserError where fewer
-    than two pairs are."""
-    scores: list[float] = []
-    cosines: list[float] = []
-    for pair in pairs:
-        one, other = find(pair.one), find(pair.other)
-        if one is not None and other is not None:
+def correlate(
+    pairs: Iterable[WordPair | None], find: Callable[[str], Vectors | None]
+) -> Iterator[int | Correlation]:
+    """How the cosines of words agree with the pairs' scores; None is a line that is no pair. `find`
+    gives a word's unit vector (of zeros where it has no direction), or None where it isn't known.
+    Yields now and then how many lines are read, and in the end what came out. Raises UserError
+    where fewer than two pairs are known."""
+    scores, cosines = array("d"), array("d")
+    lines = bad = 0
+    for lines, pair in enumerate(pairs, 1):
+        if pair is None:
+            bad += 1
+        elif (one := find(pair.one)) is not None and (other := find(pair.other)) is not None:
             scores.append(pair.score)
             cosines.append(float(np.dot(one, other)))
+        if lines % TOGETHER == 0:
+            yield lines
     if len(scores) < 2:
         raise UserError(
-            f"Of {len(pairs):,} pairs the model knows both words of {len(scores)}: too few to "
+            f"Of {lines - bad:,} pairs the model knows both words of {len(scores)}: too few to "
             "compare."
         )
     given, found = np.array(scores), np.array(cosines)
-    return Correlation(
+    yield Correlation(
         spearman=_pearson(_ranks(given), _ranks(found)),
         pearson=_pearson(given, found),
         used=len(scores),
-        unknown=len(pairs) - len(scores),
+        unknown=lines - bad - len(scores),
+        bad=bad,
     )
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.embeddings.directions import leading
 from engine.embeddings.space import SMALLEST_NORM, Vectors
 from engine.errors import UserError
 
@@ -40,20 +41,26 @@ def unit_vectors(vectors: Vectors) -> Vectors:
     return units
 
 
-def pca(units: Vectors) -> Plane:
+def pca(units: Vectors, before: Points | None = None) -> Plane:
     """The first two principal components of vectors (words, size), which are finite.
 
-    By NumPy's SVD; of each direction the number largest in size is positive.
+    Of each direction the number largest in size is positive. `before` (words, 2) are the words'
+    points in the plane that was seen last, NaN where a word is new: from there the two are found
+    soon.
     """
-    centred = units.astype(np.float64) - units.mean(axis=0, dtype=np.float64)
-    scatter = centred.T @ centred  # smaller than the vectors, with the same directions
-    _, variances, directions = np.linalg.svd(scatter, hermitian=True)
+    centred = units - units.mean(axis=0)
+    scatter = (centred.T @ centred).astype(np.float64)  # smaller, with the same directions
+    start = None
+    if before is not None:
+        start = centred.T @ np.where(np.abs(before) < _FARTHEST, before, 0.0)
+    variances, directions = leading(scatter, 2, start)
+    total = scatter.trace()
     points = np.zeros((len(units), 2))
     shares = [0.0, 0.0]
-    for axis, direction in enumerate(directions[:2]):
+    for axis, (variance, direction) in enumerate(zip(variances, directions.T, strict=True)):
         sign = np.sign(direction[np.abs(direction).argmax()])
         points[:, axis] = centred @ (direction * sign)
-        shares[axis] = float(variances[axis] / total) if (total := variances.sum()) > 0 else 0.0
+        shares[axis] = float(variance / total) if total > 0 else 0.0
     return Plane(points, (shares[0], shares[1]))
 
 

@@ -71,7 +71,7 @@ class Space:
     def _direction(self, vector: Vectors) -> Vectors:
         norm = np.sqrt(np.dot(vector, vector))
         if norm < _CANCELLED:
-            raise UserError("These words' vectors cancel out: nothing is left to be near to.")
+            raise UserError("The vectors cancel out: nothing is left to be near to.")
         unit: Vectors = vector / norm
         return unit
 

@@ -5,10 +5,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.embeddings.directions import leading
 from engine.embeddings.space import Vectors
 from engine.errors import UserError
 
-SAMPLE = 10_000
+SAMPLE = 4_000
 """Vectors in which directions are looked for, at most: of more words those evenly apart."""
 _BLOCK = 512
 """Rows that are added up in float32, and changed while a core's own cache holds them."""
@@ -79,6 +80,6 @@ def principal_directions(centred: Vectors, components: int) -> Vectors:
     scatter = centred.T @ centred
     if not np.isfinite(scatter).all():
         raise UserError("The vectors are no longer finite numbers: they have no directions.")
-    _, directions = np.linalg.eigh(scatter.astype(np.float64))
-    top: Vectors = directions[:, ::-1][:, :components].T.astype(np.float32)
+    _, directions = leading(scatter.astype(np.float64), components)
+    top: Vectors = directions.T.astype(np.float32)
     return top

@@ -51,7 +51,7 @@ def gradient_scale(
     model.eval()
     for window in range(windows):
         inputs, targets = (rows.to(squares[0].device) for rows in cursor.next())
-        loss, _, state = model.loss(inputs, targets, state)
+        loss, _, state, _ = model.loss(inputs, targets, state)
         for square, gradient in zip(squares, torch.autograd.grad(loss, parameters), strict=True):
             square.addcmul_(gradient, gradient, value=1 / windows)
         state = detached(state)

@@ -188,6 +188,20 @@ class Completions(Message, frozen=True, kw_only=True):
     words: list[str]
 
 
+class LookUp(Message, frozen=True, kw_only=True):
+    """Which words of a query aren't known, while it is typed: LookedUp."""
+
+    words: list[str]
+    """At most 100, of 2,000 characters together."""
+
+
+class LookedUp(Message, frozen=True, kw_only=True):
+    """Words the vocabulary doesn't hold, and that aren't composed of what it holds."""
+
+    unknown: list[str]
+    """As they were asked for."""
+
+
 # --- the laboratory: measuring, and out -----------------------------------------------------
 
 
@@ -428,6 +442,7 @@ EmbeddingQuestion = (
     | Represent
     | WordQuery
     | CompleteWord
+    | LookUp
     | MeasureSimilarity
     | MeasureAnalogies
     | Export
@@ -441,6 +456,7 @@ EmbeddingReply = (
     | Representation
     | WordAnswer
     | Completions
+    | LookedUp
     | SimilarityScore
     | AnalogyScore
     | Exported

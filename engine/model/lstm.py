@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from engine.config import ModelConfig, RegularisationConfig
 from engine.model.dropouts import drop_weights, drop_words, elementwise, locked
-from engine.model.output import Candidates, exact_loss, sampled_loss
+from engine.model.output import Candidates, exact_loss, sampled_loss, summed_loss
 from engine.sizes import layer_sizes
 
 LayerState = tuple[Tensor, Tensor]
@@ -38,6 +38,9 @@ class WindowLoss(NamedTuple):
     """What activation regularisation adds to it for back-propagation, if anything."""
     state: CarriedState
     """After the window."""
+    exact: Tensor | None = None
+    """The cross-entropy over the whole vocabulary, without a gradient, where it was asked for
+    beside a sampled one."""
 
 
 class LSTMLanguageModel(nn.Module):
@@ -111,12 +114,16 @@ class LSTMLanguageModel(nn.Module):
         targets: Tensor,
         state: CarriedState,
         candidates: Candidates | None = None,
+        *,
+        exactly: bool = False,
     ) -> WindowLoss:
         """The loss of predicting targets (time, batch) from tokens (time, batch).
 
-        Over the whole vocabulary, or where there are candidates by `sampled_loss`.
+        Over the whole vocabulary, or where there are candidates by `sampled_loss`, with the exact
+        one beside it where `exactly` asks for that.
         """
-        return self.loss_of_vectors(self.embed(tokens), targets, state, candidates)
+        vectors = self.embed(tokens)
+        return self.loss_of_vectors(vectors, targets, state, candidates, exactly=exactly)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Word vectors (time, batch, embedding_size) as the first layer takes them."""
@@ -132,18 +139,24 @@ class LSTMLanguageModel(nn.Module):
         targets: Tensor,
         state: CarriedState,
         candidates: Candidates | None = None,
+        *,
+        exactly: bool = False,
     ) -> WindowLoss:
         """As `loss`, from word vectors (time, batch, embedding_size)."""
         raw, state = self._last_layer(vectors, state)
         features = self._drop(raw, self.regularisation.output_dropout)
         rows = self._project(features).flatten(0, 1)
         weight, bias, aims = self.output.weight, self.output.bias, targets.flatten()
+        exact = None
         if candidates is None:
             cross_entropy = exact_loss(rows, weight, bias, aims)
         else:
             cross_entropy = sampled_loss(rows, weight, bias, aims, candidates)
+            if exactly:
+                with torch.no_grad():
+                    exact = summed_loss(rows, weight, bias, aims) / len(aims)
         penalty = self._penalty(raw, features) if self.training else None
-        return WindowLoss(cross_entropy, penalty, state)
+        return WindowLoss(cross_entropy, penalty, state, exact)
 
     def _last_layer(self, vectors: Tensor, state: CarriedState) -> tuple[Tensor, CarriedState]:
         """What the last layer gives, (time, batch, units), before any dropout."""

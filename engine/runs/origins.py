@@ -53,7 +53,6 @@ class _Origin(Struct, frozen=True):
 
 def note_made(run: Path, source: str) -> None:
     """This program has just made the run, for this text. Raises UserError and OSError."""
-    _tidy()
     _remember(run, source, made=True)
 
 
@@ -175,9 +174,10 @@ def _read(place: Path) -> _Origin | None:
         return None
 
 
-def _tidy() -> None:
+def tidy() -> None:
     """Remove the places of runs that are gone, and those of none, once nobody has written to them
-    for a while: another program may be about to."""
+    for a while: another program may be about to. It looks at every run there is, so it is nothing
+    to wait for."""
     for place in places():
         origin = _read(place)
         if origin is None:

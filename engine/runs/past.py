@@ -26,11 +26,11 @@ from engine.runs.steps import (
 )
 
 MOST_EVENTS = 1 << 13
-"""Events in a piece."""
+"""Events in a span."""
 
 
 OLD_BLOCK = 1 << 11
-"""Steps in a piece where they are lines: reading takes longer then, and nobody should wait."""
+"""Steps in a span where they are lines: reading takes longer then, and nobody should wait."""
 
 
 class Told(NamedTuple):
@@ -42,8 +42,8 @@ class Told(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Consecutive steps, and the rarer events between them. Where the run went back a piece ends:
+class Span:
+    """Consecutive steps, and the rarer events between them. Where the run went back a span ends:
     RolledBack is its last event, and no step in it is void because of it alone."""
 
     layout: Layout
@@ -92,7 +92,7 @@ class Piece:
 
 
 class Past:
-    """A run's past, all that the record holds or as far as `extent`. `pieces` reads it once."""
+    """A run's past, all that the record holds or as far as `extent`. `spans` reads it once."""
 
     def __init__(self, folder: Path, extent: Extent | None = None) -> None:
         self._folder = folder
@@ -102,11 +102,11 @@ class Past:
         self.damage = ""
         """A sentence on the first of them."""
 
-    def pieces(self) -> Iterator[Piece]:
+    def spans(self) -> Iterator[Span]:
         """Everything in order. Raises UserError where a file can't be read."""
         lines = Lines(self._folder, self._extent.size if self._extent else None)
         if lines.old:
-            yield from self._old_pieces(lines)
+            yield from self._old_spans(lines)
             return
         with ExitStack() as files:
             try:
@@ -119,15 +119,15 @@ class Past:
                     path = self._folder / name
                     if file is None and path.exists() and path.stat().st_size >= HEADER:
                         self._leave_out(1, name, " in its first line")
-                yield from self._pieces(steps, older, self._told(lines))
+                yield from self._spans(steps, older, self._told(lines))
             except OSError as error:
                 raise UserError(
                     f"Can't read {error.filename or self._folder}: {error.strerror}."
                 ) from None
 
-    def _pieces(
+    def _spans(
         self, steps: StepFile | None, older: StepFile | None, told: Iterator[Told]
-    ) -> Iterator[Piece]:
+    ) -> Iterator[Span]:
         events = _Queue(told)
         layout = steps.layout if steps else older.layout if older else Layout(())
         row = 0
@@ -141,7 +141,7 @@ class Past:
             row = first + len(rows)
             yield from _split(layout, rows, np.arange(first, row), row, events)
         while rest := events.up_to(None):
-            yield Piece(layout, np.empty(0, layout.step), row, rest)
+            yield Span(layout, np.empty(0, layout.step), row, rest)
 
     def _older_blocks(self, older: StepFile | None, last: int) -> Iterator[Rows]:
         """Rows in which nothing is impossible; `last` is how many steps were recorded."""
@@ -190,15 +190,15 @@ class Past:
         if count and not self.damage:
             self.damage = f"{self._folder / name} is damaged{where}."
 
-    def _old_pieces(self, lines: Lines) -> Iterator[Piece]:
+    def _old_spans(self, lines: Lines) -> Iterator[Span]:
         """Of a record whose steps are lines."""
         layout: Layout | None = None
         rows, first, events = bytearray(), 0, list[Told]()
 
-        def piece() -> Piece:
+        def span() -> Span:
             made = layout or Layout(())
             data = np.frombuffer(bytes(rows), made.step)
-            return Piece(made, data, first, list(events))
+            return Span(made, data, first, list(events))
 
         count = 0
         for told in self._told(lines):
@@ -212,12 +212,12 @@ class Past:
                 events.append(told)
             full = count - first >= OLD_BLOCK or len(events) >= MOST_EVENTS
             if full or isinstance(told.event, RolledBack):
-                yield piece()
+                yield span()
                 rows.clear()
                 events.clear()
                 first = count
         if rows or events:
-            yield piece()
+            yield span()
 
 
 class _Queue:
@@ -240,13 +240,13 @@ class _Queue:
 
 def _split(
     layout: Layout, rows: Rows, places: NDArray[np.int64], end: int, events: _Queue
-) -> Iterator[Piece]:
-    """The rows in pieces, with the events up to the row `end`."""
+) -> Iterator[Span]:
+    """The rows in spans, with the events up to the row `end`."""
     begin = 0
     while begin < len(rows):
         taken = events.up_to(end)
         more = taken and (isinstance(taken[-1].event, RolledBack) or len(taken) >= MOST_EVENTS)
         stop = int(np.searchsorted(places, taken[-1].row)) if more else len(rows)
         stop = max(stop, begin)
-        yield Piece(layout, rows[begin:stop], int(places[begin]), taken)
+        yield Span(layout, rows[begin:stop], int(places[begin]), taken)
         begin = stop

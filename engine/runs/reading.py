@@ -18,8 +18,8 @@ def read_metrics(folder: Path, extent: Extent | None = None) -> Iterator[AnyReco
     A last line or row cut short by a crash is left out. Raises UserError on a damaged one.
     """
     past = open_past(folder, extent)
-    for piece in past.pieces():
-        yield from piece.in_order()
+    for span in past.spans():
+        yield from span.in_order()
         if past.damage:
             break
     if past.damage:
@@ -27,7 +27,7 @@ def read_metrics(folder: Path, extent: Extent | None = None) -> Iterator[AnyReco
 
 
 def open_past(folder: Path, extent: Extent | None = None) -> "Past":
-    """The run's past, all of it or as far as `extent`, to be read in pieces."""
+    """The run's past, all of it or as far as `extent`, to be read in spans."""
     from engine.runs.past import Past  # NumPy, without which a run can be listed
 
     return Past(folder, extent)

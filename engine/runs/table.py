@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.runs.past import Past, Piece
+from engine.runs.past import Past, Span
 from engine.runs.steps import CLIP_MODES, CLIPPED, MEASURED, SAMPLED, SKIPPED, Layout, Rows
 
 _ONCE = ("epoch", "seconds", "learning_rate", "clip_threshold")
@@ -20,7 +20,7 @@ def read_steps(folder: Path | str) -> Rows:
     mean; the least is in `loss_min`, the greatest in `loss_max`, and so on. NaN was not finite.
     Raises UserError where the record can't be read.
     """
-    tables = [table(piece) for piece in Past(Path(folder)).pieces() if len(piece.rows)]
+    tables = [table(span) for span in Past(Path(folder)).spans() if len(span.rows)]
     return np.concatenate(tables) if tables else np.empty(0, columns(Layout(())))
 
 
@@ -45,15 +45,15 @@ def columns(layout: Layout) -> np.dtype[np.void]:
     )
 
 
-def table(piece: Piece) -> Rows:
-    """The steps of a piece, without those that are lost."""
-    rows, layout = piece.held, piece.layout
+def table(span: Span) -> Rows:
+    """The steps of a span, without those that are lost."""
+    rows, layout = span.held, span.layout
     made = np.empty(len(rows), columns(layout))
-    made["steps"] = rows["steps"] if piece.thinned else 1
+    made["steps"] = rows["steps"] if span.thinned else 1
     for name in ("step", *_ONCE, *_TALLY, *_COUNTS):
         made[name] = rows[name]
     for name in MEASURED:
-        values = rows[name] if piece.thinned else np.stack([rows[name]] * 3, axis=-1)
+        values = rows[name] if span.thinned else np.stack([rows[name]] * 3, axis=-1)
         if name.startswith("groups_"):
             side = name.removeprefix("groups_")
             for place, group in enumerate(layout.groups):

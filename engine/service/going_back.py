@@ -40,6 +40,6 @@ def tell_gone_back(run: Run, before: int) -> None:
             step=run.step,
             from_step=before,
             learning_rate=run.trainer.learning_rate,
-            stale=run.trainer.stale_validations,
+            stale=run.trainer.validations.stale,
         )
     )

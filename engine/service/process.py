@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from engine.errors import UserError
+from engine.runs import remove_unbegun
 from engine.runs.engines import log_path
 from engine.runs.private import make_place
 
@@ -100,3 +101,13 @@ def start_ahead(folder: Path) -> None:
 def taken_over(folder: Path) -> Process | None:
     """The engine that was started ahead for this run; None where there is none, or no longer."""
     return _ahead.pop(folder, None)
+
+
+def end_unused() -> None:
+    """End the engines that were started ahead and not taken over, and remove their runs, of which
+    nothing is known yet: the program is left before it came to that."""
+    while _ahead:
+        folder, process = _ahead.popitem()
+        process.kill()
+        process.wait()
+        remove_unbegun(folder)

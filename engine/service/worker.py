@@ -36,7 +36,7 @@ from engine.errors import UserError
 from engine.events import AnyEvent, Progress
 from engine.runs import load_config, remove_unbegun
 from engine.runs.engines import EngineAddress, forget_address, hold, tell_address
-from engine.runs.origins import note_begun
+from engine.runs.origins import note_begun, tidy
 from engine.runs.steps import last_step
 from engine.service.answers import answer
 from engine.service.conductor import Conductor
@@ -394,6 +394,7 @@ def _train(folder: Path) -> int:
     if exit_code != 1:
         remove_unbegun(folder)
     worker.say_goodbye()  # the run is free again: whoever hears it may open it at once
+    tidy()
     return exit_code
 
 

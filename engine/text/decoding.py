@@ -21,7 +21,7 @@ MARKS = (
 
 def decode(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
     """The text of `blocks` (a file's bytes, cut anywhere; the first at least 3 bytes long unless
-    the file is shorter) as UTF-8 in pieces that end between two characters, its byte order mark
+    the file is shorter) as UTF-8 in chunks that end between two characters, its byte order mark
     removed and its line ends normalised.
 
     Raises UserError with `name` and the byte offset of the first byte that isn't text.

@@ -66,8 +66,7 @@ def find_tokens(typed: str, tokenizer: Tokenizer) -> tuple[list[int], str]:
     except UserError:
         if not tokenizer.spells or not (word := typed.strip()):
             raise
-        begins = " " if tokenizer.name == "subword" and typed[0] == word[0] else ""
-        tokens = tokenizer.tokens(begins + word)
+        tokens = _pieces(typed, tokenizer)
         ids = [tokenizer.vocabulary.id(each) for each in tokens]
         unknown = [each for each, found_id in zip(tokens, ids, strict=True) if found_id is None]
         if unknown:
@@ -79,6 +78,21 @@ def find_tokens(typed: str, tokenizer: Tokenizer) -> tuple[list[int], str]:
             f"{_quoted(word)} is composed of its {len(tokens):,} {unit(tokenizer)}s: {named}"
         )
     return [found], note
+
+
+def is_known(typed: str, tokenizer: Tokenizer) -> bool:
+    """Whether `find_tokens` finds it."""
+    if known_token(typed, tokenizer) is not None:
+        return True
+    pieces = _pieces(typed, tokenizer) if tokenizer.spells and typed.strip() else []
+    return bool(pieces) and all(tokenizer.vocabulary.id(each) is not None for each in pieces)
+
+
+def _pieces(typed: str, tokenizer: Tokenizer) -> list[str]:
+    """What a word, which is no blank, is composed of."""
+    word = typed.strip()
+    begins = " " if tokenizer.name == "subword" and typed[0] == word[0] else ""
+    return tokenizer.tokens(begins + word)
 
 
 def _readings(typed: str, tokenizer: Tokenizer) -> Iterator[str]:

@@ -61,7 +61,7 @@ class TextFile:
             return os.fstat(file.fileno())
 
     def read(self, tell: Callable[[int], None]) -> Iterator[bytes]:
-        """The text in UTF-8, in pieces of any length that end between two characters. `tell` is
+        """The text in UTF-8, in chunks of any length that end between two characters. `tell` is
         given the bytes of the file used so far. Raises UserError where the file can't be read or
         isn't text."""
         return decode(self._blocks(tell), str(self.path))
@@ -140,9 +140,9 @@ def check_beginning(source: Source) -> None:
     can be learnt from it: it can't be read, isn't text, or there is nothing in it."""
     for split, parts in source.splits.items():
         seen, something = 0, False
-        for piece in read_text(parts, lambda _: None):
-            seen += len(piece)
-            something = something or not piece.isspace()
+        for chunk in read_text(parts, lambda _: None):
+            seen += len(chunk)
+            something = something or not chunk.isspace()
             if seen >= BEGINNING:
                 break
         else:
@@ -281,26 +281,26 @@ def read_chunks(
 
 
 def read_text(parts: Iterable[Part], tell: Callable[[int], None]) -> Iterator[bytes]:
-    """The same text in pieces of any length, none empty."""
+    """The same text in chunks of any length, none empty."""
     before = 0
     last = b"\n"
     for part in parts:
         first = True
-        for piece in part.read(lambda used, before=before: tell(before + used)):  # type: ignore[misc]
-            if not piece:
+        for chunk in part.read(lambda used, before=before: tell(before + used)):  # type: ignore[misc]
+            if not chunk:
                 continue
             if first and last != b"\n":
                 yield b"\n"
-            yield piece
-            first, last = False, piece[-1:]
+            yield chunk
+            first, last = False, chunk[-1:]
         before += part.size
 
 
-def cut_chunks(pieces: Iterable[bytes], size: int = CHUNK) -> Iterator[bytes]:
+def cut_chunks(chunks: Iterable[bytes], size: int = CHUNK) -> Iterator[bytes]:
     """The same text in chunks of at most `size` bytes, at least 4: see `read_chunks`."""
     buffer = b""
-    for piece in pieces:
-        buffer += piece
+    for chunk in chunks:
+        buffer += chunk
         start = 0
         while len(buffer) - start > size:
             end = _chunk_end(buffer, start, start + size)

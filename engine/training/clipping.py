@@ -91,13 +91,13 @@ def _clip(
     if rule == "norm":
         changed = sure & (before[0] > threshold)
         coefficient = torch.where(changed, threshold / before[0], 1.0)
-        torch._foreach_mul_(flat, coefficient.to(flat[0]))
+        _scale(flat, coefficient.to(flat[0]))
     elif rule == "layer":
         too_large = sure & (before[1:] > threshold)
         changed = too_large.any()
         coefficients = torch.where(too_large, threshold / before[1:], 1.0)
         for group, coefficient in zip(gradients, coefficients.to(flat[0]), strict=True):
-            torch._foreach_mul_(group, coefficient)
+            _scale(group, coefficient)
     elif rule == "value":
         # The infinity norm would take thirty times as long on a CPU.
         extremes = torch.stack([part for gradient in flat for part in gradient.aminmax()])
@@ -113,12 +113,19 @@ def _clip(
     return values
 
 
+def _scale(gradients: list[Tensor], coefficient: Tensor) -> None:
+    for gradient in gradients:
+        gradient.mul_(coefficient)
+
+
 def _norms(gradients: list[list[Tensor]], dtype: torch.dtype) -> Tensor:
     """(1 + groups,): the total norm, then each group's. Those in float64 are on the processor."""
     if dtype == torch.float64:
         gradients = [[gradient.cpu() for gradient in group] for group in gradients]
     groups = [
-        torch.linalg.vector_norm(torch.stack(torch._foreach_norm(group, dtype=dtype)))
+        torch.linalg.vector_norm(
+            torch.stack([torch.linalg.vector_norm(each, dtype=dtype) for each in group])
+        )
         for group in gradients
     ]
     stacked = torch.stack(groups)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from engine.messages import GradientByTime
 from engine.model.lstm import CarriedState, LSTMLanguageModel
-from engine.training.trainer import Trainer, model_seed
+from engine.training.trainer import Trainer
 
 MOST_BUILT = 20_000_000
 """Parameters of a model that is built anew, at most: that takes some tenths of a second."""
@@ -62,7 +62,7 @@ def untrained_model(trainer: Trainer) -> LSTMLanguageModel:
     """The model as the run's seed began it. The random state of torch stays as it is."""
     config = trainer.config
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(model_seed(config.training.seed))
+        torch.default_generator.manual_seed(trainer.seeds.model)
         model = LSTMLanguageModel(len(trainer.corpus.tokenizer.vocabulary), config.model)
     return model.to(trainer.device)
 

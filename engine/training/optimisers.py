@@ -108,7 +108,8 @@ class Adam(Optimiser):
                 for weight in self._weights
             ]
         steps = self._kept("step")
-        torch._foreach_add_(steps, 1)
+        for step in steps:
+            step.add_(1)
         self._kernel(
             self._weights,
             gradients,
@@ -152,9 +153,8 @@ class Average:
     def update(self, model: LSTMLanguageModel) -> None:
         """Take in the weights after a step."""
         self.steps += 1
-        means = [parameter.data for parameter in self.model.parameters()]
-        weights = [parameter.data for parameter in model.parameters()]
-        torch._foreach_lerp_(means, weights, 1 / self.steps)
+        for mean, weight in zip(self.model.parameters(), model.parameters(), strict=True):
+            mean.lerp_(weight, 1 / self.steps)
 
 
 def stalled(losses: Sequence[float], patience: int) -> bool:

@@ -18,7 +18,7 @@ def rehearse(trainer: Trainer) -> tuple[float, float]:
     trainer.optimiser.zero_grad()  # of a step that was skipped
     inputs, targets = trainer.cursor.peek()
     try:
-        loss, _, _ = trainer.model.loss(
+        loss, *_ = trainer.model.loss(
             inputs.to(trainer.device),
             targets.to(trainer.device),
             trainer.model.initial_state(trainer.cursor.batch_size),

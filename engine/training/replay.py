@@ -13,7 +13,7 @@ from engine.errors import UserError
 from engine.events import AnyRecorded, Extent, Intervened, Progress, RolledBack, Saved, Stepped
 from engine.messages import Replayed
 from engine.runs import check_own_vectors, open_past, place, saved_checkpoints
-from engine.runs.past import Past, Piece, Told
+from engine.runs.past import Past, Span, Told
 from engine.runs.steps import MAX_WIDTH, MEASURED, SAMPLED, Layout, Rows, merge
 from engine.training.checkpoint import LIMITS, Checkpoint, load_latest, save
 from engine.training.trainer import Trainer
@@ -42,8 +42,8 @@ def replay(
     second = _Second(fresh, outline, saved)
     with tempfile.TemporaryDirectory(prefix="lstm-tui-") as temporary:
         second.folder = Path(temporary)
-        for piece in open_past(folder, extent).pieces():
-            for _ in second.follow(piece):
+        for span in open_past(folder, extent).spans():
+            for _ in second.follow(span):
                 done, total = second.trainer.step, outline.last_step
                 yield Progress(task="replaying", done=done, total=total, unit="steps")
     notes = [*second.notes(), saved.exactness(second.trainer) if saved else ""]
@@ -78,9 +78,9 @@ class _Outline:
         self.went_back = False
         self.first_limits: dict[str, float | str | None] = {}
         """The limits that were changed at a resume, as they were before."""
-        for piece in past.pieces():
-            self.last_step = max(self.last_step, int(piece.rows["step"].max(initial=0)))
-            for _, event in piece.events:
+        for span in past.spans():
+            self.last_step = max(self.last_step, int(span.rows["step"].max(initial=0)))
+            for _, event in span.events:
                 self.went_back |= isinstance(event, RolledBack)
                 if isinstance(event, Intervened) and event.action in LIMITS:
                     self.first_limits.setdefault(event.action, event.old)
@@ -103,12 +103,12 @@ class _Second:
         self._thinned = self._lost = 0
         """Steps that were thinned in the record, and those whose numbers it lacks."""
 
-    def follow(self, piece: Piece) -> Iterator[None]:
-        """Take the steps of a piece of the record, and do what was done between them."""
-        events = deque(piece.events)
-        rows = zip(piece.places.tolist(), piece.counts.tolist(), strict=True)
+    def follow(self, span: Span) -> Iterator[None]:
+        """Take the steps of a span of the record, and do what was done between them."""
+        events = deque(span.events)
+        rows = zip(span.places.tolist(), span.counts.tolist(), strict=True)
         for index, (begin, count) in enumerate(rows):
-            row = piece.rows[index : index + 1]
+            row = span.rows[index : index + 1]
             yield from self._up_to(begin, events)
             began, again = self.trainer.seconds, list[Stepped]()
             for number in range(1, count + 1):
@@ -119,7 +119,7 @@ class _Second:
                     passed = (seconds - began) * number / count
                     self.trainer.seconds = seconds if number == count else began + passed
                 yield
-            self._compare(piece.layout, row, again)
+            self._compare(span.layout, row, again)
         for told in list(events):
             yield from self._up_to(told.row, events)
             self._do_until(told.row, events)

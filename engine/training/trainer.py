@@ -7,7 +7,6 @@ Random numbers: initialisation, data, dropout and samples each draw from a gener
 all derived from one seed; samples from the same numbers each time. Evaluation draws none.
 """
 
-import copy
 import math
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -15,14 +14,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 from torch import Tensor
 
 from engine.config import ClipMode, RunConfig
 from engine.embeddings.files import StartingVectors
 from engine.errors import UserError
-from engine.events import AnyEvent, Averaging, Evaluated, NonFinite, Progress, Sampled, Stepped
+from engine.events import (
+    AnyEvent,
+    Averaging,
+    Evaluated,
+    ExactLoss,
+    NonFinite,
+    Progress,
+    Sampled,
+    Stepped,
+)
 from engine.measures import clip_fraction, finite
 from engine.model.lstm import LSTMLanguageModel, detached
 from engine.text.batches import BatchCursor
@@ -34,10 +41,15 @@ from engine.training.norms import NormHistory
 from engine.training.optimisers import Average, build_optimiser, stalled
 from engine.training.precision import pick_dtype
 from engine.training.schedules import factor
+from engine.training.seeds import seeds_of
 from engine.training.throughput import Throughput
+from engine.training.validations import Validations
 
 SAVE_SECONDS = 60.0
 """Time between checkpoints where training.save_every is 0."""
+EXACT_EVERY = 100
+"""Steps between two exact losses where the loss is sampled, or one for 100 words of the vocabulary,
+as their time grows with it: that stays below a hundredth."""
 ADAPTIVE_AFTER = 10
 """Norms that adaptive clipping has to see before it takes their percentile."""
 
@@ -53,6 +65,7 @@ class CheckpointDue:
 
 Moment = tuple[AnyEvent | CheckpointDue, ...]
 """What happened together: one event, or with it what follows from it."""
+StepTold = tuple[Stepped, *tuple[ExactLoss | NonFinite, ...]]
 PLAIN = (
     "step",
     "seconds",
@@ -62,31 +75,10 @@ PLAIN = (
     "clipped_steps",
     "non_finite_steps",
     "non_finite_in_a_row",
-    "valid_losses",
-    "best_valid_loss",
-    "plateau_decays",
-    "evaluated_at",
-    "ended_at",
     "sampled_at",
     "vectors",
 )
 """Attributes of the trainer that are its state as they are."""
-
-
-def _seeds(seed: int) -> list[int]:
-    """Of the model's first weights, of the data, of the dropouts and of the samples."""
-    seeds: list[int] = np.random.SeedSequence(seed).generate_state(4, np.uint32).tolist()
-    return seeds
-
-
-def model_seed(seed: int) -> int:
-    """What torch is seeded with before the model of a run with this seed is built."""
-    return _seeds(seed)[0]
-
-
-def sample_seed(config: RunConfig) -> int:
-    """By which all samples of a run are drawn."""
-    return _seeds(config.training.seed)[3]
 
 
 class Trainer:
@@ -109,13 +101,13 @@ class Trainer:
                 "training.patience counts validations, and the corpus has no validation split: "
                 "give it one by corpus.valid_fraction, or choose another limit."
             )
-        seeds = _seeds(training.seed)
+        self.seeds = seeds_of(training.seed)
         self.config = config
         self.corpus = corpus
         self.device = device
-        torch.manual_seed(seeds[0])
-        self.data_random = torch.Generator().manual_seed(seeds[1])
-        self.dropout_random = torch.Generator(device).manual_seed(seeds[2])
+        torch.manual_seed(self.seeds.model)
+        self.data_random = torch.Generator().manual_seed(self.seeds.data)
+        self.dropout_random = torch.Generator(device).manual_seed(self.seeds.dropout)
         self.model = model(
             len(corpus.tokenizer.vocabulary),
             config.model,
@@ -138,6 +130,7 @@ class Trainer:
         counts = corpus.tokenizer.vocabulary.counts
         if training.candidates is not None and training.candidates < len(counts):
             self.candidates = CandidateSampler(counts, training.candidates, self.data_random)
+        self._exact_every = max(EXACT_EVERY, len(counts) // 100)
 
         self.step = 0
         self.seconds = 0.0
@@ -148,16 +141,7 @@ class Trainer:
         self.clipped_steps = 0
         self.non_finite_steps = 0
         self.non_finite_in_a_row = 0
-        self.valid_losses: list[float] = []
-        """Of the validations that are due by the step alone: they steer the training."""
-        self.best_valid_loss: float | None = None
-        """The lowest that a checkpoint was due for, measured where the run then ended too."""
-        self.plateau_decays = 0
-        """How often a plateau has divided the rate."""
-        self.evaluated_at = 0
-        """The step of the newest validation that steers."""
-        self.ended_at = 0
-        """The step of now where the run was measured because it ends here; else 0."""
+        self.validations = Validations()
         self.sampled_at = 0
         """The step of the newest sample."""
         self.vectors = ""
@@ -177,12 +161,6 @@ class Trainer:
     def epoch(self) -> float:
         """Passes over the training text so far."""
         return self.cursor.epoch + self.cursor.row / self.cursor.rows
-
-    @property
-    def stale_validations(self) -> int:
-        """Steering validations since the best one."""
-        losses = self.valid_losses
-        return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
     @property
     def progress(self) -> float:
@@ -207,14 +185,15 @@ class Trainer:
             return "training.epochs"
         if training.minutes is not None and self.seconds >= 60 * training.minutes:
             return "training.minutes"
-        if training.patience is not None and self.stale_validations >= training.patience:
+        if training.patience is not None and self.validations.stale >= training.patience:
             return "training.patience"
         return ""
 
     @property
     def looks_due(self) -> bool:
         """Whether a validation or a sample is to be made before anything else."""
-        measured = self.step in (self.evaluated_at, self.ended_at) or not self._can_validate
+        at = (self.validations.steered_at, self.validations.ended_at)
+        measured = self.step in at or not self._can_validate
         return not measured or self._sample_due()
 
     def train(self) -> Iterator[AnyEvent | CheckpointDue]:
@@ -234,13 +213,14 @@ class Trainer:
                 yield from self._validate()
             if self._sample_due():
                 yield (self.sample(),)
-            loss = self._steering_loss
-            if self.limit_reached and self.evaluated_at != self.step and self._can_validate:
+            past = self.validations
+            loss = past.loss_at(self.step)
+            if self.limit_reached and past.steered_at != self.step and self._can_validate:
                 loss = yield from self._measure_end()
-            best = loss is not None and loss < self._loss_to_beat
+            best = loss is not None and loss < past.to_beat
             if best or self._checkpoint_due():
                 self._saved_time = time.monotonic()
-                self.best_valid_loss = loss if best else self.best_valid_loss
+                past.best_loss = loss if best else past.best_loss
                 yield (CheckpointDue(self.step, best),)
             if self.limit_reached:
                 return
@@ -263,8 +243,9 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """All that the run needs to go on from here as if it had never stopped, but for the weights
         to use (`eval_model`): the sum of what each part has to keep, tensors and plain values."""
-        state = {name: copy.copy(getattr(self, name)) for name in PLAIN}
-        state |= self.cursor.state_dict() | self.norms.state_dict()
+        state = {name: getattr(self, name) for name in PLAIN}
+        for part in (self.validations, self.cursor, self.norms):
+            state |= part.state_dict()
         state |= _named("optimiser.", self.optimiser.state_dict())
         state["averaged_steps"] = self.average.steps if self.average else 0
         if self.average is not None:
@@ -289,11 +270,11 @@ class Trainer:
         self.eval_model.load_weights(weights)
         self.optimiser.load_state_dict(_under("optimiser.", state))
         for name in PLAIN:
-            setattr(self, name, copy.copy(state[name]))
+            setattr(self, name, state[name])
         frozen = state.get("frozen")
         self.frozen = None if frozen is None else frozen.to(self.device, copy=True)
-        self.cursor.load_state_dict(state)
-        self.norms.load_state_dict(state)
+        for part in (self.validations, self.cursor, self.norms):
+            part.load_state_dict(state)
         parts = ((f"carried.{n}.h", f"carried.{n}.c") for n in range(self.config.model.layers))
         self.carried = tuple((state[h].to(self.device), state[c].to(self.device)) for h, c in parts)
         for name, random in self._generators.items():
@@ -311,7 +292,7 @@ class Trainer:
 
     # --- a step -------------------------------------------------------------------------------
 
-    def take_step(self) -> tuple[Stepped] | tuple[Stepped, NonFinite]:
+    def take_step(self) -> StepTold:
         """Take one optimiser step on the next window of text, whatever the run's limits are.
 
         A step that can't be computed, for want of memory say, leaves everything as it was: the run
@@ -326,23 +307,24 @@ class Trainer:
                 random.set_state(state)
             raise
 
-    def _take_step(self) -> tuple[Stepped] | tuple[Stepped, NonFinite]:
+    def _take_step(self) -> StepTold:
         began = time.perf_counter()
         if self.cursor.at_start:
             self.carried = self.model.initial_state(self.cursor.batch_size)
         learning_rate = self.learning_rate * factor(
-            self.config.schedule, self.step, self.progress, self.plateau_decays
+            self.config.schedule, self.step, self.progress, self.validations.plateau_decays
         )
         inputs, targets = self.cursor.next()
         if self.config.training.random_bptt:
             learning_rate *= len(inputs) / self.cursor.bptt
         self.model.train()
         self.optimiser.zero_grad()
-        loss, penalty, carried = self.model.loss(
+        loss, penalty, carried, exact = self.model.loss(
             inputs.to(self.device),
             targets.to(self.device),
             self.carried,
             None if self.candidates is None else self.candidates.draw(),
+            exactly=self.step % self._exact_every == 0,
         )
         torch.autograd.backward(loss if penalty is None else loss + penalty)
         self._spare_frozen()
@@ -355,17 +337,21 @@ class Trainer:
         else:
             self._update(learning_rate)
             self.carried = detached(carried)
-        self.step, self.ended_at = self.step + 1, 0
+        self.step, self.validations.ended_at = self.step + 1, 0
         self._count(clipped)
         ended = time.perf_counter()
         self.seconds += ended - began
         self._throughput.add(targets.numel(), began, ended)
         stepped = self._stepped(clipped, learning_rate, threshold, skipped)
-        if clipped.finite:
-            return (stepped,)
-        tensor, value = first_non_finite(clipped.loss, self.model)
-        in_a_row = self.non_finite_in_a_row
-        return stepped, NonFinite(step=self.step, tensor=tensor, value=value, in_a_row=in_a_row)
+        told: list[ExactLoss | NonFinite] = []
+        if exact is not None:
+            measured, sampled = finite(exact.item()), finite(clipped.loss)
+            told.append(ExactLoss(step=self.step, loss=measured, sampled_loss=sampled))
+        if not clipped.finite:
+            tensor, value = first_non_finite(clipped.loss, self.model)
+            in_a_row = self.non_finite_in_a_row
+            told.append(NonFinite(step=self.step, tensor=tensor, value=value, in_a_row=in_a_row))
+        return stepped, *told
 
     def _threshold(self) -> float:
         """What clipping goes by at this step."""
@@ -429,23 +415,23 @@ class Trainer:
 
     def _validate(self) -> Iterator[Moment]:
         """Measure the validation loss, and let it steer: plateau, averaging, early stopping."""
-        for event in self._measured("valid", self._loss_to_beat):
+        for event in self._measured("valid", self.validations.to_beat):
             if not isinstance(event, Evaluated):
                 yield (event,)
                 continue
-            self.evaluated_at = self.step
+            self.validations.steered_at = self.step
             if event.loss is None:
                 yield (event,)
                 continue
             averages = self._steer(event.loss)
-            told = msgspec.structs.replace(event, steers=True, stale=self.stale_validations)
+            told = msgspec.structs.replace(event, steers=True, stale=self.validations.stale)
             yield (told, Averaging(step=self.step)) if averages else (told,)
 
     def _measure_end(self) -> Generator[Moment, None, float | None]:
         """Measure the validation loss where the run ends, beside the validations that steer, and
         sample where those do. Returns the loss."""
-        loss, self.ended_at = None, self.step
-        for event in self._measured("valid", self._loss_to_beat):
+        loss, self.validations.ended_at = None, self.step
+        for event in self._measured("valid", self.validations.to_beat):
             loss = event.loss if isinstance(event, Evaluated) else None
             yield (event,)
         if not self.config.training.sample_every:
@@ -457,12 +443,11 @@ class Trainer:
 
     def _steer(self, loss: float) -> bool:
         """Take in a validation. Returns whether averaging begins."""
-        self.valid_losses.append(loss)
-        self.plateau_decays += self.stale_validations > 0
+        self.validations.take(loss)
         begins = (
             self.config.optimiser.name == "nt-asgd"
             and self.average is None
-            and stalled(self.valid_losses, self.config.optimiser.trigger)
+            and stalled(self.validations.losses, self.config.optimiser.trigger)
         )
         if begins:
             self.average = Average(self.model)
@@ -485,7 +470,7 @@ class Trainer:
         samples of a run have; no text where it has exploded."""
         self.sampled_at = self.step
         self.rest()
-        random = torch.Generator().manual_seed(sample_seed(self.config))
+        random = torch.Generator().manual_seed(self.seeds.samples)
         prompt = self.config.training.sample_prompt
         text = write(self.eval_model, self.corpus.tokenizer, random, prompt)
         return Sampled(step=self.step, text=text)
@@ -500,7 +485,7 @@ class Trainer:
 
     def _validation_due(self) -> bool:
         """Whether training validates at this step, wherever the run ends."""
-        if self.evaluated_at == self.step or not self._can_validate:
+        if self.validations.steered_at == self.step or not self._can_validate:
             return False
         every = self.config.training.evaluate_every
         return self.step % every == 0 if every else self.cursor.at_start
@@ -509,17 +494,7 @@ class Trainer:
         if self.step in (0, self.sampled_at):
             return False
         every = self.config.training.sample_every
-        return self.step % every == 0 if every else self.evaluated_at == self.step
-
-    @property
-    def _steering_loss(self) -> float | None:
-        """Of the validation that steers at this step; None where there is none."""
-        here = self.valid_losses and self.evaluated_at == self.step
-        return self.valid_losses[-1] if here else None
-
-    @property
-    def _loss_to_beat(self) -> float:
-        return math.inf if self.best_valid_loss is None else self.best_valid_loss
+        return self.step % every == 0 if every else self.validations.steered_at == self.step
 
     def _checkpoint_due(self) -> bool:
         every = self.config.training.save_every

@@ -38,8 +38,8 @@ def resident():
 before, began = resident(), time.perf_counter()
 history, most = tui.run.history.History(), 0.0
 past = engine.runs.past.Past(Path(sys.argv[1]))
-for piece in past.pieces():
-    history.recall(piece)
+for span in past.spans():
+    history.recall(span)
     most = max(most, resident())
 seconds = time.perf_counter() - began
 began = time.perf_counter()

@@ -1,9 +1,10 @@
 """What the screen costs, measured through a pseudo-terminal. Run by hand, on an idle machine:
 
     python -m tests.benchmarks.screen CORPUS     (Penn Treebank's folder; about 5 minutes)
+    python -m tests.benchmarks.screen CORPUS --keys 3z77/     (the map of 500 words alone)
 
-While `ptb-small` trains: from key press to the repaint it causes; processor time of the screen;
-tokens per second with the screen against none, in turns within one run.
+While `ptb-small` trains: from key press to the repaint it causes; processor time of the screen, and
+how often it redraws; tokens per second with the screen against none, in turns within one run.
 """
 
 import argparse
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6, help="with the screen")
     parser.add_argument("--seconds", type=float, default=12, help="of a measurement")
     parser.add_argument("--presses", type=int, default=200)
+    parser.add_argument("--keys", default="", help="pressed before each measurement")
     options = parser.parse_args()
     tell_machine("textual", "torch", "msgspec")
     print(f"{COLUMNS}x{ROWS}")
@@ -82,16 +84,21 @@ def measure_training(
         time.sleep(WARM_UP)
         training.send_signal(signal.SIGHUP)  # the engine trains on
     headless = [tokens_per_second(folder, options.seconds)]
-    kept, shares, delays = [], [], []
+    kept, shares, redraws, delays = [], [], [], []
     for number in range(1, options.rounds + 1):
         last = number == options.rounds
         with open_program([*LSTM_TUI, "attach", NAME], environment) as program:
             wait_for_bytes(program, 0.0, b"running")
+            for key in options.keys:
+                program.send(key)
+                time.sleep(1)
             time.sleep(WARM_UP)
             cpu, began = program.cpu_seconds(), time.perf_counter()
             screened = tokens_per_second(folder, options.seconds)
-            shares.append((program.cpu_seconds() - cpu) / (time.perf_counter() - began))
-            if last:
+            spent = time.perf_counter() - began
+            shares.append((program.cpu_seconds() - cpu) / spent)
+            redraws.append(redraws_since(program, began) / spent)
+            if last and not options.keys:
                 delays = key_delays(program, options.presses)
             program.send("q")
             time.sleep(1)
@@ -106,13 +113,31 @@ def measure_training(
             flush=True,
         )
     print(f"training keeps {statistics.median(kept):.1%} of the headless tokens/s, in the median")
-    print(f"the screen takes {statistics.median(shares):.1%} of a core (aim: at most 4%)")
+    print(
+        f"the screen takes {statistics.median(shares):.1%} of a core (aim: at most 4%, 6% with the "
+        f"map) for {statistics.median(redraws):.1f} redraws a second"
+    )
+    if not delays:
+        return
     percentiles = statistics.quantiles(delays, n=100)
     print(
         f"key press to repaint, {len(delays)} presses: median {percentiles[49] * 1000:.1f} ms, "
         f"99th percentile {percentiles[98] * 1000:.1f} ms (aim: at most 60), "
         f"most {max(delays) * 1000:.1f} ms"
     )
+
+
+def redraws_since(program: Program, began: float) -> int:
+    """How often more than a line was written since a moment: what comes within 50 ms is one."""
+    redraws, last, size = 0, 0.0, 0
+    for chunk in program.chunks:
+        if chunk.time < began:
+            continue
+        if chunk.time - last > 0.05:
+            size = 0
+        redraws += size < COLUMNS <= size + len(chunk.data)
+        size, last = size + len(chunk.data), chunk.time
+    return redraws
 
 
 def key_delays(program: Program, presses: int) -> list[float]:

@@ -7,8 +7,9 @@
 3. The first step shown by `lstm-tui` where space is pressed at its first frame, beside the same.
 
 Each is a fresh start of the program, in turns with what it is beside. The corpus cache is empty
-the first time alone, which fills the caches of the system too and doesn't count. The second figure
-is processor time, user and system, of all processes up to that moment: other programs move it less.
+the first time alone, which compiles modules and fills the caches of the system too, and doesn't
+count. The second figure is processor time, user and system, of all processes up to that moment:
+other programs move it less.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from engine.runs import is_live, read_address
+from engine.runs import STATE_VARIABLE, is_live, read_address
 from engine.runs.steps import open_steps
 from tests.benchmarks.machine import tell_machine
 from tests.drive import Program, cpu_seconds
@@ -65,8 +66,11 @@ class Starts:
 
     def __init__(self, place: Path) -> None:
         self.models = place / "models"
+        os.environ[STATE_VARIABLE] = str(place / "state")  # this program looks there too
         self.environment = {
             "PYTHONPATH": str(ROOT),
+            # Modules are compiled once, as with every user, whatever is usual where this runs.
+            "PYTHONDONTWRITEBYTECODE": "",
             "LSTM_TUI_MODELS": str(self.models),
             "LSTM_TUI_CACHE": str(place / "cache"),
         }

@@ -52,7 +52,7 @@ def bare(trainer: Trainer) -> Iterator[float]:
         inputs, targets = cursor.next()
         optimiser.zero_grad()
         drawn = None if trainer.candidates is None else trainer.candidates.draw()
-        loss, _, state = model.loss(inputs, targets, state, drawn)
+        loss, _, state, _ = model.loss(inputs, targets, state, drawn)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(parameters, trainer.clip_threshold)
         optimiser.step(trainer.learning_rate)

@@ -2,9 +2,9 @@
 
     python -m tests.faults.fuzz TARGET [--cases 10000] [--seed N] [--minutes M]
 
-TARGET is texts, models, messages, screen, or all of them. Case I of seed N is case 0 of seed N + I,
-so that `--seed` with its number and `--cases 1` repeat it alone, but for what earlier messages have
-left behind in the engine. Exit code 1 where there was a fault.
+TARGET is texts, models, messages, screen, words, or all of them. Case I of seed N is case 0 of seed
+N + I, so that `--seed` with its number and `--cases 1` repeat it alone, but for what earlier
+messages have left behind in the engine. Exit code 1 where there was a fault.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from tests.faults import fuzz_messages, fuzz_models, fuzz_screen, fuzz_texts
+from tests.faults import fuzz_messages, fuzz_models, fuzz_screen, fuzz_texts, fuzz_words
 
 Case = Callable[[Random], str]
 """Does one case and says what came of it in a word; raises where it isn't what it has to be."""
@@ -30,6 +30,7 @@ TARGETS: dict[str, Callable[[Path], AbstractContextManager[Case]]] = {
     "models": fuzz_models.target,
     "messages": fuzz_messages.target,
     "screen": fuzz_screen.target,
+    "words": fuzz_words.target,
 }
 """Each is given an empty folder to work in."""
 LONGEST = 20.0

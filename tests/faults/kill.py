@@ -31,7 +31,7 @@ import msgspec
 
 from engine import messages as p
 from engine.errors import UserError
-from engine.events import Evaluated, NonFinite, Sampled, Stepped
+from engine.events import Evaluated, ExactLoss, NonFinite, Sampled, Stepped
 from engine.runs import (
     is_live,
     latest_checkpoint,
@@ -102,7 +102,7 @@ class Place:
         lines = (" ".join(random.choices(words, k=12)) for _ in range(LINES))
         self.text.write_text("\n".join(lines) + "\n", encoding="utf-8")
         self.environment = {
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(ROOT),  # without what tests/forking.py needs: real processes
             "TMPDIR": str(folder / "tmp"),
             "LSTM_TUI_MODELS": str(self.models),
             "LSTM_TUI_CACHE": str(self.cache),
@@ -544,7 +544,7 @@ def story(folder: Path) -> list[Any]:
                 told.append(msgspec.structs.replace(event, seconds=0, tokens_per_second=0))
             case Evaluated():
                 told.append(msgspec.structs.replace(event, seconds=0))
-            case Sampled() | NonFinite():
+            case Sampled() | NonFinite() | ExactLoss():
                 told.append(event)
     return told
 

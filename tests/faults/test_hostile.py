@@ -438,7 +438,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_record_of_any_bytes_is_read_gone_back_in_and_gone_on_with(
     tmp_path_factory: pytest.TempPathFactory, recorded: dict[str, bytes], data: st.DataObject
@@ -454,9 +454,9 @@ def test_a_record_of_any_bytes_is_read_gone_back_in_and_gone_on_with(
 
     def look(extent: Extent | None) -> None:
         history, past = History(), runs.open_past(folder, extent)
-        for piece in past.pieces():
-            history.recall(piece)
-            list(piece.in_order())
+        for span in past.spans():
+            history.recall(span)
+            list(span.in_order())
         assert history.step <= 2 * SLACK
         history.loss.envelope(0, history.step, 100)
         history.pace.seconds_left(TrainingConfig(steps=10**6))
@@ -473,6 +473,6 @@ def test_a_record_of_any_bytes_is_read_gone_back_in_and_gone_on_with(
         record.sync()
     record.close()
     look(None)
-    told = [event for piece in runs.open_past(folder).pieces() for event in piece.in_order()]
+    told = [event for span in runs.open_past(folder).spans() for event in span.in_order()]
     assert [e.step for e in told if isinstance(e, Sampled)][-3:] == [at + 1, at + 2, at + 3]
     assert [e.step for e in told if isinstance(e, Stepped)][-3:] == [at + 1, at + 2, at + 3]

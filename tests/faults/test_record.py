@@ -27,14 +27,14 @@ def check(folder: Path, synced: int) -> None:
     """Every row up to those that were synced is in the record once, with its loss."""
     past = open_past(folder)
     end, lines = 0, 0
-    for piece in past.pieces():
-        lines += len(piece.events)
-        for place, count, row in zip(piece.places, piece.counts, piece.rows, strict=True):
+    for span in past.spans():
+        lines += len(span.events)
+        for place, count, row in zip(span.places, span.counts, span.rows, strict=True):
             if end >= synced and row["step"] == 0:
                 continue  # a hole in what was not synced
             assert place == end
             end += int(count)
-            if piece.thinned:
+            if span.thinned:
                 assert (row["loss"][0], row["loss"][2]) == (place + 1, end)
             else:
                 assert row["loss"] == row["step"] == end

@@ -196,6 +196,8 @@ class FakeEngine:
         self.gradients = [2.0 ** (place - 15) for place in range(16)]
         self.gradient_ratio = 0.0002
         self.pinned: list[str] = []
+        self.unknown: set[str] = set()
+        """Words that a query marks, being unknown."""
         self._ended: EngineEnded | None = None
         self._gone = asyncio.Event()
         self._events: asyncio.Queue[list[AnyEvent] | None] = asyncio.Queue()
@@ -254,6 +256,8 @@ class FakeEngine:
             case p.CompleteWord():
                 words = [word for word, _ in CORPUS.frequent if word.startswith(body.beginning)]
                 return p.Completions(words=words[: body.top])
+            case p.LookUp():
+                return p.LookedUp(unknown=[word for word in body.words if word in self.unknown])
             case p.MapWords():
                 return self._map(body)
             case p.PinWords():

@@ -227,6 +227,23 @@ async def range_of_the_loss(room: Room) -> None:
     await room.until(lambda: "↑" in loss() and "╵0" in loss())
 
 
+@check("x_axis")
+async def what_the_x_axis_tells(room: Room) -> None:
+    await room.happens(*RUNNING, *(step(number) for number in range(3, 1001)))
+
+    def axis() -> str:
+        chart = room.app.playground.query_one("#loss")
+        return chart.render_line(chart.size.height - 1).text
+
+    assert axis().split()[0] == "step"
+    await room.press("X")
+    await room.until(lambda: axis().split()[0] == "epoch" and "╵2" in axis())
+    await room.press("X")
+    await room.until(lambda: axis().startswith("seconds") and "╵10" in axis())
+    await room.press("X")
+    await room.until(lambda: axis().split()[0] == "step")
+
+
 @check("log_axis")
 async def log_axis(room: Room) -> None:
     await room.happens(*RUNNING)

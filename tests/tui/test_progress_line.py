@@ -193,7 +193,7 @@ def test_early_stopping_is_told_with_each_validation_that_was_no_better(tmp_path
     worse = msgspec.structs.replace(evaluated(3), loss=6.0, best=False, stale=2)
     past = [stepped(1), evaluated(1), stepped(2), msgspec.structs.replace(worse, step=2, stale=1)]
     write_old(tmp_path, past)
-    report.recall(open_past(tmp_path).pieces())
+    report.recall(open_past(tmp_path).spans())
     assert out.getvalue() == ""
     report.apply([stepped(3), worse])
     assert out.getvalue().endswith("  2 of 3 validations without a better one\n")

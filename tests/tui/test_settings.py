@@ -9,6 +9,8 @@ from tests.tui.fake_engine import Launch
 from tests.tui.screen_help import Room
 from tui import keys
 from tui.app import PlaygroundApp
+from tui.panes.generation import GenerationPane
+from tui.panes.neighbours import NeighboursPane
 from tui.panes.registry import ACTIONS
 from tui.settings import Layout, Settings, load_settings, remember, remembered, settings_file
 
@@ -66,6 +68,8 @@ show_corpus = "ctrl+b"
         ("[keys]\nzoom = 'hyperdrive'\n", "there is no key 'hyperdrive'"),
         ("[keys]\nzoom = ''\n", "there is no key ''"),
         ("[keys]\nzoom = 'win+z'\n", "there is no key 'win+z'"),
+        ("[keys]\nzoom = 'f5,ctrl+q'\n", "'ctrl+q' can't be the key of zoom: it quits"),
+        ("[keys]\nsave = 'tab'\n", "'tab' can't be the key of save: it goes to the next field"),
     ],
 )
 def test_a_bad_file_is_told_in_one_sentence_and_not_used(text: str | bytes, why: str) -> None:
@@ -77,6 +81,10 @@ def test_a_bad_file_is_told_in_one_sentence_and_not_used(text: str | bytes, why:
 def test_a_key_may_be_taken_from_an_action_that_gets_another() -> None:
     found = load("[keys]\nzoom = 's'\nsave = 'ctrl+s'\n")
     assert found == Settings({"zoom": "s", "save": "ctrl+s"})
+
+
+def test_quitting_keeps_the_key_that_always_quits() -> None:
+    assert load("[keys]\nquit = 'f10, ctrl+q'\n") == Settings({"quit": "f10,ctrl+q"})
 
 
 def test_a_file_that_cannot_be_read_is_told(folder: Path) -> None:
@@ -110,22 +118,39 @@ async def test_a_bad_file_is_told_on_the_screen(tmp_path: Path) -> None:
         await room.until(lambda: any("isn't TOML" in toast for toast in room.toasts))
 
 
-async def test_theme_and_pane_are_remembered_and_no_zoom(tmp_path: Path) -> None:
+async def test_theme_pane_and_views_are_remembered_and_no_zoom(tmp_path: Path) -> None:
     async with PlaygroundApp(tmp_path, launch=Launch(), layout=remembered()).run_test() as pilot:
         pilot.app.theme = "textual-light"
-        await pilot.press("3", "z")
+        await pilot.press("4", "z", "8", "3", "9", "9")
         await pilot.pause()
         pilot.app.exit()
-    assert remembered() == Layout("textual-light", "neighbours")
+    views = {"neighbours": ["measure"], "generation": ["write", "cell"]}
+    assert remembered() == Layout("textual-light", "neighbours", views)
     app = PlaygroundApp(tmp_path, launch=Launch(), layout=remembered())
     async with app.run_test(size=(120, 36)) as pilot:
         await pilot.pause()
         assert app.theme == "textual-light"
         assert app.playground.current == "neighbours" and not app.playground.zoomed
         assert app.playground.query_one("#neighbours").display
+        await pilot.press("z")
+        await pilot.pause()
+        assert [view.ID for view in app.playground.query_one(NeighboursPane).shown] == ["measure"]
+        await pilot.press("4")
+        await pilot.pause()
+        generation = app.playground.query_one(GenerationPane)
+        assert [view.ID for view in generation.shown] == ["write", "cell"]
+        assert generation.active.ID == "cell"
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b'{"pane": 3}', b'{"theme": "none", "pane": "x"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b'{"pane": 3}',
+        b'{"theme": "none", "pane": "x", "views": {"neighbours": ["x"], "x": []}}',
+    ],
+)
 async def test_a_layout_that_is_no_layout_is_passed_over(tmp_path: Path, text: bytes) -> None:
     remember(Layout())
     (tmp_path / "state" / "layout.json").write_bytes(text)
@@ -133,6 +158,7 @@ async def test_a_layout_that_is_no_layout_is_passed_over(tmp_path: Path, text: b
     async with app.run_test() as pilot:
         await pilot.pause()
         assert app.playground.current == "training"
+        assert app.playground.query_one(NeighboursPane).arrangement == ["drift", "list"]
 
 
 async def test_a_greyed_key_says_why(tmp_path: Path) -> None:

@@ -182,18 +182,6 @@ def test_the_laboratory_of_words(picture, keys: str, size: tuple[int, int]) -> N
     assert picture(show, size)
 
 
-def test_the_laboratory_of_texts(picture) -> None:
-    async def show(room: Room) -> None:
-        room.engine.opens = True
-        await room.press("4", "g")
-        await room.until(lambda: "word49" in room.app.playground.query_one(WriteView).text)
-        await room.press("5")
-        await room.pilot.pause(0.5)
-
-    launch = Launch(lambda folder: built(folder, step=500, state="paused"))
-    assert picture(show, (80, 24), launch=launch)
-
-
 @pytest.mark.parametrize("size", DIALOG_SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("dialog", DIALOGS)
 def test_dialogs(

@@ -4,6 +4,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
     def screen(models: Path, folder: Path | None, note: str = "", **_: object) -> SimpleNamespace:
         told.append(("screen", folder, gc.isenabled(), *filter(None, [note])))
-        return SimpleNamespace(run=lambda: None, return_code=0)
+        return SimpleNamespace(run=process._ahead.clear, return_code=0)
 
     def training(folder: Path, *_: object) -> SimpleNamespace:
         told.append(("training", folder))
@@ -52,6 +53,22 @@ def test_the_playground_s_first_engine_starts_before_the_screen_is_loaded(
     lstm_tui("--models-dir", str(tmp_path))
     folder = tmp_path / "toy-world-1"
     assert told == [("engine", folder), ("screen", folder, False)]
+
+
+def test_a_screen_that_is_left_at_once_leaves_no_engine_and_no_run(
+    tmp_path: Path, told: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_folder: Path) -> SimpleNamespace:
+        return SimpleNamespace(kill=partial(told.append, "killed"), wait=lambda: None)
+
+    left = SimpleNamespace(run=lambda: None, return_code=0)
+    monkeypatch.setattr(process, "start", start)
+    monkeypatch.setitem(
+        sys.modules, "tui.app", SimpleNamespace(PlaygroundApp=lambda *_, **__: left)
+    )
+    lstm_tui("--models-dir", str(tmp_path))
+    assert told == ["killed"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_where_no_run_can_be_made_the_screen_tells(

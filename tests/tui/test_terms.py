@@ -22,7 +22,8 @@ from tui.screens.terms import Terms
 from tui.terms import TERMS, terms_in
 
 _HINTS = re.compile(
-    "^(press space|space goes|v? ?g writes|m reopens|lower the rate|r begins|asked only|on at rate)"
+    "^(press space|space goes|space shows|n takes|g writes|m opens|m reopens|lower the rate|"
+    "r begins|asked only|on at rate)"
 )
 """Sentences with keys: they say what to do."""
 
@@ -48,8 +49,9 @@ def training_labels(mode: ClipMode, tokenizer: TokenizerName, sampled: bool) -> 
         made = session(state, events, settings=more, clip_mode=mode)
         for row in training._rows(made, 1000, roomy=True):
             yield from row.plain.split(" · ")
-        loss = training._loss_chart(made, "most", None, log=False)
-        norms = training._norms_chart(made, "most")
+        x = training._x_axis(made.history, made.status, "most", "step")
+        loss = training._loss_chart(made, x, "most", None, log=False)
+        norms = training._norms_chart(made, x)
         for chart in (loss, norms):
             yield chart.title
             yield from (curve.name for curve in (*chart.curves, *chart.points))

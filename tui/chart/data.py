@@ -3,9 +3,10 @@ that the first frame need not wait for that.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING, Literal, get_args
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from tui.run.series import Series
@@ -21,8 +22,7 @@ Pattern = Literal["solid", "stippled"]
 Quantity = Literal["step", "epoch", "seconds", "token", "rate"]
 
 
-@dataclass(frozen=True)
-class XAxis:
+class XAxis(Struct, frozen=True):
     """What the x axis shows, from where to where."""
 
     low: float
@@ -31,10 +31,12 @@ class XAxis:
     log: bool = False
     ticks: tuple[tuple[float, str], ...] = ()
     """Values and what is written at them, where round values aren't what counts."""
+    passed: "Series | None" = None
+    """Where `low` and `high` are steps though `name` is another quantity: what of it had passed at
+    each step. Round values of it are written where they were reached."""
 
 
-@dataclass(frozen=True)
-class YAxis:
+class YAxis(Struct, frozen=True):
     """How the y axis is drawn; its range follows from what there is."""
 
     log: bool = False
@@ -42,8 +44,7 @@ class YAxis:
     """Whether a few high values may lie above it."""
 
 
-@dataclass(frozen=True)
-class Curve:
+class Curve(Struct, frozen=True):
     """A line through a number at each step. Curves also differ in pattern, to be told apart without
     colour."""
 
@@ -54,8 +55,7 @@ class Curve:
     pattern: Pattern = "solid"
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Struct, frozen=True):
     """A line through points, from the left to the right; one that is no number is a gap."""
 
     x: Sequence[float]
@@ -66,8 +66,7 @@ class Line:
     pattern: Pattern = "solid"
 
 
-@dataclass(frozen=True)
-class Points:
+class Points(Struct, frozen=True):
     """Single values."""
 
     x: Sequence[float]
@@ -77,8 +76,7 @@ class Points:
     style: Style = "point"
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """Something that happened at an x: a vertical line with a short label."""
 
     x: float
@@ -87,8 +85,7 @@ class Mark:
     """Of the marks in one column the last on each topic is labelled."""
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A horizontal line at a value that is always within the chart."""
 
     value: float
@@ -97,8 +94,7 @@ class Rule:
     """What the value was at each step; without it the line is straight."""
 
 
-@dataclass(frozen=True)
-class ChartData:
+class ChartData(Struct, frozen=True):
     """Everything a chart shows."""
 
     title: str

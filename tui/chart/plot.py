@@ -32,6 +32,7 @@ from tui.chart.data import (
     Points,
     Rule,
     Style,
+    XAxis,
     centred,
 )
 from tui.numbers import short
@@ -150,7 +151,9 @@ def draw(data: ChartData, width: int, height: int) -> Picture:
         return picture
 
     canvas = Picture(plot_width, plot_height)
-    _draw_marks(canvas, data, x)
+    highest = _highest(drawn, y)
+    labels = list(_mark_labels(canvas, data, x, len(highest)))
+    _draw_marks(canvas, data, x, {column for column, *_ in labels})
     if data.rule is not None:
         _draw_rule(canvas, data.rule, data, y)
     for level in data.levels:
@@ -160,8 +163,9 @@ def draw(data: ChartData, width: int, height: int) -> Picture:
         _draw_curve(canvas, each, _without(each.extent, others), y)
     for points in data.points:
         _draw_points(canvas, points, x, y)
-    _draw_mark_labels(canvas, data, x)
-    _draw_highest(canvas, drawn, y)
+    for _, start, text in labels:
+        canvas.write(start, 0, text, "mark")
+    canvas.write(0, 0, highest, "axis")
 
     picture.codes[top : top + plot_height, left:] = canvas.codes
     picture.styles[top : top + plot_height, left:] = canvas.styles
@@ -365,29 +369,26 @@ def _mark_columns(canvas: Picture, data: ChartData, x: Scale) -> dict[int, list[
     return {column: list(labels.values()) for column, labels in reversed(columns.items())}
 
 
-def _draw_marks(canvas: Picture, data: ChartData, x: Scale) -> None:
+def _draw_marks(canvas: Picture, data: ChartData, x: Scale, labelled: set[int]) -> None:
     """A line for each mark that has its label, and for the others a tick: many are no fence."""
-    labelled = {column for column, _, _ in _mark_labels(canvas, data, x)}
     for column in _mark_columns(canvas, data, x):
         whole = column in labelled or canvas.height < _LEAST_FOR_LABELS
         canvas.put(slice(None) if whole else slice(-1, None), column, "┊", "mark")
 
 
-def _draw_mark_labels(canvas: Picture, data: ChartData, x: Scale) -> None:
-    for _, start, text in _mark_labels(canvas, data, x):
-        canvas.write(start, 0, text, "mark")
-
-
-def _mark_labels(canvas: Picture, data: ChartData, x: Scale) -> Iterator[tuple[int, int, str]]:
+def _mark_labels(
+    canvas: Picture, data: ChartData, x: Scale, taken: int
+) -> Iterator[tuple[int, int, str]]:
     """Labels along the top: the column of the mark, that where the label begins, and its text. The
-    newest first, each where no other label stands: all of a column if there is room, else its
-    newest ones.
+    newest first, each where no other label stands, nor what takes the first columns: all of a
+    column if there is room, else its newest ones.
 
     A low chart has no row to spare for them.
     """
     if canvas.height < _LEAST_FOR_LABELS:
         return
     free = np.ones(canvas.width, bool)
+    free[:taken] = False
     for column, labels in _mark_columns(canvas, data, x).items():
         texts = [", ".join(labels[older:]) for older in range(len(labels))]
         places = [(text, start) for text in texts for start in (column + 1, column - len(text))]
@@ -399,12 +400,12 @@ def _mark_labels(canvas: Picture, data: ChartData, x: Scale) -> Iterator[tuple[i
                 break
 
 
-def _draw_highest(canvas: Picture, drawn: Sequence[_Drawn], scale: Scale) -> None:
-    """Where curves reach above the scale, say in the corner how far."""
+def _highest(drawn: Sequence[_Drawn], scale: Scale) -> str:
+    """Where curves reach above the scale, what the corner says: how far."""
     highest = max((np.nanmax(each.extent[1], initial=-np.inf) for each in drawn), default=-np.inf)
-    if highest > scale.high:
-        top = 10**highest if scale.log else highest
-        canvas.write(0, 0, f"↑{short(float(top), 3)}", "axis")
+    if highest <= scale.high:
+        return ""
+    return f"↑{short(float(10**highest if scale.log else highest), 3)}"
 
 
 # --- around the axes ----------------------------------------------------------------------------
@@ -443,7 +444,7 @@ def _draw_x_axis(picture: Picture, left: int, data: ChartData, scale: Scale) -> 
     if left:
         picture.write(0, y, f"{data.x.name:>{left - 1}}", "axis")
     free = 0
-    for value, label in data.x.ticks or x_labels(scale, width, whole=data.x.name in _WHOLE):
+    for value, label in data.x.ticks or _x_labels(data.x, scale, width):
         x = int(np.rint(scale.places([value], width))[0])
         if x + 1 + len(label) > width:  # no room to the right of it
             x, text = x - len(label), f"{label}╵"
@@ -452,6 +453,24 @@ def _draw_x_axis(picture: Picture, left: int, data: ChartData, scale: Scale) -> 
         if x >= free:
             picture.write(left + x, y, text, "axis")
             free = x + len(text) + 1
+
+
+def _x_labels(axis: XAxis, scale: Scale, width: int) -> list[tuple[float, str]]:
+    """Round values and what is written at them."""
+    if axis.passed is None:
+        return x_labels(scale, width, whole=axis.name in _WHOLE)
+    first, last = int(axis.low), min(int(axis.high), len(axis.passed))
+    steps = np.unique(np.linspace(max(first, 1), max(last, 1), 4 * width).astype(np.intp))
+    passed = axis.passed.at(steps - 1).astype(np.float64)
+    known = np.isfinite(passed)
+    if not known.any():
+        return []
+    steps, passed = steps[known], np.maximum.accumulate(passed[known])
+    if first == 0:
+        steps, passed = np.append(0, steps), np.append(0.0, passed)
+    room = int(width * (last - first) / (axis.high - axis.low))
+    reached = x_labels(Scale.between(passed[0], passed[-1], log=False), room, whole=False)
+    return [(float(np.interp(value, passed, steps)), label) for value, label in reached]
 
 
 def _draw_empty(picture: Picture, sentence: str) -> None:

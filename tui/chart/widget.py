@@ -8,19 +8,33 @@ from rich.style import Style as RichStyle
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
+from typing_extensions import override
 
-from tui.chart.data import STYLES, ChartData, centred
+from tui.chart.data import STYLES, ChartData, Style, centred
 from tui.terms import explained
 
 if TYPE_CHECKING:
     from tui.chart.plot import Picture
+
+_HUES: dict[Style, str] = {
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "green": "#009E73",
+    "yellow": "#F0E442",
+    "blue": "#0072B2",
+    "vermilion": "#D55E00",
+    "purple": "#CC79A7",
+}
+"""Those of the palette, in every theme; the others are the theme's, by the stylesheet."""
 
 
 class Chart(Widget):
     """A chart. Give it something to show with `show`; it draws at whatever size it has."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{style}" for style in STYLES}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        f"chart--{style}" for style in STYLES if style not in _HUES
+    }
     DEFAULT_CSS = """
     Chart {
         & > .chart--axis { color: $text-muted; }
@@ -31,13 +45,6 @@ class Chart(Widget):
         & > .chart--primary { color: $text-primary; }
         & > .chart--secondary { color: $text-warning; }
         & > .chart--point { color: $text-success; }
-        & > .chart--orange { color: #E69F00; }
-        & > .chart--sky { color: #56B4E9; }
-        & > .chart--green { color: #009E73; }
-        & > .chart--yellow { color: #F0E442; }
-        & > .chart--blue { color: #0072B2; }
-        & > .chart--vermilion { color: #D55E00; }
-        & > .chart--purple { color: #CC79A7; }
     }
     """
 
@@ -78,14 +85,17 @@ class Chart(Widget):
         """A tooltip explains what is written in it."""
         self.tooltip = explained(self.words)
 
+    @override
     def render_lines(self, crop: Region) -> list[Strip]:
         if not self._drawn:
             self._draw_afresh()
         return super().render_lines(crop)
 
+    @override
     def render_line(self, y: int) -> Strip:
         return self._strips[y]
 
+    @override
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._strips.clear()
@@ -96,7 +106,7 @@ class Chart(Widget):
         return bool(self._strips) and self._drawn_size == self.size
 
     def _draw_afresh(self) -> None:
-        self._pens = [self.get_component_rich_style(f"chart--{style}") for style in STYLES]
+        self._pens = [self._pen(style) for style in STYLES]
         self._drawn_size = self.size
         if isinstance(self._data, str):
             self._picture = None
@@ -106,6 +116,11 @@ class Chart(Widget):
 
             self._picture = draw(self._data, *self.size)
             self._strips = self._picture_strips(self._picture, range(self._picture.height))
+
+    def _pen(self, style: Style) -> RichStyle:
+        if (hue := _HUES.get(style)) is not None:
+            return self.rich_style + RichStyle(color=hue)
+        return self.get_component_rich_style(f"chart--{style}")
 
     def _sentence_strips(self, sentence: str, width: int, height: int) -> list[Strip]:
         texts = [" " * width] * height

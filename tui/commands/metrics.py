@@ -61,12 +61,12 @@ def _quoted(name: str) -> str:
 
 
 def _tables(folder: Path) -> Iterator[tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]]:
-    """The columns and the rows of one piece of the record after the other; None for NaN."""
+    """The columns and the rows of one span of the record after the other; None for NaN."""
     from engine.runs import open_past
     from engine.runs.table import table
 
-    for piece in open_past(folder).pieces():
-        made = table(piece)
+    for span in open_past(folder).spans():
+        made = table(span)
         columns = made.dtype.names or ()
         yield columns, zip(*(_numbers(made[name]) for name in columns), strict=True)
 
@@ -82,17 +82,21 @@ def _numbers(column: Any) -> list[Any]:
 
 
 def _print_summary(folder: Path) -> None:
+    from engine.events import ExactLoss
     from engine.runs import open_past
     from tui.sanitize import visible
 
     steps = thinned = 0
+    exact: ExactLoss | None = None
     latest: deque[Stepped] = deque(maxlen=_LATEST)
     past = open_past(folder)
-    for piece in past.pieces():
-        counts = piece.counts
+    for span in past.spans():
+        counts = span.counts
         steps += int(counts.sum())
         thinned += int(counts[counts > 1].sum())
-        latest.extend(piece.layout.decode(piece.held[-_LATEST:]))
+        latest.extend(span.layout.decode(span.held[-_LATEST:]))
+        events = (told.event for told in span.events)
+        exact = next((e for e in reversed(list(events)) if isinstance(e, ExactLoss)), exact)
     lost = past.lost + past.damaged
     echo(
         f"{visible(folder.name)}: {counted(steps, 'step')} recorded"
@@ -129,6 +133,11 @@ def _print_summary(folder: Path) -> None:
             for step in latest
         ]
     )
+    if exact is not None:
+        echo(
+            f"Over the whole vocabulary the loss of step {exact.step:,} was {_short(exact.loss)}, "
+            f"where {_short(exact.sampled_loss)} was sampled."
+        )
     echo("--csv and --json print all of them.")
 
 

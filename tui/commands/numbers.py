@@ -18,6 +18,7 @@ class Whole(click.ParamType):  # type: ignore[type-arg]
     name = "integer"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number, or a refusal."""
         number = whole_number(value) if isinstance(value, str) else value
         if number is None:
             self.fail(f"{quoted(value)} is not a valid integer.", param, ctx)
@@ -32,6 +33,7 @@ class Real(click.ParamType):  # type: ignore[type-arg]
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
+        """The number, or a refusal."""
         number = real_number(value) if isinstance(value, str) else value
         if number is None or not math.isfinite(number):
             self.fail(f"{quoted(value)} is not a valid float.", param, ctx)
@@ -42,6 +44,7 @@ class WholeRange(click.IntRange):
     """A whole number in a range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number within the range, or a refusal."""
         return super().convert(Whole().convert(value, param, ctx), param, ctx)
 
 
@@ -49,4 +52,5 @@ class RealRange(click.FloatRange):
     """A finite number in a range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number within the range, or a refusal."""
         return super().convert(Real().convert(value, param, ctx), param, ctx)

@@ -226,16 +226,18 @@ def look_at_words(file: Path) -> None:
     """Open the laboratory of words on a file of vectors; other runs can be opened from there."""
     _require_terminal()
     gc.disable()  # as `play` does
+    from msgspec.structs import replace
+
     from engine.service import client
     from tui.app import PlaygroundApp
     from tui.panes.neighbours import NeighboursPane
     from tui.panes.registry import ACTIONS
-    from tui.settings import Layout, load_settings, remembered
+    from tui.settings import load_settings, remembered
 
     async def launch(folder: Path) -> client.Engine:
         return await (client.ask_vectors if folder == file else client.launch)(folder)
 
-    layout = Layout(remembered().theme, NeighboursPane.ID)
+    layout = replace(remembered(), pane=NeighboursPane.ID)
     settings = load_settings(ACTIONS)
     app = PlaygroundApp(
         models_folder(), file, launch=launch, settings=settings, layout=layout, zoomed=True
@@ -244,7 +246,13 @@ def look_at_words(file: Path) -> None:
 
 
 def _run(app: "PlaygroundApp") -> None:
-    if farewell := app.run():
+    from engine.service.process import end_unused
+
+    try:
+        farewell = app.run()
+    finally:
+        end_unused()
+    if farewell:
         echo(farewell)
     if app.return_code:
         raise click.exceptions.Exit(app.return_code)

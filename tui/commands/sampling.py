@@ -20,6 +20,7 @@ class Knob(click.ParamType):  # type: ignore[type-arg]
         self._path = path
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The knob's value, or a refusal."""
         try:
             return get(replace(GenerationSettings(), {self._path: value}), self._path)
         except UserError as error:

@@ -214,7 +214,11 @@ def _resumed_run(corpus: str, name: str | None, limits: dict[str, Any]) -> Path:
 def _until(training: "TrainingConfig") -> str:
     """What ends a run, as the beginning of a clause."""
     limits = {name: getattr(training, name) for name in LIMITS}
-    told = [f"{limit:,.15g} {name}" for name, limit in limits.items() if limit is not None]
+    told = [
+        f"{limit:,.15g} {name.removesuffix('s') if limit == 1 else name}"
+        for name, limit in limits.items()
+        if limit is not None
+    ]
     return f"until {' or '.join(told)}; " if told else "without a limit: "
 
 

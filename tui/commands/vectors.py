@@ -15,6 +15,7 @@ from tui.commands.shared import (
     wait_for,
 )
 from tui.commands.words import seen_options, table_option, vectors_of, view_of
+from tui.numbers import counted
 
 _VECTORS = {"output": "output layer's weights", "both": "means of embedding and output layer"}
 _FORMATS = ("word2vec", "word2vec-binary", "projector", "npz", "glove")
@@ -130,9 +131,10 @@ def export(model: str, file: str, form: str, table: Any, as_json: bool) -> None:
         print_json(done)
         return
     if done.escaped:
-        echo(f"{done.escaped:,} words are written with codes such as \\x20 for a blank.", err=True)
+        escaped = counted(done.escaped, "word")
+        echo(f"Written with codes, such as \\x20 for a blank: {escaped}.", err=True)
     vectors = _VECTORS.get(done.table, "vectors")
-    when = "" if done.table == "file" else f", after {done.step:,} steps"
+    when = "" if done.table == "file" else f", after {counted(done.step, 'step')}"
     echo(f"{done.words:,} {vectors} of {done.size:,} numbers{when}:")
     for name in done.files:
         echo(name)

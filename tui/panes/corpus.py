@@ -7,6 +7,7 @@ from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Input
+from typing_extensions import override
 
 from engine.events import CorpusSummary
 from engine.messages import AnyAnswer, AnyQuery, Represent, Representation, TokenView
@@ -68,15 +69,18 @@ class CorpusPane(AskingPane):
         self._refusal = ""
 
     @property
+    @override
     def hint(self) -> str:
         return sentence("{type_in} types · {leave_input} back")
 
+    @override
     def compose(self) -> ComposeResult:
         yield Block(id="facts")
         yield Block(id="frequent", explains=False)
         yield Labelled("sentence", PaneInput(EXAMPLE, id="sentence"))
         yield Block(id="comparison")
 
+    @override
     def draw(self, session: Session | None) -> None:
         summary = session.status.corpus if session else None
         width, height = self.content_size
@@ -115,16 +119,20 @@ class CorpusPane(AskingPane):
     def _typed(self) -> str:
         return self.query_one("#sentence", Input).value
 
+    @override
     def question(self) -> AnyQuery | None:
         return Represent(text=self._typed) if self._typed else None
 
+    @override
     def answered(self, answer: AnyAnswer) -> None:
         assert isinstance(answer, Representation)
         self._answer, self._refusal = answer, ""
 
+    @override
     def refused(self, reason: str) -> None:
         self._refusal = reason
 
+    @override
     def clear(self) -> None:
         self._answer, self._refusal = None, ""
 
@@ -201,7 +209,9 @@ def _comparison(answer: Representation, width: int, height: int) -> Content:
         rows = []
     notes = []
     if not all(view.known for view in answer.tokens):
-        notes.append(Content.styled("* not in the vocabulary: <unk> to the model", "$text-warning"))
+        told = "* not in the vocabulary: <unk> to the model"
+        told = told if len(told) <= width else "* unknown: <unk> to the model"
+        notes.append(Content.styled(told, "$text-warning"))
     room = height - len(rows) - 1 - len(notes)
     shown = answer.tokens if count <= room else answer.tokens[: max(0, room - 1)]
     if shown:
@@ -220,15 +230,17 @@ def _cost(name: str, factors: str, count: int) -> Content:
 def _with_legend(cost: Content, width: int) -> Content:
     """What the cells of embeddings mean, behind what they cost, where there is room."""
     above, below = LEVELS - 1, 1 - LEVELS
-    legend = Content.assemble(
-        "  ",
-        (glyph(above) * 2, _colour(above)),
-        (" above zero ", MUTED),
-        (glyph(below) * 2, _colour(below)),
-        (" below", MUTED),
-    )
-    fits = cost.cell_length + legend.cell_length <= width
-    return cost + legend if fits else cost
+    for one, other in ((" above zero ", " below"), ("+ ", "−")):
+        legend = Content.assemble(
+            "  ",
+            (glyph(above) * len(one.split()), _colour(above)),
+            (one, MUTED),
+            (glyph(below) * len(one.split()), _colour(below)),
+            (other, MUTED),
+        )
+        if cost.cell_length + legend.cell_length <= width:
+            return cost + legend
+    return cost
 
 
 def _table(answer: Representation, views: list[TokenView], width: int) -> list[Content]:

@@ -1,6 +1,6 @@
 """A laboratory: a pane that, zoomed, shows several views of what it is about.
 
-A view is a file beside its pane's, and a line in the pane's `VIEWS`: its key, its name in the edge,
+A view is a file beside its pane's, and a line in the pane's `VIEWS`: its key, its tab,
 help and the command palette follow from that.
 """
 
@@ -16,13 +16,17 @@ from textual.message import Message
 from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Input
+from typing_extensions import override
 
 from tui.keys import Action, sentence, shown
 from tui.panes.pane import Asking, Drawn, Pane, displayed
 from tui.run.session import Session
+from tui.widgets.text import fit_parts
 
 _LEAST = 54
 """Columns of a view beside another one."""
+_BESIDE_KEYS = 6
+"""Columns of a view's upper edge that neither its name nor its keys take."""
 _FIRST_KEY = 5
 """The views' keys follow those of the panes."""
 
@@ -53,6 +57,8 @@ class View(Drawn):
 
     zoomed = False
     """Whether its pane is a laboratory now, rather than a part of the playground."""
+    active = False
+    """Whether it is the one that was chosen last."""
 
     def __init__(self) -> None:
         super().__init__(id=self.ID)
@@ -67,10 +73,18 @@ class View(Drawn):
         """What typing goes into, if it has something of its own to be seen for that."""
         return next(filter(displayed, self.query(Input)), None)
 
-    def show_title(self, *, active: bool) -> None:
-        """Write name and keys into its upper edge."""
-        name = Content.styled(self.NAME, "bold $text-primary" if active else "bold")
-        self.border_title = Content.assemble(name, f"  {self.hint}" if self.hint else "")
+    def furnish(self) -> None:
+        """Mount what there is of it only in a laboratory, if that isn't there already."""
+
+    def show_title(self) -> None:
+        """Write its name and as many of its keys as there is room for into its upper edge."""
+        name = Content.styled(self.NAME, "bold $text-primary" if self.active else "bold")
+        hint = fit_parts(self.hint, self.size.width - len(self.NAME) - _BESIDE_KEYS)
+        self.border_title = Content.assemble(name, f"  {hint}" if hint else "")
+
+    @override
+    def on_resize(self) -> None:
+        self.show_title()
 
 
 class AskingView(View, Asking):
@@ -98,6 +112,7 @@ class Laboratory(Pane):
         self._alone = False
         """Whether the chosen one has all the room."""
 
+    @override
     def compose(self) -> ComposeResult:
         yield from self.head()
         with Horizontal(classes="views"):
@@ -122,6 +137,19 @@ class Laboratory(Pane):
         )
 
     @property
+    def arrangement(self) -> list[str]:
+        """The ids of the views it shows zoomed where there is room, the one chosen last at the
+        end."""
+        return self._chosen[-1:] if self._alone else self._chosen[-2:]
+
+    def arrange_as(self, arrangement: Iterable[str]) -> None:
+        """Show these views when it is zoomed for the first time; what it has no view for is passed
+        over."""
+        known = [id for id in dict.fromkeys(arrangement) if id in self.views]  # noqa: A001
+        self._chosen = [id for id in self._chosen if id not in known] + known  # noqa: A001
+        self._alone = len(known) == 1
+
+    @property
     def active(self) -> View:
         """The view that was chosen last, of those that are shown."""
         return self.views[self._chosen[-1]] if self.zoomed else next(iter(self.views.values()))
@@ -136,10 +164,12 @@ class Laboratory(Pane):
         return [view for id, view in self.views.items() if id in ids]  # noqa: A001
 
     @property
+    @override
     def hint(self) -> str:
         return sentence("{type_in} types · {zoom} laboratory")
 
     @property
+    @override
     def tabs(self) -> Content:
         return Content("  ").join(map(self._tab, self.VIEWS)) if self.zoomed else Content("")
 
@@ -152,10 +182,12 @@ class Laboratory(Pane):
         return label.stylize(Style.from_meta(click))
 
     @property
+    @override
     def field(self) -> Input | None:
         own = self.active.field
         return own if own is not None else super().field
 
+    @override
     def show(self, session: Session | None) -> None:
         super().show(session)
         for view in self.views.values():
@@ -164,9 +196,11 @@ class Laboratory(Pane):
     def draw(self, session: Session | None) -> None:
         """Its views draw themselves."""
 
+    @override
     def on_mount(self) -> None:
         self._arrange()
 
+    @override
     def on_resize(self) -> None:
         self._arrange()
 
@@ -181,6 +215,7 @@ class Laboratory(Pane):
             view.redraw()
 
     def watch_zoomed(self) -> None:
+        """Show one view in the column, or several on the whole screen."""
         self.set_class(self.zoomed, "-laboratory")
         self._arrange()
         self.changed()
@@ -216,19 +251,25 @@ class Laboratory(Pane):
         self._arrange()
 
     def on_click(self, event: events.Click) -> None:
+        """Choose the view that is clicked."""
         for node in event.widget.ancestors_with_self if event.widget else ():
             if isinstance(node, View) and node is not self.active:
                 self.choose(node.ID)
 
     def _arrange(self) -> None:
-        """Let the views be seen that are to be, with the laboratory's keys in its edge."""
+        """Let the views be seen that are to be."""
         shown = self.shown
         self._mount(shown)
         for view in self.views.values():
             view.display, view.zoomed = view in shown, self.zoomed
+            view.active = view is self.active
+            if not view.is_attached:
+                continue
+            if self.zoomed:
+                view.furnish()
             view.set_class(view is not shown[0], "-beside")
-            view.show_title(active=view is self.active)
-        self.border_subtitle = self.tabs if self.zoomed else self.hint
+            view.show_title()
+        self.border_subtitle = "" if self.zoomed else self.hint  # then tabs are above
         self.post_message(self.Rearranged())
 
     def _mount(self, shown: list[View]) -> None:

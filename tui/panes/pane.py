@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.reactive import var
 from textual.widget import Widget
 from textual.widgets import Input
+from typing_extensions import override
 
 from engine.errors import UserError
 from engine.messages import AnyAnswer, AnyQuery, AnyQuestion
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     Answers = AsyncGenerator[AnyAnswer, None]
 
 ASKS_A_SECOND = 1
-_TYPING_PAUSE = 0.15
+TYPING_PAUSE = 0.15
 """Seconds after a key in an input before its question is put."""
 
 
@@ -73,9 +74,11 @@ class Drawn(Vertical):
         """Another run is shown: what the last one told goes."""
 
     def on_show(self) -> None:
+        """Draw what changed while it was hidden."""
         self.redraw()
 
     def on_resize(self) -> None:
+        """Draw what fits into the new size."""
         self.redraw()
 
     @on(Block.Resized)
@@ -139,6 +142,7 @@ class Pane(Drawn):
         return next(filter(displayed, self.query(Input)), None)
 
     def on_mount(self) -> None:
+        """Write its key and name, and what can be done in it, into its frame."""
         self.border_title = f"{self.key()} {self.ID}"
         self.border_subtitle = self.hint
 
@@ -205,6 +209,7 @@ class Asking(Drawn):
         self.refused(reason)
 
     def on_mount(self) -> None:
+        """Begin to ask."""
         self.run_worker(self._keep_asking())
 
     def ask(self) -> None:
@@ -214,15 +219,19 @@ class Asking(Drawn):
         self.redraw()
         self._edited.set()
 
+    @override
     def on_show(self) -> None:
         self._edited.set()
 
     def on_input_changed(self) -> None:
+        """Ask as soon as the typing rests."""
         self.ask()
 
     def on_input_submitted(self) -> None:
+        """Ask once more, though nothing was changed."""
         self.ask()
 
+    @override
     def show(self, session: Session | None) -> None:
         if session is not self.session:
             self._edited.set()
@@ -234,7 +243,7 @@ class Asking(Drawn):
             with suppress(TimeoutError):
                 async with asyncio.timeout(1 / ASKS_A_SECOND):
                     await self._edited.wait()
-                await asyncio.sleep(_TYPING_PAUSE)
+                await asyncio.sleep(TYPING_PAUSE)
             self._edited.clear()
             try:
                 session, questions = self.session, self.questions()
@@ -246,9 +255,11 @@ class Asking(Drawn):
                 continue
             asking = (session, session.status.step, questions)
             if asking != asked:
-                asked = asking
-                with suppress(EngineEnded):
+                try:
                     await self._put(session, questions)
+                    asked = asking
+                except EngineEnded:
+                    asked = None  # another connection may come
 
     async def _put(self, session: Session, questions: Sequence[AnyQuery]) -> None:
         """Put questions one by one. Raises EngineEnded."""

@@ -1,9 +1,9 @@
 """The panes. Tabs, keys, stylesheets, help and layout follow from this list."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
+from msgspec.structs import replace
 from textual.binding import Binding, BindingType
 
 from tui import keys

@@ -1,12 +1,13 @@
 """Training: the loss, the gradient norms before and after clipping, and the numbers that matter."""
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from textual import work
 from textual.app import ComposeResult
 from textual.content import Content
+from typing_extensions import override
 
 from engine.errors import UserError
 from engine.events import Evaluated, State, Stepped
@@ -27,17 +28,18 @@ if TYPE_CHECKING:
 
 _MARKS = {"learning_rate": "lr", "clip_threshold": "clip", "clip_mode": "clip"}
 """The interventions drawn on the charts, and the word for each."""
-_GO_ON: dict[State, str] = {
-    "ready": "press {start_pause} to start, {single_step} for a single step",
-    "paused": "{start_pause} goes on, {single_step} takes one step",
-    "stopped": "{start_pause} goes on",
-    "finished": "{generate} writes text, {new_run} begins a new run",
-    "failed": "{new_run} begins a new run, {open_model} opens a model",
+_GO_ON: dict[State, tuple[str, ...]] = {
+    "ready": ("press {start_pause} to start", "{single_step} takes a single step"),
+    "paused": ("{start_pause} goes on", "{single_step} takes one step"),
+    "stopped": ("{start_pause} goes on",),
+    "finished": ("{generate} writes text", "{new_run} begins a new run"),
+    "failed": ("{new_run} begins a new run", "{open_model} opens a model"),
 }
-_ASKED = "asked only: {start_pause} shows the text it would read to train"
+_ASKED = ("asked only", "{start_pause} shows the text it would read to train")
 _KNOBS = (
-    "{rate_up} {rate_down} rate · {threshold_up} {threshold_down} clip threshold · "
-    "{clip_mode} clip mode"
+    "{rate_up} {rate_down} rate",
+    "{threshold_up} {threshold_down} clip threshold",
+    "{clip_mode} clip mode",
 )
 _NO_LOSS = "Training and validation loss by step: press {start_pause} to start."
 _NO_NORMS = "The norm of each step's gradient, before and after clipping."
@@ -45,17 +47,22 @@ _AXIS_ENDS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 View = Literal["most", "all", "last"]
 """What of the loss is shown: all steps without the few highest losses, with them, or the last
 steps."""
+Clock = Literal["step", "epoch", "seconds"]
+"""By what the x axis of the charts tells how far the run is."""
+_CLOCKS: tuple[Clock, ...] = get_args(Clock)
 _LEAST_FOR_BOTH = 11
 """Rows from which on there is room for both charts."""
 _APART = 40
 """Of the run's length, the part within which turns of one knob are one mark."""
 _LEAST_FOR_ALL = 14
 """Rows from which on there is room for every row of numbers."""
+_LEAST_FOR_UNIT = 60
+"""Columns from which on there is room to say what a perplexity is per."""
 _IN_FULL = 100
 """Columns from which on a percentile is called one."""
 
 _Part = tuple[int, Content]
-"""A piece of a row with its rank: where there is no room, the highest ranks go first."""
+"""A part of a row with its rank: where there is no room, the highest ranks go first."""
 
 
 class TrainingPane(Pane):
@@ -71,15 +78,20 @@ class TrainingPane(Pane):
         super().__init__()
         self._log_loss = False
         self._view: View = "most"
+        self._clock: Clock = "step"
         self._baselines: BaselineList | None = None
         """What simpler models make of the text that is validated on."""
         self._asked: Session | None = None
         """The run that they were asked of."""
 
     @property
+    @override
     def hint(self) -> str:
-        return sentence("{log_axis} log axis · {all_losses} all · {last_part} last part")
+        return sentence(
+            "{log_axis} log axis · {all_losses} all · {last_part} last part · {x_axis} x axis"
+        )
 
+    @override
     def compose(self) -> ComposeResult:
         yield Block(id="numbers")
         yield Chart(id="loss")
@@ -98,10 +110,17 @@ class TrainingPane(Pane):
         """Show the last steps alone, or all again."""
         self._look("last")
 
+    def action_x_axis(self) -> None:
+        """Label the steps by their number, by epoch, or by seconds."""
+        place = _CLOCKS.index(self._clock) + 1
+        self._clock = _CLOCKS[place % len(_CLOCKS)]
+        self.redraw()
+
     def _look(self, view: View) -> None:
         self._view = "most" if self._view == view else view
         self.redraw()
 
+    @override
     def clear(self) -> None:
         self._baselines = self._asked = None
 
@@ -115,6 +134,7 @@ class TrainingPane(Pane):
         if session is self.session and isinstance(answer, BaselineList):
             self._baselines, self.stale = answer, True
 
+    @override
     def draw(self, session: Session | None) -> None:
         measured = session is not None and session.answering and session.history.evaluations
         if session is not None and measured and self._asked is not session:
@@ -126,28 +146,29 @@ class TrainingPane(Pane):
         numbers.styles.height = len(rows)
         numbers.show(Content("\n").join(rows))
         norms.display = height >= _LEAST_FOR_BOTH
-        loss_chart = (
-            _loss_chart(session, self._view, self._baselines, log=self._log_loss)
-            if session
-            else sentence(_NO_LOSS)
-        )
-        self.query_one("#loss", Chart).show(loss_chart)
+        loss = self.query_one("#loss", Chart)
+        if session is None:
+            loss.show(sentence(_NO_LOSS))
+            norms.show(_NO_NORMS)
+            return
+        x = _x_axis(session.history, session.status, self._view, self._clock)
+        loss.show(_loss_chart(session, x, self._view, self._baselines, log=self._log_loss))
         if norms.display:
-            norms.show(_norms_chart(session, self._view) if session else _NO_NORMS)
+            norms.show(_norms_chart(session, x))
 
 
 # --- the charts ----------------------------------------------------------------------------------
 
 
 def _loss_chart(
-    session: Session, view: View, baselines: BaselineList | None, *, log: bool
+    session: Session, x: XAxis, view: View, baselines: BaselineList | None, *, log: bool
 ) -> ChartData:
     history, status = session.history, session.status
     unit = UNITS[status.config.corpus.tokenizer].axis
     evaluations = _validations(history)
     return ChartData(
         title=f"loss, nats/{unit}",
-        x=_x_axis(history, status, view),
+        x=x,
         curves=(
             Curve(history.loss, _each_step(history), "raw", "stippled"),
             Curve(history.smoothed_loss, "smoothed"),
@@ -158,6 +179,7 @@ def _loss_chart(
                 [event.loss for event in evaluations],
                 _validation_name(history, evaluations),
             ),
+            *_exact_losses(history),
         ),
         marks=_marks(history),
         levels=_levels(baselines),
@@ -185,6 +207,14 @@ def _is_sampled(history: "History") -> bool:
     return history.last is not None and history.last.sampled
 
 
+def _exact_losses(history: "History") -> Iterator[Points]:
+    """Those of steps whose own loss is sampled, if there are any."""
+    known = [(event.step, event.loss) for event in history.exact_losses if event.loss is not None]
+    if known:
+        steps, losses = zip(*known, strict=True)
+        yield Points(steps, losses, f"a step, exact {_fixed(losses[-1])}", "○", "orange")
+
+
 def _validation_name(history: "History", evaluations: "list[_Validation]") -> str:
     """With the newest loss, and that it is exact where that of a step is not."""
     exact = ", exact" if _is_sampled(history) else ""
@@ -192,11 +222,11 @@ def _validation_name(history: "History", evaluations: "list[_Validation]") -> st
     return f"validation{newest}{exact}"
 
 
-def _norms_chart(session: Session, view: View) -> ChartData:
+def _norms_chart(session: Session, x: XAxis) -> ChartData:
     history, status = session.history, session.status
     return ChartData(
         title="gradient norm",
-        x=_x_axis(history, status, view),
+        x=x,
         curves=(
             Curve(history.norm_before, "before clipping"),
             Curve(history.norm_after, "after", "secondary", "stippled"),
@@ -238,14 +268,15 @@ def _validations(history: "History") -> list[_Validation]:
     ]
 
 
-def _x_axis(history: "History", status: Status, view: View) -> XAxis:
+def _x_axis(history: "History", status: Status, view: View, clock: Clock) -> XAxis:
     """It ends at a round number a little ahead, so that the picture seldom moves."""
     step = max(history.step, 10)
     power = 10 ** (len(str(step)) - 1)
     end = next(int(end * power) for end in _AXIS_ENDS if end * power >= step)
     limit = status.config.training.steps
     end = end if limit is None or limit < step else min(end, limit)
-    return XAxis(_last_part(step) if view == "last" else 0, end)
+    passed = {"step": None, "epoch": history.epoch, "seconds": history.seconds}[clock]
+    return XAxis(_last_part(step) if view == "last" else 0, end, clock, passed=passed)
 
 
 def _last_part(step: int) -> int:
@@ -320,9 +351,10 @@ def _rows(session: Session | None, width: int, *, roomy: bool) -> list[Content]:
     status, history = session.status, session.history
     last = history.last
     if last is None:
-        rows = [_hint_row(status), _knobs_row(status), [(0, _dim(sentence(_KNOBS)))]]
+        keys = [(rank, _dim(sentence(knob))) for rank, knob in enumerate(_KNOBS)]
+        rows = [_hints(status, 0), _knobs_row(status), keys]
     else:
-        rows = [_progress_row(session, last), _loss_row(status, history, last)]
+        rows = [_progress_row(session, last), _loss_row(status, history, last, width)]
         if roomy:
             rows += _steering_rows(status, history)
         rows.append(_norm_row(status, history, last))
@@ -333,22 +365,25 @@ def _rows(session: Session | None, width: int, *, roomy: bool) -> list[Content]:
 
 
 def _fit(parts: Sequence[_Part], width: int) -> Content:
-    """The parts in their order, without those of the highest ranks that there is no room for."""
+    """The parts in their order, without those of the highest ranks that there is no room for: what
+    a part is about may be said by one of a lower rank."""
     gap = 3
     room = width + gap
-    kept = []
+    kept: list[int] = []
     for index, (rank, part) in sorted(enumerate(parts), key=lambda entry: (entry[1][0], entry[0])):
-        if part.cell_length + gap <= room or rank == 0:
-            kept.append(index)
-            room -= part.cell_length + gap
+        if part.cell_length + gap > room and rank > 0:
+            break
+        kept.append(index)
+        room -= part.cell_length + gap
     return (
         _dim(" · ").join(parts[index][1] for index in sorted(kept)).truncate(width, ellipsis=True)
     )
 
 
-def _hint_row(status: Status) -> list[_Part]:
-    hint = _ASKED if status.asking else _GO_ON.get(status.state)
-    return [(1, Content(sentence(hint)))] if hint else []
+def _hints(status: Status, rank: int) -> list[_Part]:
+    """What can be done now, the first of it with this rank."""
+    hints = _ASKED if status.asking else _GO_ON.get(status.state, ())
+    return [(rank + 4 * (place > 0), Content(sentence(hint))) for place, hint in enumerate(hints)]
 
 
 def _progress_row(session: Session, last: Stepped) -> list[_Part]:
@@ -356,7 +391,7 @@ def _progress_row(session: Session, last: Stepped) -> list[_Part]:
     status, history = session.status, session.history
     training = status.config.training
     of = f"of {training.epochs:g}" if training.epochs else ""
-    parts = [*_hint_row(status), (0, _number("epoch", f"{last.epoch:.2f}", of))]
+    parts = [*_hints(status, 1), (0, _number("epoch", f"{last.epoch:.2f}", of))]
     left = history.pace.seconds_left(training) if session.running else None
     if left is not None:
         parts.append((2, Content(f"{duration(left)} left")))
@@ -384,8 +419,8 @@ def _rate(status: Status, last: Stepped) -> Content:
     return _number("rate", scheduled, f"of base {base}")
 
 
-def _loss_row(status: Status, history: "History", last: Stepped) -> list[_Part]:
-    per = UNITS[status.config.corpus.tokenizer].per
+def _loss_row(status: Status, history: "History", last: Stepped, width: int) -> list[_Part]:
+    per = UNITS[status.config.corpus.tokenizer].per if width >= _LEAST_FOR_UNIT else ""
     smoothed = float(history.smoothed_loss.values(-1)[0])
     parts = [(0, _number("loss", _fixed(last.loss), "sampled" if last.sampled else ""))]
     if not math.isnan(smoothed):
@@ -404,7 +439,7 @@ def _norm_row(status: Status, history: "History", last: Stepped) -> list[_Part]:
     before, after = _significant(last.norm_before), _significant(last.norm_after)
     if status.clip_mode == "off":
         return [(0, _number("norm", before))]
-    steps, share = history.clip_steps, f"{history.clip_fraction:.0%}"
+    steps, share = history.recent_steps, f"{history.recent_clip_fraction:.0%}"
     recent = counted(steps, "step")
     parts = [
         (1, _number("norm", f"{before} → {after}")),

@@ -48,9 +48,13 @@ _LAST_CALL = 60.0
 class Host(Protocol):
     """Who shows the runs: a screen or an app of Textual's."""
 
-    def post_message(self, message: Message) -> bool: ...
+    def post_message(self, message: Message) -> bool:
+        """Take a message to whoever handles it."""
+        ...
 
-    def run_worker(self, work: Coroutine[Any, Any, None], /) -> "Worker[None]": ...
+    def run_worker(self, work: Coroutine[Any, Any, None], /) -> "Worker[None]":
+        """Run this until it ends or the host does."""
+        ...
 
 
 class RunController:
@@ -139,33 +143,55 @@ class RunController:
     async def _open(self, folder: Path | None) -> None:
         self._failure, self._doing = "", "starting the engine…"
         self._show(None)
-        self._connected.clear()
         try:
-            if folder is None:
-                folder = first_run(self.models)
-            # The history takes numpy, which is loaded while the engine starts.
-            loading = asyncio.to_thread(import_module, "tui.run.history")
-            engine, _ = await asyncio.gather(self._launch(folder), loading)
-            session = Session(engine)
-            await self._recall(session, engine.welcome.recorded)
+            session = await self._reach(folder or first_run(self.models))
         except UserError as error:
             self._fail(str(error))
             return
-        except EngineEnded as ended:
-            self._fail(ended.reason)
-            return
         finally:
-            self._doing = ""
-            self._connected.set()
-            self._post(self.Changed(at_once=True))
+            self._settled()
         self._show(session)
+        goes_on = True
+        while goes_on:
+            try:
+                goes_on = await self._follow(session)
+            finally:
+                await session.engine.close()
+            goes_on = goes_on and await self._come_back(session)
+
+    async def _reach(self, folder: Path) -> Session:
+        """The run, with an engine and its past. Raises UserError."""
+        self._connected.clear()
+        # The history takes numpy, which is loaded while the engine starts.
+        loading = asyncio.to_thread(import_module, "tui.run.history")
         try:
-            goes_on = await self._follow(session)
-        finally:
-            await engine.close()
-        if goes_on and session is self.shown:
+            engine, _ = await asyncio.gather(self._launch(folder), loading)
+            session = Session(engine)
+            await self._recall(session, engine.welcome.recorded)
+        except EngineEnded as ended:
+            raise UserError(ended.reason) from None
+        return session
+
+    async def _come_back(self, session: Session) -> bool:
+        """Connect again to the engine of a run that is shown: what is seen stays until there is
+        news. Returns whether it could be."""
+        self._connected.clear()
+        self._doing = "coming back to the engine…"
+        try:
             await asyncio.sleep(_BEFORE_COMING_BACK)
-            await self._open(folder)
+            session.go_on_as(await self._reach(session.folder))
+        except UserError as error:
+            session.end(str(error), orderly=False)
+            return False
+        finally:
+            self._settled()
+        return True
+
+    def _settled(self) -> None:
+        """No engine is on its way up any more."""
+        self._doing = ""
+        self._connected.set()
+        self._post(self.Changed(at_once=True))
 
     def _fail(self, reason: str) -> None:
         """The run that was wanted can't be opened, so nothing starts when it is ready."""
@@ -178,8 +204,8 @@ class RunController:
             return
         past = runs.open_past(session.folder, extent)
         try:
-            for piece in past.pieces():
-                session.recall(piece)
+            for span in past.spans():
+                session.recall(span)
                 await asyncio.sleep(0)
         except UserError as error:
             self._warn(str(error))

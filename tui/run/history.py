@@ -1,7 +1,7 @@
 """What a run's events told so far: numbers of its steps, and the lists of the rarer events.
 
-With six series of eight levels at most, of twice KEPT numbers, a history takes 3 MB at most beside
-those lists, however long the run.
+With eight series of eight levels at most, of twice KEPT numbers, a history takes 4 MB at most
+beside those lists, however long the run.
 """
 
 import math
@@ -17,6 +17,7 @@ from engine.events import (
     AnyRecorded,
     Averaging,
     Evaluated,
+    ExactLoss,
     Intervened,
     NonFinite,
     Recorded,
@@ -29,13 +30,13 @@ from tui.pace import Pace
 from tui.run.series import Series
 
 if TYPE_CHECKING:
-    from engine.runs.past import Piece
+    from engine.runs.past import Span
     from engine.runs.steps import Rows
 
 _R = TypeVar("_R", bound=Recorded)
 
 CLIP_WINDOW = 1000
-"""Steps over which the clip fraction runs."""
+"""Steps over which the recent clip fraction runs."""
 
 HALF_LIFE = 20
 """Steps after which a loss counts half in the smoothed loss."""
@@ -92,7 +93,13 @@ class History:
         self.norm_after = Series()
         self.clip_threshold = Series()
         """What the norm of each step went by; a gap where clipping was off or by value."""
+        self.epoch = Series()
+        """Passes over the text up to each step."""
+        self.seconds = Series()
+        """Of training, up to each step."""
         self.evaluations: list[Evaluated] = []
+        self.exact_losses: list[ExactLoss] = []
+        """Of windows whose own loss is sampled."""
         self.samples: list[Sampled] = []
         self.interventions: list[Intervened] = []
         self.non_finite: list[NonFinite] = []
@@ -119,13 +126,14 @@ class History:
         return len(self.loss)
 
     @property
-    def clip_steps(self) -> int:
-        """The steps that `clip_fraction` is of."""
+    def recent_steps(self) -> int:
+        """The steps that `recent_clip_fraction` is of."""
         return min(CLIP_WINDOW, self.step)
 
     @property
-    def clip_fraction(self) -> float:
-        """The share of the last CLIP_WINDOW steps that clipping changed; 0 before the first."""
+    def recent_clip_fraction(self) -> float:
+        """The share of the last CLIP_WINDOW steps that clipping changed; 0 before the first. That
+        of all steps is told with each (`Stepped.clip_fraction`)."""
         recent = self._clipped.values(-CLIP_WINDOW)
         known = recent[np.isfinite(recent)]
         return int((known == 1).sum()) / len(known) if len(known) else 0.0
@@ -135,17 +143,17 @@ class History:
         """The newest one, whether or not it steered."""
         return next((each for each in reversed(self.evaluations) if each.split == "valid"), None)
 
-    def recall(self, piece: "Piece") -> None:
-        """Take in a piece of the run's past, which may be damaged: no step number in it may fill
+    def recall(self, span: "Span") -> None:
+        """Take in a span of the run's past, which may be damaged: no step number in it may fill
         the memory. As every step leaves a row, none can be far beyond their number; one that is is
         passed over and counted in `strays`."""
-        self.pace.recall(piece)
-        counts, steps = piece.counts, piece.rows["step"].astype(np.int64)
+        self.pace.recall(span)
+        counts, steps = span.counts, span.rows["step"].astype(np.int64)
         furthest = self._recalled + np.cumsum(counts) + SLACK
         self._recalled += int(counts.sum())
         self.strays += int((steps > furthest).sum())
         sound = (steps > 0) & (steps <= furthest)
-        rows = piece.rows
+        rows = span.rows
         if not sound.all():
             rows, counts, steps = rows[sound], counts[sound], steps[sound]
         went_back = np.flatnonzero(steps[1:] - counts[1:] < steps[:-1]) + 1
@@ -153,8 +161,8 @@ class History:
         for start, stop in pairwise(edges):
             if start < stop:
                 self._go_to(int(steps[start] - counts[start]))
-                self._add_rows(piece, rows[start:stop], counts[start:stop])
-        events = [told.event for told in piece.events]
+                self._add_rows(span, rows[start:stop], counts[start:stop])
+        events = [told.event for told in span.events]
         possible = [event for event in events if _is_possible(event, self._recalled + SLACK)]
         self.strays += len(events) - len(possible)
         for event in possible:
@@ -185,6 +193,8 @@ class History:
             case Evaluated():
                 _list(self.evaluations, event)
                 self.stale = self.stale if event.stale is None else event.stale
+            case ExactLoss():
+                _list(self.exact_losses, event)
             case Sampled():
                 _list(self.samples, event)
             case Intervened():
@@ -208,6 +218,8 @@ class History:
         self.norm_before.extend([_number(event.norm_before) for event in run])
         self.norm_after.extend([_number(event.norm_after) for event in run])
         self.clip_threshold.extend([_norm_limit(event) for event in run])
+        self.epoch.extend([event.epoch for event in run])
+        self.seconds.extend([event.seconds for event in run])
         self._clipped.extend([event.clipped for event in run])
         self.last = run[-1]
         for event in run:
@@ -217,14 +229,14 @@ class History:
             elif self.non_finite_since is None:
                 self.non_finite_since = event.step
 
-    def _add_rows(self, piece: "Piece", rows: "Rows", counts: NDArray[np.int64]) -> None:
+    def _add_rows(self, span: "Span", rows: "Rows", counts: NDArray[np.int64]) -> None:
         """Add recorded steps at the end, each after the one before; some may be missing."""
         flags, losses, norms = rows["flags"], rows["loss"], rows["norm_before"]
         modes = np.minimum(flags & 7, len(CLIP_MODES) - 1)
         threshold = np.where(_HAS_LIMIT[modes], rows["clip_threshold"], np.nan)
         clipped = (flags & CLIPPED > 0).astype(np.float32)
         steps = rows["step"].astype(np.int64)
-        if piece.thinned:
+        if span.thinned:
             counts = np.diff(steps, prepend=self.step)  # what is missing is drawn as what follows
             for series, name in self._measured():
                 values = rows[name]
@@ -234,6 +246,8 @@ class History:
             for series, values in (
                 (self.smoothed_loss, smoothed),
                 (self.clip_threshold, threshold.astype(np.float32)),
+                (self.epoch, rows["epoch"].astype(np.float32)),
+                (self.seconds, rows["seconds"].astype(np.float32)),
                 (self._clipped, clipped),
             ):
                 series.extend_ranges(values, values, counts)
@@ -243,8 +257,10 @@ class History:
                 series.extend(_spread(rows[name], places))
             self.smoothed_loss.extend(_spread(self._average.extend(losses), places))
             self.clip_threshold.extend(_spread(threshold, places))
+            self.epoch.extend(_spread(rows["epoch"], places))
+            self.seconds.extend(_spread(rows["seconds"], places))
             self._clipped.extend(_spread(clipped, places))
-        self.last = next(piece.layout.decode(rows[-1:]))
+        self.last = next(span.layout.decode(rows[-1:]))
         finite = np.flatnonzero(np.isfinite(losses) & np.isfinite(norms))
         if len(finite):
             self.non_finite_since = None
@@ -279,6 +295,7 @@ class History:
         self._average = _Average()
         self._average.extend(self.loss.values(-40 * HALF_LIFE))  # what came before weighs 2**-40
         self.evaluations = _up_to(step, self.evaluations)
+        self.exact_losses = _up_to(step, self.exact_losses)
         self.samples = _up_to(step, self.samples)
         self.interventions = _up_to(step, self.interventions)
         self.non_finite = _up_to(step, self.non_finite)
@@ -293,6 +310,8 @@ class History:
             self.norm_before,
             self.norm_after,
             self.clip_threshold,
+            self.epoch,
+            self.seconds,
             self._clipped,
         )
 

@@ -20,7 +20,7 @@ from engine.events import (
 from engine.messages import SILENCE, Knob, Status
 
 if TYPE_CHECKING:
-    from engine.runs.past import Piece
+    from engine.runs.past import Span
     from engine.service.client import Engine
 
 
@@ -50,10 +50,16 @@ class Session:
 
         self.history = History()
 
-    def recall(self, piece: "Piece") -> None:
-        """Take in a piece of the past: history, not state, which the engine's welcome has told."""
-        self.history.recall(piece)
-        self._note_saves(told.event for told in piece.events)
+    def go_on_as(self, again: "Session") -> None:
+        """Be the same run as another connection to its engine has found it."""
+        self.engine, self.status = again.engine, again.status
+        self.history, self.saved_step = again.history, again.saved_step
+        self.forget_wishes()
+
+    def recall(self, span: "Span") -> None:
+        """Take in a span of the past: history, not state, which the engine's welcome has told."""
+        self.history.recall(span)
+        self._note_saves(told.event for told in span.events)
 
     def apply(self, events: Iterable[AnyEvent]) -> bool:
         """Take in what has just happened. Returns whether there was anything."""
@@ -105,10 +111,12 @@ class Session:
 
     @property
     def name(self) -> str:
+        """The run's, which is its folder's."""
         return self.status.run
 
     @property
     def running(self) -> bool:
+        """Whether it trains now."""
         return not self.ended and self.status.state == "running"
 
     @property

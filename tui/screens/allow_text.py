@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
+from typing_extensions import override
 
 from engine import runs
 from engine.config import BUILT_IN
@@ -32,6 +33,7 @@ class AllowText(Dialog[bool]):
         super().__init__()
         self._folder, self._source = folder, source
 
+    @override
     def compose(self) -> ComposeResult:
         real = os.path.realpath(self._source)
         with Vertical(id="box") as box:
@@ -53,10 +55,12 @@ class AllowText(Dialog[bool]):
                 markup=False,
             )
 
+    @override
     def action_close(self) -> None:
         self.dismiss(False)
 
     def action_allow(self) -> None:
+        """Close it with a yes."""
         try:
             runs.allow(self._folder, self._source)
         except UserError as error:

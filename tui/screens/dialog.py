@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 from textual.widgets.option_list import Option
+from typing_extensions import override
 
 from tui.chart.widget import Chart
 from tui.run.session import Session
@@ -28,6 +29,7 @@ class Dialog(ModalScreen[Result], Generic[Result]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", "Close")]
 
     def action_close(self) -> None:
+        """Close it without a result."""
         self.dismiss(None)
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
@@ -46,6 +48,7 @@ class CurveDialog(Dialog[Result], Generic[Result]):
         super().__init__()
         self._session = session
 
+    @override
     def compose(self) -> ComposeResult:
         with Vertical(id="box", classes="-tall") as box:
             box.border_title = self.TITLE

@@ -41,6 +41,7 @@ class FindRate(CurveDialog[float | None]):
         self._under_way: Progress | None = None
 
     def on_mount(self) -> None:
+        """Let the engine try rates."""
         self.set_interval(1 / _DRAWS_A_SECOND, self._draw)
         self._draw()
         self._test()
@@ -99,6 +100,7 @@ class FindRate(CurveDialog[float | None]):
         )
 
     def action_take(self) -> None:
+        """Close it with the rate found, if there is one by now."""
         found = self._curve.found
         if found is not None and found.rate is not None:
             self.dismiss(found.rate)

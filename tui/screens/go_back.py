@@ -8,6 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import OptionList, Static
+from typing_extensions import override
 
 from engine.errors import UserError
 from engine.runs import latest_checkpoint, named_checkpoint, place
@@ -38,6 +39,7 @@ class BackTo(Dialog[str | None]):
             to: place(path.name)[0] for to, path in (("last-good", last), ("best", best)) if path
         }
 
+    @override
     def compose(self) -> ComposeResult:
         name, step = visible(self._session.name), self._session.status.step
         lead = (
@@ -61,6 +63,7 @@ class BackTo(Dialog[str | None]):
         self.action_choose(event.option_id or "")
 
     def action_choose(self, to: str) -> None:
+        """Close it with a checkpoint, if there is that one."""
         if to in self._steps:
             self.dismiss(to)
         elif to == "close":

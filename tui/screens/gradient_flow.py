@@ -41,9 +41,11 @@ class GradientFlow(CurveDialog[None]):
     """What is drawn."""
 
     def on_mount(self) -> None:
+        """Ask at once."""
         self._keep_asking()
 
     def on_resize(self) -> None:
+        """Draw what fits into the new size."""
         self.call_after_refresh(self._draw_again)
 
     def _draw_again(self) -> None:

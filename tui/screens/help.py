@@ -8,6 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
+from typing_extensions import override
 
 from tui.keys import sentence, shown
 from tui.panes.registry import ACTIONS
@@ -33,6 +34,7 @@ class Help(Dialog[None]):
         Binding("t", "terms", "Terms", id="terms"),
     ]
 
+    @override
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="box", classes="-tall") as box:
             box.border_title = "Help"
@@ -57,6 +59,7 @@ class Help(Dialog[None]):
             yield Static(Content(_MORE), classes="lead", markup=False)
 
     def action_terms(self) -> None:
+        """Explain every term there is."""
         from tui.screens.terms import Terms
 
         self.app.push_screen(Terms())

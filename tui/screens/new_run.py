@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Button, Input, Static
+from typing_extensions import override
 
 from engine import runs
 from engine.config import PRESETS, Field, RunConfig, fields, get, preset, replace
@@ -75,6 +76,7 @@ class NewRun(Dialog[Path | None]):
         self._faulty = ""
         """The id of the control that the complaint is of, where it is of one."""
 
+    @override
     def compose(self) -> ComposeResult:
         with Vertical(id="box", classes="-tall") as box:
             box.border_title = "New run"
@@ -122,6 +124,7 @@ class NewRun(Dialog[Path | None]):
         return row
 
     def on_mount(self) -> None:
+        """Tell what the run would cost as it stands."""
         self._seen = self._values()
         self._tell_price()
 
@@ -211,6 +214,7 @@ class NewRun(Dialog[Path | None]):
     # --- finding one ----------------------------------------------------------------------------
 
     def action_filter(self) -> None:
+        """Type what the settings are to be found by."""
         self.query_one(Filter).focus()
 
     @on(Input.Changed, "#filter")

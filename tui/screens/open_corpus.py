@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.suggester import Suggester
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
+from typing_extensions import override
 
 from engine import runs
 from engine.config import BUILT_IN, RunConfig, TokenizerName, preset, replace
@@ -60,6 +61,7 @@ class OpenCorpus(Dialog[Path | None]):
         self._recent = recent_sources()
         self._glance: Glance | None = None
 
+    @override
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = "Open a corpus"
@@ -80,9 +82,11 @@ class OpenCorpus(Dialog[Path | None]):
                 yield Static(id="error", markup=False)
 
     def on_mount(self) -> None:
+        """Show what was opened before."""
         self._list_recent()
 
     def on_resize(self) -> None:
+        """Cut the paths to the new width."""
         self.call_after_refresh(self._list_recent)
 
     def _list_recent(self) -> None:
@@ -93,6 +97,7 @@ class OpenCorpus(Dialog[Path | None]):
         recent.highlighted = chosen
 
     def action_recent(self) -> None:
+        """Go to the texts opened before, if there are any."""
         recent = self.query_one("#recent", OptionList)
         if recent.display:
             recent.focus()
@@ -208,6 +213,7 @@ class PathSuggester(Suggester):
     def __init__(self) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
 
+    @override
     async def get_suggestion(self, value: str) -> str | None:
         return await asyncio.to_thread(complete, value)
 

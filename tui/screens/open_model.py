@@ -14,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import DataTable, Input, Static
+from typing_extensions import override
 
 from engine import runs
 from engine.errors import UserError
@@ -66,6 +67,7 @@ class OpenModel(Dialog[Path | None]):
         self._deleted: list[tuple[Path, Path]] = []
         """Where each was and where it is now, the one deleted last at the end."""
 
+    @override
     def compose(self) -> ComposeResult:
         with Vertical(id="box", classes="-tall") as box:
             box.border_title = "Open a model"
@@ -78,6 +80,7 @@ class OpenModel(Dialog[Path | None]):
             yield Block(id="asked")
 
     def on_mount(self) -> None:
+        """List the runs, and look again now and then: some may train."""
         self.query_one("#empty").display = False
         self.query_one(Labelled).display = False
         self._list()
@@ -107,6 +110,7 @@ class OpenModel(Dialog[Path | None]):
             self._steps[str(session.folder)] = session.status.step
 
     def on_resize(self) -> None:
+        """Cut the names to the new width."""
         self.call_after_refresh(self._draw)
 
     @on(Input.Changed, "#filter")
@@ -161,6 +165,7 @@ class OpenModel(Dialog[Path | None]):
             self.dismiss(info.folder)
 
     def action_filter(self) -> None:
+        """Type what the runs are to be found by."""
         self.query_one(Filter).focus()
 
     @on(Input.Submitted, "#filter")
@@ -170,6 +175,7 @@ class OpenModel(Dialog[Path | None]):
     # --- another name, and the trash ------------------------------------------------------------
 
     def action_rename(self) -> None:
+        """Let a new name be typed for the run under the cursor."""
         if (info := self._movable()) is not None:
             self._doomed, self._renamed = None, info
             self._say("")
@@ -197,6 +203,7 @@ class OpenModel(Dialog[Path | None]):
         self.query_one("#runs").focus()
 
     def action_delete(self) -> None:
+        """Ask whether the run under the cursor is to be deleted."""
         if (info := self._movable()) is not None:
             self._doomed = info
             self._say(
@@ -204,6 +211,7 @@ class OpenModel(Dialog[Path | None]):
             )
 
     def action_confirm(self) -> None:
+        """Put the run that is to be deleted into the trash."""
         info, self._doomed = self._doomed, None
         if info is None:
             return
@@ -213,6 +221,7 @@ class OpenModel(Dialog[Path | None]):
             self._say(f"{info.name} is in {trashed} now; u brings it back.")
 
     def action_undo(self) -> None:
+        """Bring the run back that was deleted last."""
         if not self._deleted:
             self._say(
                 f"Nothing was deleted here. What was before is in {self._models}/{runs.TRASH}."

@@ -17,6 +17,7 @@ from textual.content import Content
 from textual.reactive import var
 from textual.screen import Screen
 from textual.widget import Widget
+from typing_extensions import override
 
 from engine.config import ClipMode
 from engine.messages import (
@@ -85,6 +86,7 @@ class Playground(Screen[None]):
             self.set_reactive(Playground.current, layout.pane)
         self.runs = runs
         runs.host = self
+        self._layout = layout
         self.stale = True
         """Whether anything is to be drawn anew."""
         self._processor_time = time.process_time()
@@ -98,22 +100,44 @@ class Playground(Screen[None]):
         """The run that is shown."""
         return self.runs.shown
 
+    @override
     def compose(self) -> ComposeResult:
+        self._show_size()
         yield StatusLine(id="status")
         yield Block(id="trouble")
         yield TabStrip([(pane.ID, pane.key()) for pane in PANES], id="tabs")
         with Horizontal(id="panes"):
             for column in ("left", "right"):
-                members = [pane() for pane in PANES if column == pane.COLUMN]
-                yield Vertical(*members, id=column, classes="column")
+                members = {pane.ID: self._made(pane) for pane in PANES if column == pane.COLUMN}
+                box = Vertical(*members.values(), id=column, classes="column")
+                if (first := members.get(self.current)) is not None:
+                    for node in (first, box):
+                        node.add_class("-current", update=False)
+                yield box
         yield KeyBar(list(BY_ID), id="keys")
 
+    def _made(self, pane: type[Pane]) -> Pane:
+        """The pane, as it was left the last time."""
+        made = pane()
+        if isinstance(made, Laboratory):
+            made.arrange_as(self._layout.views.get(pane.ID, ()))
+        return made
+
+    def _show_size(self) -> None:
+        """Take the class that the width has before anything is styled. Textual sets it only after
+        the first frame, which then would be styled and painted twice."""
+        width = self.app.size.width
+        _, name = max(point for point in self.HORIZONTAL_BREAKPOINTS if point[0] <= width)
+        self.add_class(name, update=False)
+
+    @property
+    def views(self) -> dict[str, list[str]]:
+        """What each laboratory shows zoomed, for the next time."""
+        return {each.ID: each.arrangement for each in self.query(Laboratory)}
+
     def on_mount(self) -> None:
-        first = self.query_one(f"#{self.current}", Pane)
-        for node in (first, first.parent):
-            if isinstance(node, Widget):
-                node.add_class("-current")
-        self._show_tab(first)
+        """Show the pane that is current, and draw from now on."""
+        self._show_tab(self.query_one(f"#{self.current}", Pane))
         self.watch_zoomed()
         self._draw_on_time()
 
@@ -192,7 +216,9 @@ class Playground(Screen[None]):
     def _block_resized(self) -> None:
         self.draw()
 
-    def on_screen_resume(self) -> None:
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        """A dialog is closed: what came meanwhile is to be drawn."""
+        event.refresh_styles = False  # what is mounted has been styled
         self.stale = True
 
     # --- keys and focus -----------------------------------------------------------------------
@@ -208,6 +234,7 @@ class Playground(Screen[None]):
                 self.say(reason)
 
     def watch_current(self, before: str, now: str) -> None:
+        """Let frames, tabs and keys show which pane is current."""
         old, new = self.query_one(f"#{before}", Pane), self.query_one(f"#{now}", Pane)
         # The class matters to the frames alone: restyling all that is in them takes long.
         changed: list[Widget] = [old, new]
@@ -224,9 +251,11 @@ class Playground(Screen[None]):
         tabs.current, tabs.hint, tabs.views = self.current, pane.hint, pane.tabs
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Make the pane current that is typed into."""
         self._come_to(event.widget)
 
     def on_click(self, event: events.Click) -> None:
+        """Make the pane current that is clicked."""
         if event.widget is not None:
             self._come_to(event.widget)
 
@@ -263,10 +292,12 @@ class Playground(Screen[None]):
         getattr(self.query_one(f"#{pane}", Pane), f"action_{action}")()
 
     async def action_zoom(self) -> None:
+        """Give the whole screen to the current pane, or show all again."""
         self.zoomed = not self.zoomed
         await self._ready()
 
     def watch_zoomed(self) -> None:
+        """Tell the panes: some show more then."""
         for pane in self.query(Pane):
             pane.zoomed = self.zoomed
 
@@ -284,8 +315,9 @@ class Playground(Screen[None]):
 
     def _is_here(self, action: Action) -> bool:
         """Whether what a laboratory does is to be done now: it must be the current one."""
-        laboratory = self.query_one(f"#{action.pane}", Laboratory)
-        return action.pane == self.current and laboratory.can(action)
+        if action.pane != self.current:
+            return False
+        return self.query_one(f"#{action.pane}", Laboratory).can(action)
 
     @on(Laboratory.Rearranged)
     def _rearranged(self) -> None:
@@ -293,17 +325,20 @@ class Playground(Screen[None]):
         self.refresh_bindings()
 
     def action_type_in(self) -> None:
+        """Go to what typing goes into in the current pane."""
         if (field := self.query_one(f"#{self.current}", Pane).field) is not None:
             self.set_focus(field)
         else:
             self.say("There is nothing to type into here.")
 
     def action_leave_input(self) -> None:
+        """Let letters be keys again."""
         self.set_focus(None)
 
     # --- actions: training --------------------------------------------------------------------
 
     def action_start_pause(self) -> None:
+        """Start, pause or go on; while there is nothing to start yet, wish it or not."""
         session = self.session
         if session is None and self.runs.problem:
             self.say(sentence(_NOTHING_OPEN), warning=True)
@@ -331,6 +366,7 @@ class Playground(Screen[None]):
 
     @work(exclusive=True, group="dialog")
     async def action_go_back(self) -> None:
+        """Ask to which checkpoint, and go back to it."""
         from tui.screens.go_back import BackTo
 
         if (session := self.session) is not None:
@@ -339,24 +375,31 @@ class Playground(Screen[None]):
                 self.runs.send(GoBack(to=to))
 
     def action_single_step(self) -> None:
+        """Take one step and wait."""
         self.runs.send(Step())
 
     def action_stop_training(self) -> None:
+        """End training and save."""
         self.runs.send(Stop())
 
     def action_rate_up(self) -> None:
+        """Turn the learning rate up."""
         self._turn("learning_rate", ladder.up)
 
     def action_rate_down(self) -> None:
+        """Turn the learning rate down."""
         self._turn("learning_rate", ladder.down)
 
     def action_threshold_up(self) -> None:
+        """Turn the clip threshold up."""
         self._turn("clip_threshold", ladder.up)
 
     def action_threshold_down(self) -> None:
+        """Turn the clip threshold down."""
         self._turn("clip_threshold", ladder.down)
 
     def action_clip_mode(self) -> None:
+        """Clip in the next way there is."""
         self._turn("clip_mode", lambda mode: _next_of(_CLIP_MODES, mode))
 
     def _turn(self, knob: Knob, change: Callable[[Any], float | str]) -> None:
@@ -377,6 +420,7 @@ class Playground(Screen[None]):
 
     @work(exclusive=True, group="dialog")
     async def action_find_rate(self) -> None:
+        """Let the engine try rates, and take over the one that is chosen."""
         from tui.screens.find_rate import FindRate
 
         if (session := self.session) is not None:
@@ -385,33 +429,39 @@ class Playground(Screen[None]):
                 self._turn("learning_rate", lambda _: rate)
 
     def action_gradient_flow(self) -> None:
+        """Show how far back the gradient reaches."""
         from tui.screens.gradient_flow import GradientFlow
 
         if (session := self.session) is not None:
             self.app.push_screen(GradientFlow(session))
 
     def action_evaluate(self) -> None:
+        """Measure the loss of the validation text."""
         self.runs.send(Evaluate())
 
     def action_save(self) -> None:
+        """Write a checkpoint."""
         self.runs.send(Save())
 
     # --- actions: runs and the program ----------------------------------------------------------
 
     @work(exclusive=True, group="dialog")
     async def action_new_run(self) -> None:
+        """Open the form of a new run, and the run it makes."""
         from tui.screens.new_run import NewRun
 
         await self._open_made(NewRun(self.runs.models, self.session))
 
     @work(exclusive=True, group="dialog")
     async def action_open_corpus(self) -> None:
+        """Ask for a text, and open the run that is begun on it."""
         from tui.screens.open_corpus import OpenCorpus
 
         await self._open_made(OpenCorpus(self.runs.models))
 
     @work(exclusive=True, group="dialog")
     async def action_open_model(self) -> None:
+        """Ask for a saved run, and open it."""
         from tui.screens.open_model import OpenModel
 
         folder = await self.app.push_screen_wait(OpenModel(self.runs.models, self.session))
@@ -466,12 +516,14 @@ class Playground(Screen[None]):
         self.app.exit(told, return_code=128 + signal)
 
     def action_terms(self) -> None:
+        """Explain the terms in the current pane."""
         from tui.screens.terms import Terms
 
         pane = self.query_one(f"#{self.current}", Pane)
         self.app.push_screen(Terms(pane.ID, pane.words))
 
     def action_help(self) -> None:
+        """Show every key."""
         from tui.screens.help import Help
 
         self.app.push_screen(Help())

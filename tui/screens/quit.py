@@ -8,6 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import OptionList, Static
+from typing_extensions import override
 
 from tui.keys import shown
 from tui.run.controller import Leaving
@@ -36,6 +37,7 @@ class Leave(Dialog[Leaving]):
             programs = "another program is" if others == 1 else f"{others} other programs are"
             self._lead += f" {programs.capitalize()} connected to it, and would see it end."
 
+    @override
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = self._heading
@@ -59,4 +61,5 @@ class Leave(Dialog[Leaving]):
         self.action_choose(cast("Leaving", event.option_id))
 
     def action_choose(self, choice: Leaving) -> None:
+        """Close it with what becomes of the run."""
         self.dismiss(choice)

@@ -7,6 +7,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
+from typing_extensions import override
 
 from tui.screens.dialog import Dialog
 from tui.terms import TERMS, Term, terms_in
@@ -26,6 +27,7 @@ class Terms(Dialog[None]):
         self._place = place
         self._seen = terms_in(text)
 
+    @override
     def compose(self) -> ComposeResult:
         others = [term for term in TERMS if term not in self._seen]
         with VerticalScroll(id="box", classes="-tall") as box:

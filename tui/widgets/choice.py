@@ -9,6 +9,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
+from typing_extensions import override
 
 
 class Choice(Widget, can_focus=True):
@@ -35,6 +36,7 @@ class Choice(Widget, can_focus=True):
             self.choice = choice
 
         @property
+        @override
         def control(self) -> "Choice":
             return self.choice
 
@@ -49,6 +51,7 @@ class Choice(Widget, can_focus=True):
         self._options = list(options)
         self.set_reactive(Choice.value, value)
 
+    @override
     def render(self) -> Content:
         lines = []
         for option in self._options:
@@ -58,12 +61,15 @@ class Choice(Widget, can_focus=True):
         return Content("\n").join(lines)
 
     def watch_value(self) -> None:
+        """Tell that another one is chosen."""
         self.post_message(self.Changed(self))
 
     def action_move(self, change: int) -> None:
+        """Choose one so many places further."""
         place = self._options.index(self.value) + change
         self.value = self._options[place % len(self._options)]
 
     def on_click(self, event: events.Click) -> None:
+        """Choose the one that is clicked."""
         if event.y < len(self._options):
             self.value = self._options[event.y]

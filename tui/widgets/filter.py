@@ -21,5 +21,6 @@ class Filter(LineInput):
         return all(word in text for word in self.value.casefold().split())
 
     async def action_show_all(self) -> None:
+        """Let everything be found, and go on to it."""
         self.value = ""
         await self.action_submit()

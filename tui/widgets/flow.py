@@ -8,10 +8,11 @@ from textual.reactive import Reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
+from typing_extensions import override
 
 
 class Flow(ScrollView, can_focus=False):
-    """Settled pieces of text, wrapped once, and one that still grows."""
+    """Settled passages of text, wrapped once, and one that still grows."""
 
     DEFAULT_CSS = """
     Flow { overflow-x: hidden; overflow-y: scroll; scrollbar-size-vertical: 1; }
@@ -30,8 +31,8 @@ class Flow(ScrollView, can_focus=False):
         self._growing_lines: list[Strip] = []
 
     def show(self, settled: Sequence[Content], growing: Content) -> None:
-        """Show the pieces one below the other. Settled ones are wrapped again only where they come
-        in another sequence than last time."""
+        """Show the passages one below the other. Settled ones are wrapped again only where they
+        come in another sequence than last time."""
         if settled is self._settled and growing.is_same(self._growing):
             return
         if settled is not self._settled:
@@ -42,7 +43,7 @@ class Flow(ScrollView, can_focus=False):
         self._lines_changed()
 
     def reveal(self, characters: int) -> None:
-        """Scroll to where so many characters of the growing piece end, unless it is seen."""
+        """Scroll to where so many characters of the growing passage end, unless it is seen."""
         line = len(self._settled_lines) + len(self._wrap(self._growing[:characters])) - 1
         top, height = self.scroll_offset.y, self.scrollable_content_region.height
         if line < top:
@@ -55,6 +56,7 @@ class Flow(ScrollView, can_focus=False):
         self.scroll_to(y=self.max_scroll_y, animate=False)
 
     def on_resize(self) -> None:
+        """Wrap all of it anew."""
         self._settled_lines = self._wrap(Content("\n").join(self._settled))
         self._growing_lines = self._wrap(self._growing)
         self._lines_changed()
@@ -81,6 +83,7 @@ class Flow(ScrollView, can_focus=False):
         super().notify_style_update()
         self.on_resize()
 
+    @override
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
         row = self.scroll_offset.y + y

@@ -9,6 +9,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.style import Style
 from textual.widget import Widget
+from typing_extensions import override
 
 from tui.keys import shown
 
@@ -26,15 +27,18 @@ class KeyBar(Widget):
         self._actions = actions
 
     def on_mount(self) -> None:
+        """Follow what the keys do as that changes."""
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
 
     def _bindings_changed(self, _screen: Screen[object]) -> None:
         self.refresh()
 
     async def on_click(self, event: events.Click) -> None:
+        """Do what the key does that is clicked."""
         if (action := event.style.meta.get("action")) is not None:
             await self.app.run_action(action, self.screen)
 
+    @override
     def render(self) -> Content:
         active: dict[str, ActiveBinding] = {}
         for binding in self.screen.active_bindings.values():

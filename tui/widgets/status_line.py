@@ -57,7 +57,9 @@ class StatusLine(Block):
             parts.append(Content(f"step {status.step:,}"))
         going = session.running and not session.silence and status.progress is None
         if going and session.history.last is not None:
-            parts.append(Content(f"{grouped(session.history.last.tokens_per_second, 0)} tokens/s"))
+            speed = f"{grouped(session.history.last.tokens_per_second, 0)} tokens/s"
+            if _LEAST_NAME + sum(part.cell_length + 2 for part in parts) + len(speed) + 3 <= width:
+                parts.append(Content(speed))
         if session.unsaved and not session.running:
             parts.append(Content.styled("not saved", "$text-warning"))
         if width >= _ALL and status.parameters:

@@ -7,8 +7,9 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.style import Style
 from textual.widget import Widget
+from typing_extensions import override
 
-from tui.widgets.text import MUTED
+from tui.widgets.text import MUTED, fit_parts
 
 
 class TabStrip(Widget):
@@ -27,9 +28,11 @@ class TabStrip(Widget):
         self._tabs = tabs
 
     async def on_click(self, event: events.Click) -> None:
+        """Go to the pane that is clicked."""
         if (action := event.style.meta.get("action")) is not None:
             await self.app.run_action(action, self.screen)
 
+    @override
     def render(self) -> Content:
         width = self.content_size.width
         longest = max(len(pane) for pane, _ in self._tabs)
@@ -39,9 +42,7 @@ class TabStrip(Widget):
         if self.views:
             views = self.views.truncate(max(1, width - row.cell_length - 1), ellipsis=True)
             return row + " " * max(1, width - row.cell_length - views.cell_length) + views
-        hint = self.hint
-        while hint and row.cell_length + len(hint) >= width:
-            hint = hint.rpartition(" · ")[0]  # the least wanted stands last
+        hint = fit_parts(self.hint, width - row.cell_length - 1)
         return row + Content.styled(" " * (width - row.cell_length - len(hint)) + hint, MUTED)
 
     def _row(self, letters: int) -> Content:

@@ -2,8 +2,9 @@
 
 import asyncio
 import unicodedata
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, cast
 
 from rich.cells import cell_len, get_character_cell_size, set_cell_size
 from rich.text import Text
@@ -15,6 +16,7 @@ from textual.screen import Screen
 from textual.suggester import SuggestionReady
 from textual.widget import Widget
 from textual.widgets import Input, Static
+from typing_extensions import override
 
 from engine.visible import without_surrogates
 from tui.sanitize import drawn, visible
@@ -60,6 +62,7 @@ class Block(Static):
         return self._shown.plain
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Explain the terms in the line the mouse is on."""
         if self.explains:
             self.tooltip = explained(self.render_line(event.y).text)
 
@@ -73,6 +76,7 @@ class Block(Static):
         self.update(content, layout=moves)
 
     def on_resize(self) -> None:
+        """Tell whoever draws: another width takes other words."""
         self.post_message(self.Resized())
 
     def rows(self, content: Content) -> int:
@@ -86,11 +90,26 @@ class LineInput(Input):
     """A one-row input. Its value is what was typed or pasted, joiners, tabs and line ends too;
     only what it draws is made visible, a character for a character."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"input--marked"}
+    DEFAULT_CSS = """
+    LineInput > .input--marked { color: $text-error; text-style: bold underline; }
+    """
+
+    _marks: Sequence[tuple[int, int]] = ()
+
     def __init__(self, value: str = "", *, placeholder: str = "", id: str) -> None:  # noqa: A002
         super().__init__(value, placeholder=placeholder, id=id, compact=True, select_on_focus=False)
         self.max_length = MOST_TYPED
 
+    def mark(self, marks: Sequence[tuple[int, int]]) -> None:
+        """Show that something is wrong with these parts, each from one character to before another,
+        as long as they are there."""
+        if marks != self._marks:
+            self._marks = marks
+            self.refresh()
+
     def validate_value(self, value: str) -> str:
+        """The text without what no file could hold."""
         return without_surrogates(value)
 
     def take(self, text: str) -> None:
@@ -119,7 +138,10 @@ class LineInput(Input):
 
     @property
     def _value(self) -> Text:
-        return Text(drawn(self.value), no_wrap=True, overflow="ignore", end="")
+        text = Text(drawn(self.value), no_wrap=True, overflow="ignore", end="")
+        for begin, end in self._marks:
+            text.stylize(self.get_component_rich_style("input--marked", partial=True), begin, end)
+        return text
 
     def _position_to_cell(self, position: int) -> int:
         return cell_len(drawn(self.value)[:position])
@@ -137,6 +159,7 @@ class LineInput(Input):
         if event.value == self.value:
             self._suggestion = drawn(without_surrogates(event.suggestion))
 
+    @override
     async def action_cursor_right(self, select: bool = False) -> None:  # type: ignore[override]
         if self.suggester and self.value and self.cursor_at_end and not select:
             # What was typed just before this key may not have been completed yet.
@@ -150,6 +173,7 @@ class LineInput(Input):
 class PaneInput(LineInput):
     """An input in a pane: Enter gives the keys back to the playground."""
 
+    @override
     async def action_submit(self) -> None:
         await super().action_submit()
         self.screen.set_focus(None)
@@ -190,6 +214,7 @@ class Labelled(Horizontal):
 
     def __init__(self, label: str, field: LineInput, *more: Widget) -> None:
         super().__init__(Static(f"{label} ", classes="label", markup=False), field, *more)
+        self.field = field
 
 
 def fit(text: str, width: int) -> str:
@@ -213,3 +238,10 @@ def fit_middle(text: str, width: int) -> str:
             break
         end = character + end
     return set_cell_size(text, width - 1 - cell_len(end)).rstrip() + "…" + end
+
+
+def fit_parts(hint: str, room: int) -> str:
+    """As many parts of a hint as there is room for: the least wanted stands last."""
+    while hint and len(hint) > room:
+        hint = hint.rpartition(" · ")[0]
+    return hint

@@ -31,7 +31,7 @@ from engine.service.run import Run
 from engine.text.lookup import unknown_words
 from engine.text.tokenizer import Tokenizer
 from engine.training.checkpoint import Checkpoint
-from engine.training.trainer import sample_seed
+from engine.training.seeds import seeds_of
 
 MAX_PROMPT = 100_000
 """Characters, and tokens that are given."""
@@ -160,7 +160,7 @@ def through_time(query: ThroughTime, run: Run) -> Generator[None, None, Samples]
     chosen = [found[index] for index in kept.tolist()] if found else []
     return Samples(
         prompt=run.config.training.sample_prompt,
-        seed=sample_seed(run.config),
+        seed=seeds_of(run.config.training.seed).samples,
         total=len(found),
         samples=[Sample(each.step, each.text[:MAX_SAMPLE]) for each in chosen],
     )

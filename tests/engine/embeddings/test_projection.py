@@ -35,7 +35,7 @@ def test_it_is_the_plane_of_the_singular_value_decomposition(words: int, size: i
             continue
         expected = left[:, axis] * values[axis]
         found = plane.points[:, axis]
-        assert min(abs(found - expected).max(), abs(found + expected).max()) < 1e-6
+        assert min(abs(found - expected).max(), abs(found + expected).max()) < 1e-5
         share = values[axis] ** 2 / (values**2).sum()
         assert plane.explained[axis] == pytest.approx(share)
     assert np.isfinite(plane.points).all()
@@ -53,6 +53,35 @@ def test_axes_keep_their_signs_when_vectors_hardly_change() -> None:
         noise = np.random.default_rng(seed).normal(size=units.shape).astype(np.float32)
         moved = pca(unit_vectors(units + 1e-4 * noise)).points
         assert moved == pytest.approx(pca(units).points, abs=0.02)
+
+
+@pytest.mark.parametrize("seen", ["before", "another plane", "one point", "half of it new"])
+def test_it_is_found_as_well_from_the_plane_that_was_seen_last(
+    seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = vectors(80, 30)
+    noise = np.random.default_rng(4).normal(size=units.shape).astype(np.float32)
+    before = pca(unit_vectors(units + 1e-2 * noise)).points
+    left, values, _ = np.linalg.svd(units - units.mean(axis=0), full_matrices=False)
+    match seen:
+        case "another plane":  # directions that are exact, but not the first two
+            before = left[:, 2:4] * values[2:4]
+        case "one point":
+            before = np.zeros_like(before)
+        case "half of it new":
+            before[::2] = np.nan
+            before[1] = 1e300
+    expected = pca(units)
+    monkeypatch.setattr(np.linalg, "svd", None)
+    found = pca(units, before)
+    assert found.points == pytest.approx(expected.points, abs=1e-3)
+    assert found.explained == pytest.approx(expected.explained, rel=1e-4)
+
+
+def test_directions_that_are_hard_to_tell_apart_are_found_too() -> None:
+    random = np.random.default_rng(5)
+    units = unit_vectors(random.normal(size=(500, 60)).astype(np.float32))
+    assert pca(units, random.normal(size=(500, 2))).points == pytest.approx(pca(units).points)
 
 
 def test_points_that_were_turned_and_mirrored_come_back() -> None:

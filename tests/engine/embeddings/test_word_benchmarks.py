@@ -1,5 +1,6 @@
 """Similarities and analogies come out as gensim says."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 from gensim.models import KeyedVectors
 
 from engine.embeddings.benchmarks import (
+    Correlation,
     WordPair,
-    correlation,
+    correlate,
     known_words,
     read_analogies,
     read_pairs,
@@ -42,6 +44,12 @@ def finder(vectors: Any) -> Any:
     return find
 
 
+def correlation(pairs: Iterable[WordPair | None], find: Any) -> Correlation:
+    *_, found = correlate(pairs, find)
+    assert isinstance(found, Correlation)
+    return found
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("seed", range(5))
 def test_correlations_are_gensims(tmp_path: Path, seed: int) -> None:
@@ -53,9 +61,8 @@ def test_correlations_are_gensims(tmp_path: Path, seed: int) -> None:
         one, other = random.choice([*WORDS[:3], *WORDS[6:], "unknown", "WORD4"], 2, replace=False)
         lines.append(f"{one}\t{other}\t{random.integers(0, 11) / 2}")
     path.write_text("\n".join([*lines, "a line\tof two"]) + "\n")
-    pairs, bad = read_pairs(path)
-    assert (len(pairs), bad) == (200, 1)
-    ours = correlation(pairs, finder(vectors))
+    ours = correlation(read_pairs(path), finder(vectors))
+    assert (ours.used + ours.unknown, ours.bad) == (200, 1)
     pearson, spearman, unknown = theirs.evaluate_word_pairs(str(path))
     assert ours.pearson == pytest.approx(pearson[0], abs=1e-6)
     assert ours.spearman == pytest.approx(spearman[0], abs=1e-6)
@@ -70,13 +77,31 @@ def test_pairs_may_be_parted_in_any_way_and_have_a_header(
     path = tmp_path / "pairs.txt"
     lines = [f"cat{separator}dog{separator}3.5", "", f"cat{separator}car{separator}1"]
     path.write_bytes((header.format(separator) + "\r\n".join(lines) + "\r\n").encode())
-    assert read_pairs(path) == ([WordPair("cat", "dog", 3.5), WordPair("cat", "car", 1.0)], 0)
+    assert list(read_pairs(path)) == [WordPair("cat", "dog", 3.5), WordPair("cat", "car", 1.0)]
+
+
+def test_pairs_are_compared_while_the_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.txt"
+    path.write_text("word1 word2 3.5\n" * 1000 + "word1 word3 1\nno pair\n")
+    read = 0
+
+    def counted() -> Iterator[WordPair | None]:
+        nonlocal read
+        for pair in read_pairs(path):
+            read += 1
+            yield pair
+
+    told = correlate(counted(), finder(both(1)[0]))
+    assert next(told) == read < 1000
+    *_, found = told
+    assert isinstance(found, Correlation)
+    assert (found.used, found.unknown, found.bad) == (1001, 0, 1)
 
 
 def test_a_byte_order_mark_is_no_part_of_a_word(tmp_path: Path) -> None:
     path = tmp_path / "marked.txt"
     path.write_text("cat\tdog\t3.5\n", encoding="utf-8-sig")
-    assert read_pairs(path) == ([WordPair("cat", "dog", 3.5)], 0)
+    assert list(read_pairs(path)) == [WordPair("cat", "dog", 3.5)]
     path.write_text(": animals\na b c d\n", encoding="utf-8-sig")
     assert [name for name, _ in read_analogies(path)[0]] == ["animals"]
 
@@ -84,7 +109,7 @@ def test_a_byte_order_mark_is_no_part_of_a_word(tmp_path: Path) -> None:
 def test_a_score_that_is_no_number_is_no_pair(tmp_path: Path) -> None:
     path = tmp_path / "pairs.txt"
     path.write_text("cat dog 3.5\ncat car nan\ncat bus inf\n")
-    assert read_pairs(path) == ([WordPair("cat", "dog", 3.5)], 2)
+    assert list(read_pairs(path)) == [WordPair("cat", "dog", 3.5), None, None]
 
 
 def test_what_can_not_be_compared_is_no_number(tmp_path: Path) -> None:
@@ -98,9 +123,9 @@ def test_what_can_not_be_compared_is_no_number(tmp_path: Path) -> None:
         correlation([alike[0], WordPair("word1", "unknown", 1.0)], find)
     (tmp_path / "none").write_text("no pair here\n")
     with pytest.raises(UserError, match="holds no pair"):
-        read_pairs(tmp_path / "none")
+        list(read_pairs(tmp_path / "none"))
     with pytest.raises(UserError, match="Can't read"):
-        read_pairs(tmp_path / "nowhere")
+        list(read_pairs(tmp_path / "nowhere"))
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -11,7 +11,7 @@ import pytest
 from engine import runs
 from engine.config import preset, replace
 from engine.errors import UserError
-from engine.runs.origins import MARK, check_own_text
+from engine.runs.origins import MARK, check_own_text, tidy
 from engine.runs.private import place_of
 
 SOURCE = "/texts/a.txt"
@@ -127,19 +127,26 @@ def test_other_texts_are_left_to_the_user(run: Path, tmp_path: Path) -> None:
 
 
 def forgotten(run: Path) -> bool:
-    """Whether the run's place goes as another run is made, after months without a use of it."""
+    """Whether the run's place is tidied away after months without a use of it."""
     place = place_of(run)
     long_ago = time.time() - 100 * 24 * 3600
     os.utime(place, (long_ago, long_ago))
-    runs.create_run(run.parent.with_name("other models"), None, CONFIG)
+    tidy()
     return not place.exists()
 
 
 def test_the_place_of_a_run_that_was_removed_goes_after_a_while(run: Path) -> None:
     shutil.rmtree(run)
-    runs.create_run(run.parent, "other", CONFIG)
+    tidy()
     assert place_of(run).exists()
     assert forgotten(run)
+
+
+def test_making_a_run_doesn_t_wait_for_a_look_at_all_others(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.runs.origins.places", lambda: pytest.fail("all are looked at"))
+    runs.create_run(run.parent, "other", CONFIG)
 
 
 @pytest.mark.parametrize("why", ["there", "unmounted", "unreadable"])

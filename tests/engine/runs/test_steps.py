@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from engine.events import AnyRecorded, Averaging, RolledBack, Sampled, Saved, Stepped
 from engine.runs import open_past, read_metrics, recorder, steps
-from engine.runs.past import Piece
+from engine.runs.past import Span
 from engine.runs.recorder import Recorder
 from engine.runs.steps import HEADER, Layout, open_older, open_steps
 from engine.runs.table import read_steps
@@ -161,12 +161,12 @@ def a_run(seed: int, length: int, *, back: float = 0.0) -> list[AnyRecorded]:
     return events
 
 
-def held(folder: Path) -> Iterator[tuple[Piece, int, int, np.void]]:
-    """Each row of a record: its piece, its place, its count and itself."""
-    for piece in open_past(folder).pieces():
-        places, counts = piece.places.tolist(), piece.counts.tolist()
-        for place, count, row in zip(places, counts, piece.rows, strict=True):
-            yield piece, place, count, row
+def held(folder: Path) -> Iterator[tuple[Span, int, int, np.void]]:
+    """Each row of a record: its span, its place, its count and itself."""
+    for span in open_past(folder).spans():
+        places, counts = span.places.tolist(), span.counts.tolist()
+        for place, count, row in zip(places, counts, span.rows, strict=True):
+            yield span, place, count, row
 
 
 @pytest.mark.usefixtures("small")
@@ -333,7 +333,7 @@ def test_what_waits_for_room_is_bounded_and_what_was_lost_of_it_is_counted(
     writer.write()
     writer.close()
     past = open_past(tmp_path)
-    rows = np.concatenate([piece.rows for piece in past.pieces()])
+    rows = np.concatenate([span.rows for span in past.spans()])
     assert len(rows) == 500
     there = rows["step"][rows["step"] > 0]
     assert there[0] == 1 and there[1:].tolist() == list(range(502 - len(there), 501))
@@ -358,7 +358,7 @@ def test_a_zeroed_block_is_left_out_and_counted(tmp_path: Path) -> None:
     data[HEADER + 50 * size : HEADER + 60 * size] = bytes(10 * size)
     path.write_bytes(data)
     past = open_past(tmp_path)
-    told = [event for piece in past.pieces() for event in piece.in_order()]
+    told = [event for span in past.spans() for event in span.in_order()]
     assert [event.step for event in told] == [*range(1, 51), *range(61, 101)]
     assert past.lost == 10 and past.damage.endswith("steps.bin is damaged.")
 
@@ -382,7 +382,7 @@ def test_a_head_that_can_not_be_is_told(tmp_path: Path, change: dict[str, Any]) 
     head = json.dumps(json.loads(data[:HEADER]) | change).encode().ljust(HEADER - 1) + b"\n"
     path.write_bytes(head + data[HEADER:])
     past = open_past(tmp_path)
-    assert sum(len(piece.rows) for piece in past.pieces()) == 0
+    assert sum(len(span.rows) for span in past.spans()) == 0
     assert past.lost == 1 and "steps.bin is damaged in its first line" in past.damage
 
 
@@ -432,7 +432,7 @@ def test_a_row_that_can_not_be_is_left_out(tmp_path: Path, field: str, value: fl
     rows[field][2] = value
     rows.flush()
     past = open_past(tmp_path)
-    told = [event for piece in past.pieces() for event in piece.in_order()]
+    told = [event for span in past.spans() for event in span.in_order()]
     assert [event.step for event in told] == [1, 2, 4, 5]
     assert past.lost == 1
 
@@ -457,7 +457,7 @@ def test_a_thinned_row_that_can_not_be_is_left_out(
     rows[field][2] = value
     rows.flush()
     past = open_past(tmp_path)
-    counts = np.concatenate([piece.counts for piece in past.pieces()])
+    counts = np.concatenate([span.counts for span in past.spans()])
     assert 1 <= past.lost <= 2, "and one that it hides, at worst"
     assert counts.sum() == 400 - 8 * past.lost
 

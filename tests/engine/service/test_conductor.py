@@ -300,8 +300,8 @@ def test_rolling_back_goes_on_from_the_last_good_checkpoint_at_half_the_rate(
     recorded = [as_recorded(event) for event in told if isinstance(event, Recorded)]
     assert list(runs.read_metrics(conductor.run.folder)) == recorded
     shown = History()
-    for piece in runs.open_past(conductor.run.folder).pieces():
-        shown.recall(piece)
+    for span in runs.open_past(conductor.run.folder).spans():
+        shown.recall(span)
     assert shown.step == 9
     assert shown.loss.values().tolist() == pytest.approx([e.loss for e in steps[:5] + steps[9:]])
     assert shown.non_finite == []
@@ -398,7 +398,7 @@ def test_the_best_and_the_last_checkpoints_are_never_removed(
     conductor.command(p.Start())
     advance(conductor, lambda: conductor.run.step == 11)
     assert checkpoints(conductor) == ["step-00000010"]
-    conductor.run.trainer.best_valid_loss = 0.0  # none will be better
+    conductor.run.trainer.validations.best_loss = 0.0  # none will be better
     for _ in range(3):
         conductor.saver.save()
     assert checkpoints(conductor) == ["step-00000010", "step-00000011.2", "step-00000011.3"]

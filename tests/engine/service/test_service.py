@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -21,6 +22,7 @@ from engine.config import RunConfig, replace
 from engine.errors import UserError
 from engine.events import AnyEvent, Evaluated, Intervened, Rewound, Saved, StateChanged, Stepped
 from engine.runs.engines import log_path
+from engine.runs.private import place_of
 from engine.service.client import Engine, EngineEnded, attach, launch
 from engine.service.process import start_ahead
 from engine.service.worker import _BackgroundImport
@@ -272,6 +274,20 @@ async def test_a_bad_corpus_fails_in_one_sentence_and_leaves_no_run(
         await call(run, p.Shutdown())
         await run.until(lambda: run.ended)
         await wait_until(lambda: not folder.exists())
+
+
+async def test_an_engine_that_ends_tidies_up_after_runs_that_were_removed(
+    folder: Path, small_config: RunConfig
+) -> None:
+    gone = runs.create_run(folder.parent, "gone", small_config)
+    place = place_of(gone)
+    shutil.rmtree(gone)
+    os.utime(place, (0, 0))
+    async with opened(folder) as run:
+        assert place.exists()
+        await call(run, p.Shutdown())
+        await run.until(lambda: run.ended)
+        await wait_until(lambda: not place.exists())
 
 
 async def test_a_detached_engine_trains_on_and_is_found_again(folder: Path) -> None:

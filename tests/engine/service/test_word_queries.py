@@ -16,7 +16,7 @@ from engine.runs import create_run
 from engine.service.answers.embeddings import view as viewing
 from engine.service.run import Run
 from engine.text.corpus import open_corpus
-from engine.text.lookup import known_token
+from engine.text.lookup import find_tokens, known_token
 from engine.text.queries import BadQuery, Query, parse_query, split_query
 from tests.conducted import ask, conducted, model_of, parts
 
@@ -136,6 +136,38 @@ def test_a_word_that_is_no_token_is_composed_and_its_pieces_are_told(run: Run) -
     assert "composed" in answer.notes[0] and "owlcat" in answer.notes[0]
     answered = {near.word for near in answer.neighbours}
     assert not answered & {piece for word in answer.words for piece in word.pieces}
+
+
+def test_a_word_is_unknown_where_asking_for_it_says_so(run: Run) -> None:
+    words = ["owl", "OWL", "owlcat", "owl☃cat", "☃", " ", "\n", "zebra", ""]
+    unknown = []
+    for word in words:
+        try:
+            find_tokens(word, run.require_tokenizer())
+        except UserError:
+            unknown.append(word)
+    assert unknown and "owl" not in unknown
+    assert ask(p.LookUp(words=words), run).unknown == unknown
+    with pytest.raises(UserError, match="at most 100 words"):
+        ask(p.LookUp(words=["owl"] * 101), run)
+    with pytest.raises(UserError, match="2,000 characters"):
+        ask(p.LookUp(words=["owl" * 300] * 3), run)
+
+
+def test_sentences_call_a_token_what_it_is(run: Run) -> None:
+    name = {"character": "character", "subword": "piece"}.get(run.require_tokenizer().name, "word")
+    rare = p.View(min_count=10**9)
+    for query, told in (
+        (p.WordQuery(query="owl", view=rare), f"No {name} is left"),
+        (p.WordQuery(query="owl", at=0), f"the {name}s' past"),
+        (p.WordQuery(query="owl", view=p.View(among=["owl"] * 20_001)), f"20,000 {name}s"),
+        (p.MapWords(words=["\ue000"]), f"two {name}s"),
+        (p.MapWords(top=2_001), f"2,000 {name}s"),
+        (p.PinWords(words=["owl"] * 65), f"64 {name}s"),
+        (p.PinWords(words=["owl"]), f"A {name} is pinned"),
+    ):
+        with pytest.raises(UserError, match=told):
+            ask(query, run)
 
 
 def test_tied_tables_are_one_and_others_are_two(text_file: Any) -> None:

@@ -19,6 +19,7 @@ from engine.generation.sampling import generate
 from engine.training import checkpoint
 from engine.training.checkpoint import Checkpoint, load_latest, save
 from engine.training.trainer import PLAIN, CheckpointDue, Trainer
+from engine.training.validations import Validations
 
 Make = Callable[..., Trainer]
 Story = list[Any]
@@ -185,7 +186,8 @@ def left_out(
 
 
 # The time, whether the end was measured, and what vectors were begun from change nothing later.
-NEEDED = sorted(set(PLAIN) - {"seconds", "ended_at", "vectors"} | {"row", "epoch", "largest_norm"})
+KEPT = {*PLAIN, *Validations().state_dict(), "row", "epoch", "largest_norm"}
+NEEDED = sorted(KEPT - {"seconds", "ended_at", "vectors"})
 
 
 @pytest.mark.parametrize("name", NEEDED)

@@ -182,7 +182,7 @@ def _thinned_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def thinned(folder: Path) -> int:
     """Steps in rows of several."""
-    counts = [piece.counts for piece in open_past(folder).pieces()]
+    counts = [span.counts for span in open_past(folder).spans()]
     return int(sum(count[count > 1].sum() for count in counts))
 
 

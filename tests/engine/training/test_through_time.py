@@ -14,7 +14,7 @@ from engine.events import Evaluated, RolledBack, Sampled
 from engine.generation.text import ends_sentence
 from engine.runs import create_run, place, saved_checkpoints
 from engine.text.corpus import open_corpus
-from engine.training.trainer import Trainer, sample_seed
+from engine.training.trainer import Trainer
 from tests.conducted import ask, conducted, parts, trained
 
 MakeTrainer = Callable[..., Trainer]
@@ -29,7 +29,7 @@ def test_a_sample_at_every_evaluation_is_what_generate_writes_there(
         if isinstance(event, Evaluated):
             steps.append(event.step)
         if isinstance(event, Sampled):
-            seed = sample_seed(trainer.config)
+            seed = trainer.seeds.samples
             query = p.Generate(prompt="line 3", tokens=40, overrun=40, seed=seed)
             pieces = ask_all(query, trainer)
             assert event.text == ("line 3" + "".join(each.text for each in pieces)).strip()

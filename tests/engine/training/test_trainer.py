@@ -12,10 +12,10 @@ import torch
 
 from engine.config import RunConfig, replace
 from engine.errors import UserError
-from engine.events import Evaluated, NonFinite, Sampled, Stepped
+from engine.events import Evaluated, ExactLoss, NonFinite, Sampled, Stepped
 from engine.text.corpus import open_corpus
 from engine.training.rehearsal import fault, rehearse
-from engine.training.trainer import Trainer
+from engine.training.trainer import EXACT_EVERY, Trainer
 
 Make = Callable[..., Trainer]
 
@@ -483,6 +483,29 @@ def test_the_state_is_carried_from_window_to_window_and_detached(make_trainer: M
     expected = trainer.model.loss(*trainer.cursor.peek(), carried).cross_entropy
     (event,) = steps(trainer, 1)
     assert event.loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_beside_sampled_losses_an_exact_one_is_told_now_and_then(make_trainer: Make) -> None:
+    """It is that of the very step: its weights, window, carried state and dropouts."""
+    setting = {"training__candidates": 16, "regularisation__output_dropout": 0.5}
+    trainer, plain = make_trainer(**setting), make_trainer(**setting)
+    plain._exact_every = 10**9  # step 1 only
+    told = [event for _ in range(EXACT_EVERY) for event in trainer.take_step()]
+    assert [event.step for event in told if isinstance(event, ExactLoss)] == [1]
+    steps(plain, EXACT_EVERY)
+    dropout, carried = plain.dropout_random.get_state(), plain.carried
+    window = plain.cursor.peek()
+    plain.model.train()
+    expected = plain.model.loss(*window, carried).cross_entropy.item()
+    plain.dropout_random.set_state(dropout)
+    stepped, exact = trainer.take_step()
+    assert isinstance(exact, ExactLoss)
+    assert (exact.step, exact.sampled_loss) == (EXACT_EVERY + 1, stepped.loss)
+    assert exact.loss == pytest.approx(expected, rel=1e-5)
+    assert exact.loss != pytest.approx(stepped.loss, rel=1e-5)
+    (unmeasured,) = plain.take_step()
+    assert unmeasured.loss == stepped.loss
+    assert unmeasured.norm_after == stepped.norm_after
 
 
 def test_looking_never_changes_the_training(make_trainer: Make) -> None:

@@ -1,11 +1,11 @@
 import math
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 
@@ -215,6 +215,7 @@ def test_steps_on_the_x_axis_are_round():
 
 
 @settings(deadline=None, max_examples=60)
+@example(-0.0007022224849098543, 1.0, 1, 21, 4, False)
 @given(
     st.floats(-1e6, 1e6),
     st.floats(1e-9, 1e6),
@@ -363,6 +364,37 @@ def test_a_log_x_axis_puts_equal_ratios_at_equal_distances():
 def test_an_axis_of_fractions_has_fractions_beside_it():
     data = ChartData("t", XAxis(0, 2, "epoch"), (Line([0.0, 2.0], [1.0, 2.0], "c"),))
     assert "╵0.5" in str(draw(data, 78, 8)).split("\n")[-1]
+
+
+def test_no_label_of_a_mark_covers_how_high_a_curve_reaches():
+    losses = [4.13] * 3 + [2.0] * 97
+    marks = (Mark(40, "lr 0.0063"), Mark(43, "clip 0.4"))
+    first = plot_of(chart(losses, marks=marks, y=YAxis(robust=True)), 40, 9)[0]
+    assert first.startswith("↑4.13 ") and "clip 0.4" in first
+
+
+def ticks(data: ChartData, width: int) -> dict[str, int]:
+    """What is written below the chart, with the column that each stands at."""
+    axis = str(draw(data, width, 8)).split("\n")[-1]
+    return {found[1]: found.start() - GUTTER for found in re.finditer(r"╵([\d.k]+)", axis)}
+
+
+def test_steps_can_be_labelled_by_what_had_passed_then():
+    first_slow = [min(step, 500) * 0.2 + max(0, step - 500) * 0.05 for step in range(1, 1001)]
+    curve = (Curve(Series([2.0] * 1000), "c"),)
+    data = ChartData("t", XAxis(0, 1000, "seconds", passed=Series(first_slow)), curve)
+    found = ticks(data, 100 + GUTTER)
+    assert found["0"] == 0 and found["20"] == pytest.approx(10, abs=1)
+    assert found["120"] == pytest.approx(90, abs=1), "after step 500 four times as fast"
+    assert str(draw(data, 100, 8)).split("\n")[-1].startswith("seconds")
+
+
+def test_nothing_is_written_where_nothing_has_passed_yet():
+    curve = (Curve(Series([2.0] * 100), "c"),)
+    data = ChartData("t", XAxis(0, 1000, "epoch", passed=Series([0.01] * 100)), curve)
+    assert max(ticks(data, 100 + GUTTER).values(), default=0) <= 10
+    unknown = ChartData("t", XAxis(0, 100, "epoch", passed=Series([math.nan] * 100)), curve)
+    assert ticks(unknown, 80) == {}
 
 
 def test_a_line_goes_through_its_points_and_breaks_where_one_is_no_number():

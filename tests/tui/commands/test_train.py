@@ -10,6 +10,7 @@ from tui.commands.train import _until
     ("training", "told"),
     [
         (TrainingConfig(steps=1_000_000, epochs=None), "until 1,000,000 steps; "),
+        (TrainingConfig(steps=None, epochs=1), "until 1 epoch; "),
         (TrainingConfig(steps=None, epochs=2.5, minutes=3), "until 2.5 epochs or 3 minutes; "),
         (TrainingConfig(steps=None, epochs=None, minutes=None), "without a limit: "),
     ],

@@ -357,10 +357,21 @@ async def test_the_pane_says_how_the_text_flows_again(tmp_path: Path) -> None:
         await room.until(lambda: "g writes on  temp 1.0" in room.text("#temperature"))
 
 
+async def test_a_view_that_wasn_t_seen_as_a_laboratory_yet_takes_the_keys_typed_ahead(
+    tmp_path: Path,
+) -> None:
+    async with playground(tmp_path, size=ONE) as room:
+        await room.press("4", "6")
+        pane = room.app.playground.query_one(GenerationPane)
+        pane.choose("write")
+        await pane.write.action_knobs()
+        assert pane.write.query_one("KnobForm").display
+
+
 async def test_the_line_for_a_name_stays_while_the_focus_is_on_its_way(tmp_path: Path) -> None:
     async with playground(tmp_path, size=ONE) as room:
         view = await written(room)
-        view.action_name_branch()
+        await view.action_name_branch()
         view.redraw()
         name = view.query_one("#branch-name", Input)
         assert name.parent is not None and name.parent.display

@@ -17,6 +17,7 @@ from engine.events import (
     Averaging,
     CorpusSummary,
     Evaluated,
+    ExactLoss,
     Intervened,
     NonFinite,
     RolledBack,
@@ -175,6 +176,15 @@ async def test_before_training_it_says_what_will_show_and_which_key_starts():
     assert "before and after clipping" in texts["norms"]
 
 
+async def test_in_forty_columns_no_row_is_empty_cut_or_unexplained():
+    width = (40, 12)
+    hints, knobs, keys = await numbers(session("ready"), width)
+    assert hints == "press space to start" and knobs == "learning rate 30"
+    assert keys == "+ - rate · ] [ clip threshold"
+    trained = session("running", [*steps(50), evaluated(50, 1.3), *list(steps(60))[50:]])
+    assert (await numbers(trained, width))[1].split(" · ")[1:] == ["validation perplexity 3.7"]
+
+
 async def test_without_a_run():
     texts = await shown(None)
     assert "no run yet" in texts["numbers"]
@@ -297,7 +307,7 @@ async def test_time_left(settings, expected):
 @pytest.mark.parametrize(
     ("state", "hint"),
     [
-        ("paused", "space goes on, n takes one step"),
+        ("paused", "space goes on · n takes one step"),
         ("stopped", "space goes on"),
         ("finished", "r begins a new run"),
         ("failed", "r begins a new run"),
@@ -419,9 +429,11 @@ async def test_a_sampled_loss_is_told_to_be_one_and_validation_to_be_exact():
     events = [
         *(msgspec.structs.replace(step, sampled=True) for step in steps(90)),
         evaluated(80, 5),
+        ExactLoss(step=1, loss=7.25, sampled_loss=7.0),
+        ExactLoss(step=81, loss=None, sampled_loss=None),
     ]
     texts = await shown(session("running", events), (132, 57))
-    for name in ("each step, sampled", "validation 5.000, exact"):
+    for name in ("each step, sampled", "validation 5.000, exact", "○ a step, exact 7.250"):
         assert name in texts["loss"].split("\n")[0]
     assert re.search(r"loss [\d.]+ sampled ·", texts["numbers"])
     texts = await shown(session("running", [*steps(90), evaluated(80, 5)]), (132, 57))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,9 +13,10 @@ from engine import messages as p
 from engine.text.queries import parse_query
 from tests.tui.fake_engine import KEPT_AT, step
 from tests.tui.screen_help import Room, playground
+from tui.panes.laboratory import View
 from tui.panes.neighbours import NeighboursPane
 from tui.panes.neighbours.asked import listed, typed
-from tui.panes.neighbours.placing import line, pieces, towards, window_on
+from tui.panes.neighbours.placing import line, placed, towards, window_on
 from tui.panes.neighbours.word_plot import WordPlot
 
 
@@ -71,6 +73,25 @@ async def test_a_mistake_is_marked_where_it_is_and_not_asked(tmp_path: Path) -> 
         (mark,) = [span for span in seen.spans if "reverse" in str(span.style)]
         assert (mark.start, mark.end) == (10, 11)
         assert all("+ -" not in query.query for query in room.engine.asked(p.WordQuery))
+
+
+async def test_what_is_wrong_in_the_typed_line_is_marked_there(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=(80, 24)) as room:
+        room.engine.unknown = {"phisicist", "sup"}
+        line = room.app.playground.query_one("#word", Input)
+
+        def marked() -> list[str]:
+            """What is underlined, so that it is seen without colours."""
+            spans = [span for span in line._value.spans if getattr(span.style, "underline", False)]
+            return [line.value[span.start : span.end] for span in spans]
+
+        await room.press("3")
+        await ask(room, "teacher - phisicist + sup")
+        await room.until(lambda: marked() == ["phisicist", "sup"])
+        await ask(room, "teacher + - sup")
+        await room.until(lambda: marked() == ["-", "sup"])
+        await ask(room, "teacher")
+        await room.until(lambda: not marked())
 
 
 async def test_a_word_is_completed_within_a_query(tmp_path: Path) -> None:
@@ -248,6 +269,21 @@ async def test_the_map_shows_words_and_a_key_asks_for_the_chosen_one(tmp_path: P
         await room.until(lambda: room.app.playground.query_one("#word", Input).value == chosen)
 
 
+async def test_a_token_is_called_what_it_is(tmp_path: Path) -> None:
+    async with playground(tmp_path, size=(120, 36)) as room:
+        status, config = room.engine.status, room.engine.status.config
+        corpus = msgspec.structs.replace(config.corpus, tokenizer="character")
+        changed = msgspec.structs.replace(config, corpus=corpus)
+        assert room.app.session is not None
+        room.app.session.status = msgspec.structs.replace(status, config=changed)
+        await room.press("3", "z", "w", "7", "/", "/")
+        await room.until(lambda: "characters only" in room.text("#how"))
+        await room.until(lambda: "No list of characters yet" in plot(room))
+        await ask(room, "")
+        await room.press("p")
+        await room.until(lambda: "One character is pinned at a time: ask for one." in room.toasts)
+
+
 async def test_the_map_is_of_frequent_words_or_of_a_list_too(tmp_path: Path) -> None:
     async with playground(tmp_path, size=(80, 24)) as room:
         await room.press("3", "z", "7", "/")
@@ -283,16 +319,17 @@ CELLS = st.lists(
 def test_no_label_covers_another_or_a_mark(
     points: list[tuple[int, int, str]], width: int, height: int
 ) -> None:
-    cells, labels = [(x, y) for x, y, _ in points], [label for *_, label in points]
-    found = pieces(cells, ["●"] * len(points), labels, range(len(points)), width, height)
+    cells = [(x, y) for x, y, _ in points]
+    labels = [(label, cell_len(label)) for *_, label in points]
+    found = placed(cells, ["●"] * len(points), labels, range(len(points)), width, height)
     taken: set[tuple[int, int]] = set()
-    for piece in found:
-        own = {(piece.x + column, piece.y) for column in range(cell_len(piece.text))}
+    for each in found:
+        own = {(each.x + column, each.y) for column in range(cell_len(each.text))}
         assert not own & taken
         assert all(0 <= x < width and 0 <= y < height for x, y in own)
         taken |= own
     inside = {(x, y) for x, y in cells if 0 <= x < width and 0 <= y < height}
-    assert {(piece.x, piece.y) for piece in found if not piece.label} == inside
+    assert {(each.x, each.y) for each in found if not each.label} == inside
 
 
 PLACES = st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=1, max_size=30)
@@ -349,3 +386,19 @@ async def test_a_long_sentence_fits_by_shades_then_by_leaving_out(tmp_path: Path
         await room.until(lambda: "more tokens" in room.text("#matrices"))
         rows = room.text("#matrices").splitlines()
         assert all(cell_len(row) <= 40 for row in rows)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 160])
+async def test_no_key_of_a_view_is_cut_in_half(tmp_path: Path, columns: int) -> None:
+    async with playground(tmp_path, size=(columns, 24)) as room:
+        for keys in ("4", "z", "6"), ("7",), ("8",), ("3", "7"), ("8",):
+            await room.press(*keys)
+            await room.pilot.pause()
+            shown = [view for view in room.app.playground.query(View) if view.seen and view.size]
+            assert shown
+            for view in shown:
+                title = view._border_title.plain
+                assert len(title) <= view.size.width - 4
+                hint = title.removeprefix(view.NAME).strip()
+                assert view.hint.removeprefix(hint)[:3] in ("", " · "), "whole parts"
+                assert hint or not view.hint

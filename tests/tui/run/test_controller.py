@@ -99,3 +99,39 @@ async def test_a_launch_that_fails_is_a_problem(runs: RunController, tmp_path: P
     runs.open(tmp_path / "one")
     await until(lambda: runs.problem)
     assert runs.problem == "No memory is left." and runs.note == "" and runs.shown is None
+
+
+async def test_a_screen_that_was_let_go_comes_back_to_what_it_showed(
+    runs: RunController, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.runs.is_live", lambda _folder: True)
+    monkeypatch.setattr("tui.run.controller._BEFORE_COMING_BACK", 0.0)
+    runs.open(tmp_path / "one")
+    await until(lambda: runs.shown)
+    session, first = runs.shown, runs.shown.engine
+    first.push(StateChanged(state="running"), step(1))
+    await until(lambda: session.history.step == 1)
+    runs.host.told.clear()
+    runs._launch.held.clear()
+    first.die("too slow")
+    await until(lambda: runs.note == "coming back to the engine…")
+    assert runs.shown is session and session.history.step == 1, "what was seen is still there"
+    runs._launch.held.set()
+    await until(lambda: session.engine is not first)
+    session.engine.push(step(1), step(2))
+    await until(lambda: session.history.step == 2)
+    assert first.closed and runs.note == "" and not session.ended
+    assert not any(isinstance(each, RunController.Shown) for each in runs.host.told)
+
+
+async def test_a_run_that_cannot_be_come_back_to_has_ended(
+    runs: RunController, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.runs.is_live", lambda _folder: True)
+    monkeypatch.setattr("tui.run.controller._BEFORE_COMING_BACK", 0.0)
+    runs.open(tmp_path / "one")
+    await until(lambda: runs.shown)
+    runs._launch.error = UserError("It has ended meanwhile.")
+    runs.shown.engine.die("too slow")
+    await until(lambda: runs.problem)
+    assert runs.problem == "It has ended meanwhile." and runs.shown.ended

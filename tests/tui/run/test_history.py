@@ -13,6 +13,7 @@ from engine.events import (
     AnyRecorded,
     Averaging,
     Evaluated,
+    ExactLoss,
     Intervened,
     NonFinite,
     RolledBack,
@@ -210,7 +211,7 @@ def test_a_resumed_run_forgets_what_came_after_its_checkpoint():
     assert losses(history) == [9.0] * 50 + [1.0, 1.0]
     assert [event.step for event in history.evaluations] == [50, 51]
     assert history.interventions == []
-    assert history.clip_fraction == 50 / 52
+    assert history.recent_clip_fraction == 50 / 52
     assert history.last == stepped(52, 1.0)
     assert len(history.smoothed_loss) == len(history.norm_after) == 52
 
@@ -236,7 +237,7 @@ def test_how_near_early_stopping_is_is_what_the_engine_last_said():
 def test_missing_steps_are_gaps():
     history = History()
     history.apply([stepped(1, 3.0, clipped=True), stepped(4, 2.0)])
-    assert history.clip_fraction == 0.5, "of the steps that are known"
+    assert history.recent_clip_fraction == 0.5, "of the steps that are known"
     np.testing.assert_array_equal(history.loss.values(), [3, math.nan, math.nan, 2])
     assert history.step == 4
 
@@ -273,11 +274,11 @@ def test_the_smoothed_loss_goes_on_after_a_resume_as_if_nothing_had_been():
 
 def test_the_clip_fraction_runs_over_the_last_steps():
     history = History()
-    assert history.clip_fraction == 0.0
+    assert history.recent_clip_fraction == 0.0
     history.apply([stepped(1, clipped=True), stepped(2), stepped(3), stepped(4, clipped=True)])
-    assert history.clip_fraction == 0.5
+    assert history.recent_clip_fraction == 0.5
     history.apply([stepped(step) for step in range(5, 5 + CLIP_WINDOW)])
-    assert history.clip_fraction == 0.0
+    assert history.recent_clip_fraction == 0.0
 
 
 def test_a_run_that_went_back_forgets_what_came_after():
@@ -286,6 +287,7 @@ def test_a_run_that_went_back_forgets_what_came_after():
         [
             *[stepped(step) for step in range(1, 9)],
             Averaging(step=8),
+            *[ExactLoss(step=step, loss=2.5, sampled_loss=2.4) for step in (1, 8)],
             stepped(9, None),
             NonFinite(step=9, tensor="loss", value="nan", in_a_row=1),
         ]
@@ -297,6 +299,7 @@ def test_a_run_that_went_back_forgets_what_came_after():
     assert history.roll_backs == [back]
     assert history.non_finite == [] and history.averaging is None
     assert history.non_finite_since is None
+    assert [event.step for event in history.exact_losses] == [1]
     history.apply([stepped(7, 1.0)])
     assert losses(history) == [2.0] * 6 + [1.0]
     assert history.last == stepped(7, 1.0)
@@ -329,8 +332,8 @@ def test_the_threshold_is_kept_where_it_is_one_of_norms():
 
 def recall(history: History, folder: Path, *events: AnyRecorded) -> None:
     write_old(folder, events)
-    for piece in open_past(folder).pieces():
-        history.recall(piece)
+    for span in open_past(folder).spans():
+        history.recall(span)
 
 
 @pytest.mark.parametrize("far", [10**15, 2 * SLACK])
@@ -508,7 +511,7 @@ def test_an_average_of_rows_of_several_steps_is_finite(steps: int) -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.lists(st.sampled_from("sssssssnverai"), max_size=80))
+@given(st.lists(st.sampled_from("sssssssnveraix"), max_size=80))
 def test_a_past_recalled_is_what_was_told(tmp_path_factory, kinds: list[str]):
     folder = tmp_path_factory.mktemp("run")
     events, step = [], 0
@@ -531,6 +534,8 @@ def test_a_past_recalled_is_what_was_told(tmp_path_factory, kinds: list[str]):
                 step //= 2
             case "a":
                 events.append(Averaging(step=step))
+            case "x":
+                events.append(ExactLoss(step=step, loss=2.5, sampled_loss=None))
             case "i":
                 events.append(Intervened(step=step, action="learning_rate", old=1.0, new=2.0))
     told, recalled = History(), History()
@@ -540,15 +545,16 @@ def test_a_past_recalled_is_what_was_told(tmp_path_factory, kinds: list[str]):
         recorder.add(event)
     recorder.write()
     recorder.close()
-    for piece in open_past(folder).pieces():
-        recalled.recall(piece)
-    for name in ("loss", "smoothed_loss", "norm_before", "norm_after", "clip_threshold"):
+    for span in open_past(folder).spans():
+        recalled.recall(span)
+    names = ("loss", "smoothed_loss", "norm_before", "norm_after", "clip_threshold")
+    for name in (*names, "epoch", "seconds"):
         np.testing.assert_allclose(
             getattr(recalled, name).values(), getattr(told, name).values(), rtol=1e-6
         )
     for name in (
-        "step", "clip_fraction", "evaluations", "interventions", "non_finite", "roll_backs",
-        "averaging", "non_finite_since",
+        "step", "recent_clip_fraction", "evaluations", "exact_losses", "interventions",
+        "non_finite", "roll_backs", "averaging", "non_finite_since",
     ):  # fmt: skip
         assert getattr(recalled, name) == getattr(told, name), name
     assert recalled.last == (told.last and as_recorded(told.last))
@@ -568,8 +574,8 @@ def test_a_spike_that_was_thinned_is_still_on_the_screen(tmp_path: Path, monkeyp
         recorder.write()
     recorder.close()
     history = History()
-    for piece in open_past(tmp_path).pieces():
-        history.recall(piece)
+    for span in open_past(tmp_path).spans():
+        history.recall(span)
     assert (history.step, history.strays) == (3000, 0)
     low, high = history.loss.envelope(0, 3000, 30)
     assert (np.nanmax(high), np.nanmin(low)) == (99, -9)

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from textual import events
+from textual.app import App
+from textual.dom import DOMNode
 from textual.geometry import Region
+from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from engine import messages as p
@@ -37,6 +40,7 @@ from tests.tui.screen_help import Room, playground
 from tui import ladder
 from tui.numbers import grouped, short
 from tui.panes.generation.write_view import WriteView
+from tui.panes.laboratory import View
 from tui.panes.neighbours.suggestion import suggested
 from tui.panes.pane import Pane
 from tui.panes.training import _fixed as fixed_loss
@@ -62,6 +66,32 @@ def run_of(models: Path, *events) -> Path:
 
 
 # --- starting ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+async def test_the_first_frame_is_styled_once_and_as_it_stays(
+    tmp_path: Path, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    styled: list[DOMNode] = []
+    first_frame: list[frozenset[str]] = []
+    update_styles, paint = App.update_styles, Screen._compositor_refresh
+
+    def style(app: App[str], node: DOMNode, **how: bool) -> None:
+        styled.append(node)
+        update_styles(app, node, **how)
+
+    def frame(screen: Screen[None]) -> None:
+        first_frame[:] = first_frame or [screen.classes]
+        paint(screen)
+
+    monkeypatch.setattr(App, "update_styles", style)
+    monkeypatch.setattr(Screen, "_compositor_refresh", frame)
+    async with playground(tmp_path, Launch(status), size=(width, 36)) as room:
+        screen = room.app.playground
+        assert first_frame == [screen.classes]
+        assert not [
+            node for node in styled if len(node.children) > 1 and not isinstance(node, View)
+        ]
 
 
 async def test_the_first_start_makes_a_toy_world_and_says_what_to_press(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.worker import Worker
+from typing_extensions import override
 
 from engine import runs
 from engine.errors import UserError
@@ -74,13 +75,16 @@ class BesideView(TextView):
         self._writer: Worker[None] | None = None
 
     @property
+    @override
     def hint(self) -> str:
         return sentence("{walk_up} {walk_down} {pick} choose who writes · {generate} write")
 
+    @override
     def compose(self) -> ComposeResult:
         yield Block(id="others", explains=False)
         yield Flow(id="beside-text")
 
+    @override
     def draw(self, session: Session | None) -> None:
         self._keep_up()
         if session is not None and session.saved_step != self._saved:
@@ -118,6 +122,7 @@ class BesideView(TextView):
 
     # --- choosing -----------------------------------------------------------------------------
 
+    @override
     def climb(self, change: int) -> None:
         self._choice = max(0, min(len(self._others) - 1, self._choice + change))
         self.redraw()
@@ -129,6 +134,7 @@ class BesideView(TextView):
             self._begin()
             self.redraw()
 
+    @override
     def on_show(self) -> None:
         self._look_around()
         self._begin()
@@ -137,6 +143,7 @@ class BesideView(TextView):
         """What nobody sees is not written, and an engine of its own ends."""
         self._end()
 
+    @override
     def clear(self) -> None:
         self._end()
         self._others, self._choice, self._other = [], 0, None

@@ -14,6 +14,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Input
 from textual.worker import Worker
+from typing_extensions import override
 
 from engine.errors import UserError
 from engine.events import Progress
@@ -126,6 +127,7 @@ class CellView(TextView):
         self._asker: Worker[None] | None = None
 
     @property
+    @override
     def hint(self) -> str:
         return sentence(
             "{type_in} text · {next_layer} layer · {next_quantity} gate or state · {walk_up} "
@@ -133,6 +135,7 @@ class CellView(TextView):
             "a plain RNN · {saturation} saturation · {places} such places"
         )
 
+    @override
     def compose(self) -> ComposeResult:
         yield Labelled("text", PaneInput(placeholder=_EXAMPLE, id="cell-text"))
         yield Block(id="cell-head", explains=False)
@@ -141,6 +144,7 @@ class CellView(TextView):
 
     # --- drawing ------------------------------------------------------------------------------
 
+    @override
     def draw(self, session: Session | None) -> None:
         if session is not None and session.answering:
             self._keep_up(session)
@@ -324,17 +328,20 @@ class CellView(TextView):
 
     # --- walking ------------------------------------------------------------------------------
 
+    @override
     def walk(self, change: int) -> None:
         if self._rows:
             here = 0 if self._cursor is None else self._cursor
             self._cursor = max(0, min(len(self._rows) - 1, here + change))
             self.redraw()
 
+    @override
     def walk_to(self, *, first: bool) -> None:
         if self._rows:
             self._cursor = 0 if first else len(self._rows) - 1
             self.redraw()
 
+    @override
     def climb(self, change: int) -> None:
         if self._rows:
             self._unit = max(0, min(len(self._rows[0]) - 1, self._unit + change))
@@ -404,6 +411,7 @@ class CellView(TextView):
         self._revealed = None
         self.redraw()
 
+    @override
     def clear(self) -> None:
         self._tokens = self._found = self._gradients = self._saturations = None
         self._places = self._plain = self._progress = None
@@ -414,6 +422,7 @@ class CellView(TextView):
         self._cursor, self._unit, self._layer = None, 0, 0
         self._traced = self._trace_question()
 
+    @override
     def refused(self, question: AnyQuestion, reason: str) -> None:
         self._refused[type(question)] = reason
 

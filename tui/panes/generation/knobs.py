@@ -9,6 +9,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
+from typing_extensions import override
 
 from engine.config import Field, GenerationSettings, fields, get, replace
 from engine.config.settings import BETWEEN
@@ -76,6 +77,7 @@ class KnobForm(VerticalScroll, can_focus=False):
         super().__init__(id="form")
         self._settings = settings
 
+    @override
     def compose(self) -> ComposeResult:
         yield Block(id="knob-fault")
         for field in KNOBS:

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from typing_extensions import override
+
 from tui.keys import Action, sentence
 from tui.panes.generation.beside_view import BesideView
 from tui.panes.generation.cell_view import CellView
@@ -43,6 +45,7 @@ class GenerationPane(Laboratory):
         super().__init__([self.write, *of_it])
 
     @property
+    @override
     def hint(self) -> str:
         # Tab and enter within an input are those of every form, and no actions of ours.
         seed = " · tab seed" if self.write.has_room_for_seed(self.content_size.width) else ""

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.widgets import Input
+from typing_extensions import override
 
 from engine.events import Progress
 from engine.messages import (
@@ -84,12 +85,14 @@ class ReadView(TextView):
         """The places of the most surprising tokens, these first."""
 
     @property
+    @override
     def hint(self) -> str:
         return sentence(
             "{type_in} text · {read_written} what was written · {walk_back} {walk_on} walk · "
             "{walk_up} {walk_down} most surprising · {copies} copies"
         )
 
+    @override
     def compose(self) -> ComposeResult:
         text = PaneInput(placeholder="a text to read", id="read-text")
         file = Labelled(" or file", PaneInput(placeholder="its path", id="read-file"))
@@ -105,6 +108,7 @@ class ReadView(TextView):
 
     # --- drawing ------------------------------------------------------------------------------
 
+    @override
     def draw(self, _session: Session | None) -> None:
         width, height = self.content_size
         self.set_class(width >= _LEAST_BESIDE, "-roomy")
@@ -270,17 +274,20 @@ class ReadView(TextView):
 
     # --- walking ------------------------------------------------------------------------------
 
+    @override
     def walk(self, change: int) -> None:
         if self._texts:
             here = -1 if self._cursor is None else self._cursor
             self._cursor = max(0, min(len(self._texts) - 1, here + change))
             self.redraw()
 
+    @override
     def walk_to(self, *, first: bool) -> None:
         if self._texts:
             self._cursor = 0 if first else len(self._texts) - 1
             self.redraw()
 
+    @override
     def climb(self, change: int) -> None:
         if self._ranked:
             at, last = self._cursor, len(self._ranked) - 1
@@ -313,6 +320,7 @@ class ReadView(TextView):
             self._look_for_copies()
         self.redraw()
 
+    @override
     def clear(self) -> None:
         self._forget()
         self.workers.cancel_node(self)
@@ -323,6 +331,7 @@ class ReadView(TextView):
         self._totals = self._copies = self._progress = self._cursor = None
         self._seeing_copies, self._refusal, self._asked, self._ranked = False, "", "", []
 
+    @override
     def refused(self, question: AnyQuestion, reason: str) -> None:
         if not isinstance(question, FindCopies):
             self._refusal, self._progress = reason, None

@@ -6,6 +6,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
+from typing_extensions import override
 
 from engine.errors import UserError
 from engine.messages import AnyQuestion, Sample, Samples, ThroughTime
@@ -41,12 +42,14 @@ class TimeView(TextView):
         self._refusal = ""
 
     @property
+    @override
     def hint(self) -> str:
         return sentence(
             "{walk_back} {walk_on} leaf through · {walk_first} {walk_last} first, newest · "
             "{pick} keep beside"
         )
 
+    @override
     def compose(self) -> ComposeResult:
         yield Block(id="time-head", explains=False)
         with Container(id="time-body"):
@@ -55,6 +58,7 @@ class TimeView(TextView):
                     yield Block(id=f"{side}-head", explains=False)
                     yield Flow(id=f"{side}-text", follows=False)
 
+    @override
     def draw(self, session: Session | None) -> None:
         self.set_class(self.content_size.width >= _LEAST_BESIDE, "-roomy")
         if session is not None:
@@ -86,6 +90,7 @@ class TimeView(TextView):
             return otherwise % len(samples)
         return min(bisect_left([each.step for each in samples], step), len(samples) - 1)
 
+    @override
     def walk(self, change: int) -> None:
         if self._samples is not None and self._samples.samples:
             samples = self._samples.samples
@@ -93,6 +98,7 @@ class TimeView(TextView):
             self._now = samples[place].step if place < len(samples) - 1 else None
             self.redraw()
 
+    @override
     def walk_to(self, *, first: bool) -> None:
         samples = self._samples.samples if self._samples is not None else []
         self._now = samples[0].step if first and samples else None
@@ -104,10 +110,12 @@ class TimeView(TextView):
             self._kept = self._samples.samples[self._here].step
             self.redraw()
 
+    @override
     def clear(self) -> None:
         self._samples = self._of = self._now = self._kept = None
         self._refusal = ""
 
+    @override
     def refused(self, _question: AnyQuestion, reason: str) -> None:
         self._refusal = reason
 

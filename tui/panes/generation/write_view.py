@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -15,6 +14,7 @@ from textual.content import Content
 from textual.css.query import NoMatches
 from textual.widgets import Input
 from textual.worker import Worker
+from typing_extensions import override
 
 from engine.config import GenerationSettings, Sampling, replace
 from engine.errors import UserError
@@ -68,8 +68,7 @@ _NO_TOKEN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(msgspec.Struct, frozen=True):
     """A text with the number of steps its writer had taken, and the prompt it goes on from."""
 
     step: int
@@ -116,6 +115,9 @@ class WriteView(TextView):
     def __init__(self) -> None:
         super().__init__()
         self.settings = GenerationSettings()
+        self._furnished = False
+        self._naming: Labelled | None = None
+        """Where a branch is given a name. Made when that is wished for the first time, as is:"""
         self._form: KnobForm | None = None
         """Made when it is opened for the first time."""
         self._writer: Worker[None] | None = None
@@ -151,27 +153,35 @@ class WriteView(TextView):
         return self.settings.sampling.temperature
 
     @property
+    @override
     def hint(self) -> str:
         return sentence(
             "{walk_back} {walk_on} walk · {walk_up} {walk_down} {pick} take another · "
             "{back} back · {next_branch} branches · {by_hand} by hand · {raw_tokens} raw"
         )
 
+    @override
     def compose(self) -> ComposeResult:
         prompt = PaneInput(placeholder="empty: a new sentence", id="prompt")
         seed = Labelled("seed", SeedInput(id="seed"))
         yield Labelled("prompt", prompt, seed, Block(id="temperature"))
-        yield Block(id="knobs", explains=False)
-        yield Labelled("name", PaneInput(placeholder="of this branch", id="branch-name"))
         with Container(id="laid"):
             yield Flow(id="passages")
-            with Vertical(id="opened"):
-                yield Block(id="token", explains=False)
-                yield Block(id="branches", explains=False)
-        yield Block(id="grades", explains=False)
+
+    @override
+    def furnish(self) -> None:
+        if self._furnished:
+            return
+        self._furnished = True
+        laid, opened = self.query_one("#laid"), Vertical(id="opened")
+        self.mount(Block(id="knobs", explains=False), before=laid)
+        self.mount(Block(id="grades", explains=False))
+        laid.mount(opened)
+        opened.mount(Block(id="token", explains=False), Block(id="branches", explains=False))
 
     # --- drawing ------------------------------------------------------------------------------
 
+    @override
     def draw(self, session: Session | None) -> None:
         self._spelt = session is not None and session.status.config.corpus.tokenizer in SPELLING
         self._take_samples(session)
@@ -211,13 +221,14 @@ class WriteView(TextView):
 
     def _draw_laboratory(self) -> None:
         """What there is of it only while it is one."""
-        name = self.query_one("#branch-name", Input)
-        assert isinstance(name.parent, Labelled)
+        if not self._furnished:
+            return
+        if self._naming is not None:
+            typing = self.screen.focused is self._naming.field  # has_focus comes a moment later
+            self._naming.display = typing and self.zoomed
         if self._form is not None:
             self._form.display = self._form.display and self.zoomed
         turning = self._form is not None and self._form.display
-        typing = self.screen.focused is name  # has_focus comes a moment later
-        name.parent.display = typing and self.zoomed
         roomy = self.content_size.width >= _LEAST_BESIDE
         self.query_one("#opened").display = self.zoomed and (roomy or not turning)
         knobs, grades = self.query_one("#knobs", Block), self.query_one("#grades", Block)
@@ -319,6 +330,7 @@ class WriteView(TextView):
             return 0
         return [each.token for each in candidates(piece)].index(piece.opened.token)
 
+    @override
     def walk(self, change: int) -> None:
         last = len(self._texts) - 1
         if last < 0:
@@ -326,6 +338,7 @@ class WriteView(TextView):
         here = self._cursor if self._cursor is not None else last + (change < 0)
         self._go_to(max(0, min(last, here + change)))
 
+    @override
     def walk_to(self, *, first: bool) -> None:
         if first or self._by_hand:
             self._go_to(0 if first else len(self._tokens))
@@ -341,6 +354,7 @@ class WriteView(TextView):
             self._cursor, self._choice, self._write_along = place, None, False
             self.redraw()
 
+    @override
     def climb(self, change: int) -> None:
         piece = self._piece
         if piece is None:
@@ -408,13 +422,15 @@ class WriteView(TextView):
         self._halt()
         self._cursor = self._choice = self._proposal = None
 
-    def action_name_branch(self) -> None:
+    async def action_name_branch(self) -> None:
         """Type a name for the present branch."""
-        field = self.query_one("#branch-name", Input)
-        assert isinstance(field.parent, Labelled)
-        field.value = self._tree.now.name
-        field.parent.display = True
-        self.screen.set_focus(field)
+        if self._naming is None:
+            field = PaneInput(placeholder="of this branch", id="branch-name")
+            self._naming = Labelled("name", field)
+            await self.mount(self._naming, after=self.query_one("#knobs"))
+        self._naming.field.value = self._tree.now.name
+        self._naming.display = True
+        self.screen.set_focus(self._naming.field)
 
     @on(Input.Submitted, "#branch-name")
     def _named(self, event: Input.Submitted) -> None:
@@ -423,6 +439,7 @@ class WriteView(TextView):
         self.redraw()
 
     def on_descendant_blur(self) -> None:
+        """A line that was typed into may go now."""
         self.redraw()
 
     def action_copy_text(self) -> None:
@@ -533,6 +550,7 @@ class WriteView(TextView):
         self._tree = Tree()
         self._cursor = self._choice = self._proposal = None
 
+    @override
     def refused(self, _question: AnyQuestion, reason: str) -> None:
         self._refusal = reason
 

@@ -8,6 +8,8 @@ from engine.errors import UserError
 from engine.messages import View
 from engine.text.queries import parse_query, split_query
 from tui.panes.laboratory import AskingView
+from tui.run.session import Session
+from tui.units import UNITS
 
 MOST_LISTED = 2_000
 """Words of a list that are taken."""
@@ -61,6 +63,16 @@ class WordView(AskingView):
     def __init__(self, asked: Asked) -> None:
         super().__init__()
         self.asked = asked
+
+    @property
+    def unit(self) -> str:
+        """What a token of the run that is shown is called."""
+        return unit_of(self.session)
+
+
+def unit_of(session: Session | None) -> str:
+    """What a token of a run is called."""
+    return UNITS[session.status.config.corpus.tokenizer].one if session else "word"
 
 
 def typed(word: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from textual.suggester import Suggester
+from typing_extensions import override
 
 from engine.errors import UserError
 from engine.messages import CompleteWord, Completions
@@ -18,6 +19,7 @@ class WordSuggester(Suggester):
         super().__init__(use_cache=False, case_sensitive=True)
         self._session = session
 
+    @override
     async def get_suggestion(self, value: str) -> str | None:
         session, parts = self._session(), split_query(value)
         if session is None or session.ended or not parts:

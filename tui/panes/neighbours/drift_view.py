@@ -9,6 +9,7 @@ import msgspec
 from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.content import Content
+from typing_extensions import override
 
 from engine.messages import (
     AnyAnswer,
@@ -40,8 +41,8 @@ _COLUMN = 26
 """Columns for a word and its neighbours, at least."""
 _APART = 1.08
 """The past is kept at steps so far apart, each in proportion to the one before."""
-_WAITING = "The neighbours of pinned words show here once the model is built."
-_NO_WORD = "{type_in} types a word, {pin} pins it: its neighbours stay here while the model learns."
+_WAITING = "The neighbours of what is pinned show here once the model is built."
+_NONE = "{type_in} types a %s, {pin} pins it: its neighbours stay here while the model learns."
 _NO_PAST = "No past is kept yet: it grows while training runs."
 
 
@@ -80,9 +81,11 @@ class DriftView(WordView):
         self._refusal = ""
 
     @property
+    @override
     def hint(self) -> str:
         return sentence("{pin} pin · {earlier} {later} past · {next_pin} next pin")
 
+    @override
     def compose(self) -> ComposeResult:
         yield Block(id="past")
         yield Block(id="pinned", explains=False)
@@ -101,6 +104,7 @@ class DriftView(WordView):
         """The one whose past is drawn."""
         return self.asked.word or next(iter(self.asked.pins), "")
 
+    @override
     def questions(self) -> Sequence[AnyQuery]:
         words = self._words
         if not words:
@@ -113,6 +117,7 @@ class DriftView(WordView):
         ]
         return (*self._pinning(), *self._following(), *lists)
 
+    @override
     def question(self) -> AnyQuery | None:
         return next(iter(self.questions()), None)
 
@@ -148,6 +153,7 @@ class DriftView(WordView):
         before = bisect_left(steps, at) if at is not None else len(steps)
         return (at, steps[before - 1]) if before > 0 else (at,)
 
+    @override
     def heard(self, question: AnyQuery, answer: AnyAnswer) -> None:
         self._refusal = ""
         match question, answer:
@@ -167,15 +173,18 @@ class DriftView(WordView):
             self._sent = sent
         self._past = past
 
+    @override
     def refused(self, reason: str) -> None:
         self._refusal = reason
 
+    @override
     def unheard(self, question: AnyQuery, reason: str) -> None:
         if isinstance(question, WordQuery):
             self._lists[question.query, question.at] = reason
         else:
             self.refused(reason)
 
+    @override
     def clear(self) -> None:
         self._past = self._drift = None
         self._sent = []
@@ -185,12 +194,14 @@ class DriftView(WordView):
     # --- the past -----------------------------------------------------------------------------
 
     def action_earlier(self) -> None:
+        """Go to the moment before."""
         steps, at = self._steps, self.asked.at
         before = len(steps) if at is None else bisect_left(steps, at)
         if before > 0:
             self._go_to(steps[before - 1])
 
     def action_later(self) -> None:
+        """Go to the next moment; behind the last one is now."""
         steps, at = self._steps, self.asked.at
         if at is not None:
             after = bisect_left(steps, at) + 1
@@ -201,6 +212,7 @@ class DriftView(WordView):
         self.post_message(self.Changed())
 
     def action_next_pin(self) -> None:
+        """Show the neighbours of the next pinned word."""
         pins, word = self.asked.pins, self.asked.word
         if pins:
             place = pins.index(word) + 1 if word in pins else 0
@@ -208,13 +220,14 @@ class DriftView(WordView):
 
     # --- what is drawn ------------------------------------------------------------------------
 
+    @override
     def draw(self, _session: Session | None) -> None:
         past, pinned = self.query(Block)
         chart = self.query_one(Chart)
         words = self._words
         if not words:
             past.show(Content(""))
-            pinned.show(Content.styled(sentence(_NO_WORD), MUTED))
+            pinned.show(Content.styled(sentence(_NONE % self.unit), MUTED))
         else:
             past.show(self._past_told(past.size.width))
             pinned.show(self._pinned(words, *pinned.size))
@@ -232,7 +245,7 @@ class DriftView(WordView):
         place = len(past.steps) if at is None else bisect_left(past.steps, at)
         told = f"as at step {at:,}" if at is not None else "as of now"
         kept = (
-            f"{counted(len(past.steps), 'step')} of {counted(past.kept, 'word')} kept, "
+            f"{counted(len(past.steps), 'step')} of {counted(past.kept, self.unit)} kept, "
             f"{size(past.bytes)} of {size(past.most_bytes)} at most"
         )
         slider = max(8, min(24, width - len(told) - len(kept) - 6))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.content import Content
+from typing_extensions import override
 
 from engine.messages import AnyAnswer, AnyQuery, Neighbour, Overlap, WordAnswer, WordQuery
 from engine.text.queries import BadQuery, parse_query
@@ -12,7 +13,6 @@ from tui.keys import sentence
 from tui.panes.neighbours.asked import Asked, WordView
 from tui.run.session import Session
 from tui.sanitize import content, drawn, token
-from tui.units import UNITS
 from tui.widgets.text import MUTED, Block, fit
 
 _MOST = 60
@@ -22,11 +22,11 @@ _FEW = 10
 _NOISE = 5
 _MEANING = {
     "neighbours": "cosine: 1 same direction, 0 unrelated",
-    "centroid": "cosine with the mean of the words",
+    "centroid": "cosine with the mean of all",
     "analogy": "cosine with what is added, less what is taken away",
-    "odd": "cosine with the mean of the words: the last doesn't belong",
+    "odd": "cosine with the mean of all: the last doesn't belong",
     "pair": "cosine: 1 same direction, 0 unrelated",
-    "closer": "cosine with the first word: all are nearer to it than the second",
+    "closer": "cosine with the first: all are nearer to it than the second",
 }
 GRAMMAR = (
     ("physicist", "its neighbours"),
@@ -60,6 +60,7 @@ class ListView(WordView):
         self._ranks: dict[str, int] = {}
         self._refusal = ""
 
+    @override
     def compose(self) -> ComposeResult:
         yield Block(id="seen")
         yield Block(id="how")
@@ -67,9 +68,11 @@ class ListView(WordView):
         yield Block(id="meaning")
 
     @property
+    @override
     def hint(self) -> str:
         return sentence("{table} table · {transformation} how · {words_only} filter · {pin} pin")
 
+    @override
     def question(self) -> AnyQuery | None:
         if not self.asked.query or _mistake(self.asked.query) is not None:
             return None
@@ -87,6 +90,7 @@ class ListView(WordView):
         """The step of the past that is asked, in the laboratory."""
         return self.asked.at if self.zoomed else None
 
+    @override
     def answered(self, answer: AnyAnswer) -> None:
         assert isinstance(answer, WordAnswer)
         previous = self._answer
@@ -94,18 +98,21 @@ class ListView(WordView):
         self._ranks = ranks(previous.neighbours) if previous is not None and same else {}
         self._answer, self._refusal = answer, ""
 
+    @override
     def refused(self, reason: str) -> None:
         self._refusal = reason
 
+    @override
     def clear(self) -> None:
         self._answer, self._ranks, self._refusal = None, {}, ""
 
+    @override
     def draw(self, session: Session | None) -> None:
         seen, how, nearest, meaning = self.query(Block)
         how.display = self.zoomed
         seen.show(self._seen(session))
         how.show(self._how())
-        nearest.show(self._nearest(session, *nearest.content_size))
+        nearest.show(self._nearest(*nearest.content_size))
         kind = self._answer.kind if self._answer is not None else "neighbours"
         meaning.show(Content.styled(_MEANING[kind], MUTED))
 
@@ -130,13 +137,13 @@ class ListView(WordView):
             parts.append("3CosMul" if answer.score == "3CosMul" else "3CosAdd")
         view = asked.view
         parts += [f"at least {view.min_count} times"] if view.min_count else []
-        parts += ["words only"] if view.words_only else []
+        parts += [f"{self.unit}s only"] if view.words_only else []
         parts += [f"of {len(view.among):,} listed"] if view.among else []
         told = Content.styled(" · ".join(parts), MUTED)
         overlaps = _overlaps(answer.overlaps) if answer.overlaps else Content("")
         return Content("\n").join([told, overlaps])
 
-    def _nearest(self, session: Session | None, width: int, height: int) -> Content:
+    def _nearest(self, width: int, height: int) -> Content:
         mistake = _mistake(self.asked.query)
         if not self.asked.query and self.zoomed:
             return _grammar()
@@ -145,9 +152,9 @@ class ListView(WordView):
         if self._refusal:
             return content(self._refusal, "$text-warning")
         if self._answer is None:
-            told = _nothing_yet(session, asked=bool(self.asked.query))
+            told = _nothing_yet(self.unit, asked=bool(self.asked.query))
             return Content.styled(told, MUTED)
-        return _answered(self._answer, self._ranks, width, max(1, height))
+        return _answered(self._answer, self._ranks, self.unit, width, max(1, height))
 
 
 def seen_how(table: str, transformation: str, components: int) -> str:
@@ -184,9 +191,8 @@ def _grammar() -> Content:
     return Content("\n").join([*rows, Content(""), Content.styled(types, MUTED)])
 
 
-def _nothing_yet(session: Session | None, *, asked: bool) -> str:
+def _nothing_yet(unit: str, *, asked: bool) -> str:
     """Why there are no neighbours to see."""
-    unit = UNITS[session.status.config.corpus.tokenizer].one if session else "word"
     if not asked:
         return sentence(f"No {unit} is asked for: {{type_in}} types one.")
     return sentence(
@@ -218,7 +224,9 @@ def _overlaps(overlaps: Sequence[Overlap]) -> Content:
     return told + Content.styled(": still noise", "$text-warning") if noise else told
 
 
-def _answered(answer: WordAnswer, before: dict[str, int], width: int, height: int) -> Content:
+def _answered(
+    answer: WordAnswer, before: dict[str, int], unit: str, width: int, height: int
+) -> Content:
     if answer.kind == "pair":
         return _pair(answer)
     rows = _bars(answer.neighbours[:height], before, width)
@@ -226,7 +234,7 @@ def _answered(answer: WordAnswer, before: dict[str, int], width: int, height: in
         rows[-1] = rows[-1].stylize("bold $text-warning")
     if answer.kind == "closer" and not rows:
         first, second = (each.word for each in answer.words[:2])
-        return content(f"No word is nearer to {token(first)} than {token(second)} is.")
+        return content(f"No {unit} is nearer to {token(first)} than {token(second)} is.")
     return Content("\n").join(rows)
 
 

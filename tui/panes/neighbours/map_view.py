@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import msgspec
 from textual.app import ComposeResult
 from textual.content import Content
+from typing_extensions import override
 
 from engine.messages import AnyAnswer, AnyQuery, MapPoint, MapWords, WordMap
 from tui.keys import sentence
@@ -21,7 +22,7 @@ Subject = Literal["around", "frequent", "list"]
 _AROUND, _FREQUENT = 60, 500
 """Words on the map."""
 _WAITING = "The map shows here once the model is built."
-_NO_LIST = "No list of words yet: {among} types one, or the path of a file with one."
+_NO_LIST = "No list of %ss yet: {among} types one, or the path of a file with one."
 
 
 class MapView(WordView):
@@ -58,11 +59,14 @@ class MapView(WordView):
         self._chosen = ""
 
     @property
+    @override
     def hint(self) -> str:
         return sentence(
-            "{map_subject} words · ←↑↓→ choose · {map_ask} ask · {map_out} {map_in} zoom"
+            "{map_subject} words · {map_left} {map_up} {map_down} {map_right} choose · "
+            "{map_ask} ask · {map_out} {map_in} zoom"
         )
 
+    @override
     def compose(self) -> ComposeResult:
         yield Block(id="subject")
         yield WordPlot(id="plot")
@@ -70,6 +74,7 @@ class MapView(WordView):
 
     # --- what is asked ------------------------------------------------------------------------
 
+    @override
     def question(self) -> AnyQuery | None:
         plain = self._plain_question()
         if plain is None:
@@ -94,48 +99,60 @@ class MapView(WordView):
             method="tsne" if self._tsne else "pca",
         )
 
+    @override
     def answered(self, answer: AnyAnswer) -> None:
         assert isinstance(answer, WordMap)
         self._answer, self._refusal = answer, ""
 
+    @override
     def refused(self, reason: str) -> None:
         self._refusal = reason
 
+    @override
     def clear(self) -> None:
         self._answer, self._asked, self._refusal = None, None, ""
 
     # --- what is done -------------------------------------------------------------------------
 
     def action_map_subject(self) -> None:
+        """Show other words: the next choice of which."""
         subjects = get_args(Subject)
         self._subject = subjects[(subjects.index(self._subject) + 1) % len(subjects)]
         self.ask()
 
     def action_map_method(self) -> None:
+        """Place the words by the other method."""
         self._tsne = not self._tsne
         self.ask()
 
     def action_map_in(self) -> None:
+        """Show a smaller part, larger."""
         self._plot.zoom(1)
         self.redraw()
 
     def action_map_out(self) -> None:
+        """Show a larger part, smaller."""
         self._plot.zoom(-1)
         self.redraw()
 
     def action_map_left(self) -> None:
+        """Choose the next word to the left."""
         self._choose((-1, 0))
 
     def action_map_right(self) -> None:
+        """Choose the next word to the right."""
         self._choose((1, 0))
 
     def action_map_up(self) -> None:
+        """Choose the next word above."""
         self._choose((0, -1))
 
     def action_map_down(self) -> None:
+        """Choose the next word below."""
         self._choose((0, 1))
 
     def action_map_ask(self) -> None:
+        """Ask for the neighbours of the word that is chosen."""
         if self._chosen:
             self.post_message(self.Ask(typed(self._chosen)))
 
@@ -151,9 +168,11 @@ class MapView(WordView):
         self.redraw()
 
     def on_mouse_scroll_up(self) -> None:
+        """The wheel comes closer."""
         self.action_map_in()
 
     def on_mouse_scroll_down(self) -> None:
+        """The wheel goes away."""
         self.action_map_out()
 
     @property
@@ -162,6 +181,7 @@ class MapView(WordView):
 
     # --- what is drawn ------------------------------------------------------------------------
 
+    @override
     def draw(self, _session: Session | None) -> None:
         subject, chosen = self.query(Block)
         answer = self._answer
@@ -180,7 +200,7 @@ class MapView(WordView):
 
     def _missing(self) -> str:
         no_list = self._subject == "list" and not self.asked.listed
-        return sentence(_NO_LIST) if no_list else _WAITING
+        return sentence(_NO_LIST % self.unit) if no_list else _WAITING
 
     def _subject_told(self, answer: WordMap) -> Content:
         names = {

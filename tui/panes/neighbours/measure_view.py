@@ -6,6 +6,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Input
+from typing_extensions import override
 
 from engine.errors import UserError
 from engine.events import Progress
@@ -56,9 +57,11 @@ class MeasureView(laboratory.View, Hearing):
         self._refusal = ""
 
     @property
+    @override
     def hint(self) -> str:
         return sentence("{type_in} file · {measure} again")
 
+    @override
     def compose(self) -> ComposeResult:
         yield Labelled("file", PaneInput(placeholder="pairs, or questions", id="measured-by"))
         yield Block(id="measured")
@@ -67,6 +70,7 @@ class MeasureView(laboratory.View, Hearing):
 
     @on(Input.Submitted, "#measured-by")
     def action_measure(self) -> None:
+        """Measure by the file that is named, as the vectors stand now."""
         name, session = self.query_one("#measured-by", Input).value.strip(), self.session
         self.clear()
         if not name:
@@ -93,6 +97,7 @@ class MeasureView(laboratory.View, Hearing):
                 case SimilarityScore() | AnalogyScore():
                     self._score, self._progress = answer, None
 
+    @override
     def refused(self, _question: AnyQuestion, reason: str) -> None:
         self._refuse(reason)
 
@@ -100,12 +105,14 @@ class MeasureView(laboratory.View, Hearing):
         self._refusal, self._progress = reason, None
         self.stale = True
 
+    @override
     def clear(self) -> None:
         self.workers.cancel_node(self)
         self._score, self._progress, self._refusal = None, None, ""
 
     # --- what is drawn ------------------------------------------------------------------------
 
+    @override
     def draw(self, _session: Session | None) -> None:
         block = self.query_one("#measured", Block)
         block.show(self._told(*block.size))

@@ -7,6 +7,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Input
+from typing_extensions import override
 
 from engine.messages import AnyAnswer, AnyQuery, Similarities, SimilarityMatrix
 from tui.keys import sentence
@@ -45,6 +46,7 @@ class OneHotView(WordView):
         self._answer: SimilarityMatrix | None = None
         self._refusal = ""
 
+    @override
     def compose(self) -> ComposeResult:
         yield Labelled("sentence", PaneInput(EXAMPLE, id="compared"))
         yield Block(id="matrices", explains=False)
@@ -54,19 +56,24 @@ class OneHotView(WordView):
         self.asked.sentence = event.value
         self.ask()
 
+    @override
     def question(self) -> AnyQuery | None:
         return Similarities(text=self.asked.sentence) if self.asked.sentence else None
 
+    @override
     def answered(self, answer: AnyAnswer) -> None:
         assert isinstance(answer, SimilarityMatrix)
         self._answer, self._refusal = answer, ""
 
+    @override
     def refused(self, reason: str) -> None:
         self._refusal = reason
 
+    @override
     def clear(self) -> None:
         self._answer, self._refusal = None, ""
 
+    @override
     def draw(self, _session: Session | None) -> None:
         block = self.query_one("#matrices", Block)
         if self._refusal:

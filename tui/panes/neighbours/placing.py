@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from rich.cells import cell_len
-
 Cell = tuple[int, int]
 """Column and row, from the upper left corner."""
 Place = tuple[float, float]
+Label = tuple[str, int]
+"""A text, and how many columns it takes."""
 
 
-class Piece(NamedTuple):
+class Placed(NamedTuple):
     """Some text at a place."""
 
     x: int
@@ -49,14 +49,14 @@ def window_on(places: Sequence[Place], width: int, height: int, margin: int) -> 
     return Window(middle, (max(ys) + min(ys)) / 2, unit)
 
 
-def pieces(
+def placed(
     cells: Sequence[Cell],
     marks: Sequence[str],
-    labels: Sequence[str],
+    labels: Sequence[Label],
     order: Sequence[int],
     width: int,
     height: int,
-) -> list[Piece]:
+) -> list[Placed]:
     """What is written where. `order` has the indices of the points, the most important first: of
     points in one cell the first has its mark there, and of labels that would cover another one or a
     mark the later is moved to the left of its mark, or left out."""
@@ -67,16 +67,16 @@ def pieces(
         if 0 <= x < width and 0 <= y < height and not taken[y][x]:
             taken[y][x] = 1
             marked.append(point)
-            found.append(Piece(x, y, marks[point], point, label=False))
+            found.append(Placed(x, y, marks[point], point, label=False))
     for point in marked:
         x, y = cells[point]
-        columns = cell_len(labels[point])
+        text, columns = labels[point]
         for first in (x + 2, x - 1 - columns):
             begin, end = min(first, x + 1), max(first + columns, x)
             free = first >= 0 and first + columns <= width and columns > 0
-            if free and not any(taken[y][begin : end + (first > x)]):
+            if free and taken[y].find(1, begin, end + (first > x)) < 0:
                 taken[y][begin:end] = b"\x01" * (end - begin)
-                found.append(Piece(first, y, labels[point], point, label=True))
+                found.append(Placed(first, y, text, point, label=True))
                 break
     return found
 

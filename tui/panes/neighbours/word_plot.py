@@ -10,16 +10,18 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
+from typing_extensions import override
 
 from engine.messages import MapPoint
 from tui.chart.data import PALETTE, centred
 from tui.panes.neighbours.placing import (
     Cell,
-    Piece,
+    Label,
     Place,
+    Placed,
     Window,
     line,
-    pieces,
+    placed,
     towards,
     window_on,
 )
@@ -89,7 +91,7 @@ class WordPlot(Widget):
         super().__init__(id=id)
         self._points: Sequence[MapPoint] = ()
         self._words: list[str] = []
-        self._labels: list[str] = []
+        self._labels: list[Label] = []
         self._marks: list[tuple[str, Look]] = []
         """Of each point."""
         self._chosen = ""
@@ -104,7 +106,7 @@ class WordPlot(Widget):
         """What was drawn last, once nothing moved any more."""
         self._rows: list[list[tuple[int, str, Look]]] = []
         """For each row what is written from which column on."""
-        self._looks: dict[Look, Style] = {}
+        self._looks: dict[Look | Literal[""], Style] = {}
 
     def show(
         self, points: Sequence[MapPoint], chosen: str, asked: set[str], told: str = ""
@@ -128,9 +130,10 @@ class WordPlot(Widget):
     def _take(self, points: Sequence[MapPoint]) -> None:
         groups = groups_of(points)
         self._points = points
-        self._words = [point.word for point in points]
-        self._labels = [token(word) for word in self._words]
-        self._labels = [fit(label, min(_LABEL, cell_len(label))) for label in self._labels]
+        words = [point.word for point in points]
+        if words != self._words:
+            self._labels = [_label(token(word)) for word in words]
+        self._words = words
         self._marks = [groups[point.group] for point in points]
 
     def zoom(self, change: int) -> None:
@@ -206,47 +209,59 @@ class WordPlot(Widget):
         first = [chosen, nearest, *(point for point in every if words[point] in self._asked)]
         order = list(dict.fromkeys([*first, *every]))
         marks = [mark for mark, _ in self._marks]
-        for piece in pieces(self._cells, marks, self._labels, order, width, height):
-            rows[piece.y].append((piece.x, piece.text, self._look(piece, chosen, nearest)))
+        for each in placed(self._cells, marks, self._labels, order, width, height):
+            rows[each.y].append((each.x, each.text, self._look(each, chosen, nearest)))
         for x, y in line(self._cells[chosen], self._cells[nearest]):
             inside = 0 <= x < width and 0 <= y < height
             if inside and all(not at - 1 <= x <= at + cell_len(text) for at, text, _ in rows[y]):
                 rows[y].append((x, "·", "link"))
         return [sorted(row) for row in rows]
 
-    def _look(self, piece: Piece, chosen: int, nearest: int) -> Look:
-        point, look = self._points[piece.point], self._marks[piece.point][1]
-        if not piece.label:
+    def _look(self, each: Placed, chosen: int, nearest: int) -> Look:
+        point, look = self._points[each.point], self._marks[each.point][1]
+        if not each.label:
             return look
-        if piece.point == chosen:
+        if each.point == chosen:
             return "chosen"
-        if piece.point == nearest or point.nearest == chosen:
+        if each.point == nearest or point.nearest == chosen:
             return "near"
         return "asked" if point.word in self._asked else look
 
     # --- what Textual draws -------------------------------------------------------------------
 
     def on_resize(self) -> None:
+        """Show all there is at the new size."""
         self._window = self._seen = None
         self.show(self._points, self._chosen, self._asked, self._told)
 
+    @override
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._looks.clear()
 
+    @override
     def render_line(self, y: int) -> Strip:
         width = self.size.width
-        base = self.rich_style
+        base = self._style("")
         segments, at = [], 0
         for x, text, look in self._rows[y] if y < len(self._rows) else ():
             segments += [Segment(" " * (x - at), base), Segment(text, self._style(look))]
             at = x + cell_len(text)
-        return Strip([*segments, Segment(" " * max(0, width - at), base)]).adjust_cell_length(width)
+        if at > width:  # the room has just become less
+            return Strip(segments, at).crop(0, width)
+        return Strip([*segments, Segment(" " * (width - at), base)], width)
 
-    def _style(self, look: Look) -> Style:
+    def _style(self, look: Look | Literal[""]) -> Style:
+        """Of a look, or without one that of what is empty."""
         if look not in self._looks:
-            self._looks[look] = self.get_component_rich_style(f"plot--{look}")
+            found = self.get_component_rich_style(f"plot--{look}") if look else self.rich_style
+            self._looks[look] = found
         return self._looks[look]
+
+
+def _label(text: str) -> Label:
+    columns = min(_LABEL, cell_len(text))
+    return fit(text, columns), columns
 
 
 def _nearer(now: float, goal: float, close: float) -> float:

@@ -19,7 +19,7 @@ from engine.service.answers import answers, check_length
 from engine.service.answers.embeddings.queries import MAX_QUERY
 from engine.service.answers.embeddings.view import history_of, see
 from engine.service.run import Run
-from engine.text.lookup import find_token, known_token
+from engine.text.lookup import find_token, known_token, unit
 
 MOST = 50
 """Neighbours that are followed."""
@@ -32,9 +32,11 @@ def pin_words(query: PinWords, run: Run) -> WordPast:
     tokenizer, history = run.require_tokenizer(), history_of(run)
     if query.words is not None:
         if len(query.words) > MAX_PINNED:
-            raise UserError(f"At most {MAX_PINNED} words can be pinned.")
+            raise UserError(f"At most {MAX_PINNED} {unit(tokenizer)}s can be pinned.")
         if run.trainer is None or run.asking:
-            raise UserError("Words are pinned in a run that trains: this one is only asked.")
+            raise UserError(
+                f"A {unit(tokenizer)} is pinned in a run that trains: this one is only asked."
+            )
         found = (known_token(word, tokenizer) for word in query.words)
         history.pin([each[0] for each in found if each is not None])
     return past(run, history)

@@ -6,8 +6,9 @@ import msgspec
 import numpy as np
 
 from engine.embeddings.benchmarks import (
+    Correlation,
     Section,
-    correlation,
+    correlate,
     known_words,
     read_analogies,
     read_pairs,
@@ -38,22 +39,39 @@ from engine.text.lookup import find_tokens
 def measure_similarity(
     query: MeasureSimilarity, run: Run
 ) -> Generator[SimilarityScore | None, None, None]:
-    """Of characters and pieces words are composed. Raises UserError where the file can't be read,
+    """Of the vectors as they are when it begins; of characters and pieces words are composed. The
+    file is read as a stream. Raises UserError, on the way, where it can't be read,
     or the model knows too little of it."""
-    pairs, bad = read_pairs(named_path(query.pairs, "The file of pairs"))
-    seen = yield from see(run, _unfiltered(query.view))
-    found = correlation(pairs, _finder(seen))
-    yield SimilarityScore(
+    pairs = read_pairs(named_path(query.pairs, "The file of pairs"))
+    seen = _still((yield from see(run, _unfiltered(query.view))), query.view)
+    step = run.step
+    for found in correlate(pairs, _finder(seen)):
+        if isinstance(found, Correlation):
+            yield _similarity_score(found, seen, query.view, step)
+        else:
+            yield None
+
+
+def _similarity_score(found: Correlation, seen: Seen, view: View, step: int) -> SimilarityScore:
+    return SimilarityScore(
         spearman=found.spearman,
         pearson=found.pearson,
         used=found.used,
         unknown=found.unknown,
-        bad_lines=bad,
+        bad_lines=found.bad,
         table=seen.table,
-        transformation=query.view.transformation,
+        transformation=view.transformation,
         components=seen.components,
-        step=run.step,
+        step=step,
     )
+
+
+def _still(seen: Seen, view: View) -> Seen:
+    """The vectors as they are now, whatever training makes of them."""
+    if view.transformation != "raw" or seen.table == "file":
+        return seen
+    space = Space(seen.space.tokens, seen.space.vectors.copy(), seen.space.answerable)
+    return seen._replace(space=space)
 
 
 def _unfiltered(view: View) -> View:
@@ -94,12 +112,10 @@ def measure_analogies(
     """Of the vectors as they are when it begins. Raises UserError, on the way, where the file can't
     be read."""
     sections, bad = read_analogies(named_path(query.questions, "The file of analogies"))
-    seen = yield from see(run, _unfiltered(query.view))
+    seen = _still((yield from see(run, _unfiltered(query.view))), query.view)
     step = run.step
     total = sum(len(questions) for _, questions in sections)
     tokens, vectors = seen.tokenizer.vocabulary.tokens, seen.space.vectors
-    if query.view.transformation == "raw":
-        vectors = vectors.copy()
     found: list[Section] = []
     for told in solve_analogies(sections, tokens, vectors):
         if isinstance(told, int):

@@ -24,7 +24,7 @@ from engine.service.answers.embeddings.queries import MAX_QUERY
 from engine.service.answers.embeddings.view import Seen, see
 from engine.service.background import in_background
 from engine.service.run import Run
-from engine.text.lookup import find_tokens, known_token
+from engine.text.lookup import find_tokens, known_token, unit
 from engine.text.queries import parse_query
 from engine.text.toy_world import CLASSES
 
@@ -36,34 +36,38 @@ _GROUPS = {word: group for group, words in CLASSES.items() for word in words}
 @answers(MapWords)
 def map_words(query: MapWords, run: Run) -> Generator[None, None, WordMap]:
     """Of the vectors as they are when it begins. Raises BadQuery, UnknownWord and UserError."""
+    tokenizer = run.require_tokenizer()
     if max(query.top, len(query.words), len(query.previous)) > MOST:
-        raise UserError(f"A map holds at most {MOST:,} words.")
+        raise UserError(f"A map holds at most {MOST:,} {unit(tokenizer)}s.")
     check_length(query.around, MAX_QUERY)
     if query.method == "tsne":
         check_tsne()
     seen = yield from see(run, query.view)
     step = run.step
     ids, unknown = _chosen(query, seen)
-    tokens, counts = seen.tokenizer.vocabulary.tokens, seen.tokenizer.vocabulary.counts
+    tokens, counts = tokenizer.vocabulary.tokens, tokenizer.vocabulary.counts
     units = unit_vectors(seen.space.vectors[ids])
     sound: NDArray[np.bool_] = np.all(np.isfinite(units), axis=1)
     unknown += [tokens[index] for index, fine in zip(ids, sound, strict=True) if not fine]
     ids, units = [index for index, fine in zip(ids, sound, strict=True) if fine], units[sound]
     if len(ids) < LEAST:
-        raise UserError("A map needs at least two words that are known and have a direction.")
-    plane = yield from _plane(query, units)
-    points = aligned(plane.points, _before(query.previous, [tokens[index] for index in ids]))
-    nearest = nearest_points(units)
+        raise UserError(
+            f"A map needs at least two {unit(tokenizer)}s that are known and have a direction."
+        )
+    before = _before(query.previous, [tokens[index] for index in ids])
+    plane = yield from _plane(query, units, before)
+    points = aligned(plane.points, before).tolist()
+    nearest = nearest_points(units).tolist()
     grouped = run.config.corpus.source == "toy-world" and seen.table != "file"
     return WordMap(
         points=[
             MapPoint(
                 word=tokens[index],
-                x=float(x),
-                y=float(y),
+                x=x,
+                y=y,
                 count=counts[index],
                 group=_GROUPS.get(tokens[index].lower(), "") if grouped else "",
-                nearest=int(near),
+                nearest=near,
             )
             for index, (x, y), near in zip(ids, points, nearest, strict=True)
         ],
@@ -77,9 +81,9 @@ def map_words(query: MapWords, run: Run) -> Generator[None, None, WordMap]:
     )
 
 
-def _plane(query: MapWords, units: Vectors) -> Generator[None, None, Plane]:
+def _plane(query: MapWords, units: Vectors, before: Points) -> Generator[None, None, Plane]:
     if query.method == "pca":
-        return pca(units)
+        return pca(units, before if query.previous else None)
     return (yield from in_background(lambda job: tsne(units, job.go_on)))  # type: ignore[misc]
 
 

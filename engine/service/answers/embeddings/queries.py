@@ -10,6 +10,8 @@ from engine.messages.embeddings import (
     AskedWord,
     CompleteWord,
     Completions,
+    LookedUp,
+    LookUp,
     Neighbour,
     NeighbourRank,
     Overlap,
@@ -21,8 +23,8 @@ from engine.service.answers import answers, check_length
 from engine.service.answers.embeddings.references import references
 from engine.service.answers.embeddings.view import Seen, check_kept, see, see_past
 from engine.service.run import Run
-from engine.text.lookup import find_token, find_tokens, unit
-from engine.text.queries import Query, Term, parse_query
+from engine.text.lookup import find_token, find_tokens, is_known, unit
+from engine.text.queries import MOST_WORDS, Query, Term, parse_query
 
 MAX_QUERY = 2_000
 """Characters."""
@@ -140,7 +142,7 @@ class _Asked:
     def _two(self) -> tuple[Meant, Meant]:
         one, other = self._positive
         if one.ids == other.ids:
-            raise UserError("The two words are the same to the model: name another one.")
+            raise UserError("The two are the same to the model: name another one.")
         return one, other
 
     def _by_centrality(self) -> list[Neighbour]:
@@ -199,6 +201,16 @@ def complete_word(query: CompleteWord, run: Run) -> Completions:
     vocabulary = run.require_tokenizer().vocabulary
     most = max(1, min(query.top, MOST))
     return Completions(words=list(_beginning(vocabulary.tokens, query.beginning, most)))
+
+
+@answers(LookUp)
+def look_up(query: LookUp, run: Run) -> LookedUp:
+    """In the vocabulary. Needs no model. Raises UserError where there are too many words."""
+    if len(query.words) > MOST_WORDS:
+        raise UserError(f"Ask about at most {MOST_WORDS} words.")
+    check_length("".join(query.words), MAX_QUERY)
+    tokenizer = run.require_tokenizer()
+    return LookedUp(unknown=[word for word in query.words if not is_known(word, tokenizer)])
 
 
 def _beginning(tokens: list[str], text: str, most: int) -> Iterator[str]:

@@ -13,7 +13,7 @@ from engine.embeddings.transformations import default_components, transformed
 from engine.errors import UserError
 from engine.messages.embeddings import SeenTable, View
 from engine.service.run import Run
-from engine.text.lookup import known_token
+from engine.text.lookup import known_token, unit
 from engine.text.tokenizer import Tokenizer
 from engine.text.vocabulary import Vocabulary
 from engine.visible import shortened, token
@@ -53,7 +53,9 @@ def see_past(run: Run, view: View, step: int) -> Generator[None, None, tuple[See
     frame = history.frame_at(min(step, run.step))
     past = history.read(frame) if frame else None
     if past is None:
-        raise UserError(f"Nothing of the words' past is kept from before step {step + 1:,}.")
+        raise UserError(
+            f"Nothing of the {unit(tokenizer)}s' past is kept from before step {step + 1:,}."
+        )
     vectors = np.full((len(tokenizer.vocabulary), history.size), np.nan, np.float32)
     vectors[past.ids] = past.vectors
     kept = np.zeros(len(vectors), np.bool_)
@@ -80,8 +82,8 @@ def check_kept(seen: Seen, ids: list[int]) -> None:
         if seen.kept is not None and not seen.kept[index]:
             word = shortened(token(seen.tokenizer.vocabulary.tokens[index]))
             raise UserError(
-                f"The past of '{word}' isn't kept: only that of the {seen.kept.sum():,} words that "
-                "were the most frequent or pinned."
+                f"The past of '{word}' isn't kept: only that of the {seen.kept.sum():,} "
+                f"{unit(seen.tokenizer)}s that were the most frequent or pinned."
             )
 
 
@@ -147,7 +149,7 @@ def listed_words(
     if not words:
         return None
     if len(words) > MAX_AMONG:
-        raise UserError(f"An answer can be limited to at most {MAX_AMONG:,} words.")
+        raise UserError(f"An answer can be limited to at most {MAX_AMONG:,} {unit(tokenizer)}s.")
     vocabulary = tokenizer.vocabulary
     last, listed = _listed_last.get(vocabulary, ([], None))
     if words != last:
@@ -180,5 +182,5 @@ def _answerable(
     if view.words_only:
         may &= ~vocabulary.marks
     if not may.any():
-        raise UserError("No word is left that may be answered: loosen the filters.")
+        raise UserError(f"No {unit(tokenizer)} is left that may be answered: loosen the filters.")
     return may
