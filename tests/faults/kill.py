@@ -102,7 +102,7 @@ class Place:
         lines = (" ".join(random.choices(words, k=12)) for _ in range(LINES))
         self.text.write_text("\n".join(lines) + "\n", encoding="utf-8")
         self.environment = {
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(ROOT),  # without what tests/forking.py needs: real processes
             "TMPDIR": str(folder / "tmp"),
             "LSTM_TUI_MODELS": str(self.models),
             "LSTM_TUI_CACHE": str(self.cache),

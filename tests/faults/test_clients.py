@@ -32,6 +32,8 @@ from engine.service.server import (
 from tests.faults.clients import KINDS, LONG, beside, connect
 from tui.run.asking import opened
 
+pytestmark = pytest.mark.usefixtures("real_processes")
+
 
 @pytest.fixture
 async def training(tmp_path: Path, small_config: RunConfig) -> AsyncIterator[Engine]:

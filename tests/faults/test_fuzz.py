@@ -12,7 +12,7 @@ from tests.faults import fuzz
 
 
 @pytest.mark.parametrize(
-    ("target", "cases"), [("texts", 250), ("models", 200), ("messages", 300), ("screen", 500)]
+    ("target", "cases"), [("texts", 80), ("models", 60), ("messages", 100), ("screen", 150)]
 )
 def test_a_few_cases(target: str, cases: int) -> None:
     report = fuzz.run(target, cases, seed=1)

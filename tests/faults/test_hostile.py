@@ -438,7 +438,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_record_of_any_bytes_is_read_gone_back_in_and_gone_on_with(
     tmp_path_factory: pytest.TempPathFactory, recorded: dict[str, bytes], data: st.DataObject

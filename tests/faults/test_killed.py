@@ -18,6 +18,8 @@ from engine.runs.steps import last_step
 from engine.service.client import Engine, EngineEnded, attach, launch
 from engine.training.checkpoint import load_latest
 
+pytestmark = pytest.mark.usefixtures("real_processes")
+
 ROUNDS = 3
 
 

@@ -6,6 +6,8 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from engine import messages as p
 from engine.config import RunConfig, replace
 from engine.errors import UserError
@@ -13,6 +15,8 @@ from engine.events import StateChanged, Stepped
 from engine.runs import create_run
 from engine.service.client import Engine, EngineEnded, launch
 from tests.faults.kill import saved, story
+
+pytestmark = pytest.mark.usefixtures("real_processes")
 
 CHANGES = {
     "training.steps": 160,  # more than two epochs

@@ -30,11 +30,11 @@ from tests.engine.conftest import SMALL
 from tests.faults.fuzz_models import _seal as seal
 from tests.faults.outside import Watch, state
 from tests.faults.sentences import assert_sentence
+from tests.forking import VARIABLE
 from tests.tui.screen_help import playground
 from tui.screens.allow_text import AllowText
 from tui.screens.open_model import OpenModel
 
-ROOT = Path(__file__).parents[2]
 LSTM_TUI = [sys.executable, "-m", "tui.cli"]
 HOSTILE = "\x1b]0;x\x07\x1b[2J\n$(touch pwned)\n\r\x9b5m\u202e\u2066[/bold][link=x]\x7f"
 LONG = "x" * 5000
@@ -72,7 +72,6 @@ class Sandbox:
             (root / name).mkdir(mode=0o700)
         self.environment = {
             **os.environ,
-            "PYTHONPATH": str(ROOT),
             "HOME": str(root / "home"),
             "TMPDIR": str(root / "tmp"),
             "LSTM_TUI_MODELS": str(self.models),
@@ -88,7 +87,10 @@ class Sandbox:
         preexec_fn: Callable[[], None] | None = None,
         **environment: str,
     ) -> Ended:
-        """Run the command line to its end."""
+        """Run the command line to its end; where it is to be prepared, in a process that isn't
+        forked."""
+        if preexec_fn is not None:
+            environment[VARIABLE] = ""
         return subprocess.run(
             [*LSTM_TUI, *arguments],
             stdin=subprocess.DEVNULL,
@@ -151,7 +153,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ],
             env={
                 **os.environ,
-                "PYTHONPATH": str(ROOT),
                 "LSTM_TUI_MODELS": str(place),
                 "LSTM_TUI_STATE": str(place / "state"),
                 "LSTM_TUI_CACHE": str(place / "cache"),
@@ -605,8 +606,7 @@ async def test_opened_on_the_screen_its_text_is_named_before_it_is_read(
 ) -> None:
     source = str(strings.outside / "text.txt")
     strings.sources(source)
-    for name in ("LSTM_TUI_MODELS", "PYTHONPATH"):
-        monkeypatch.setenv(name, strings.environment[name])
+    monkeypatch.setenv("LSTM_TUI_MODELS", strings.environment["LSTM_TUI_MODELS"])
     run_before = state(strings.run)
     async with playground(strings.models, client.launch) as room:  # type: ignore[arg-type]
         app = room.app

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 from textual._styles_cache import StylesCache
+from textual.renderables.blank import Blank
 
 
 @pytest.fixture(autouse=True)
@@ -17,3 +18,10 @@ def earlier_apps_are_garbage(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("gc.freeze", lambda: None)
     yield
     StylesCache.get_inner_outer.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def nothing_behind_dialogs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tinted behind a dialog is drawn for pictures alone: it takes longer than the rest."""
+    if request.path.name != "test_snapshots.py":
+        monkeypatch.setattr("textual.screen.BackgroundScreen", lambda screen, color: Blank(color))

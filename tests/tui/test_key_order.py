@@ -82,7 +82,7 @@ async def test_a_burst_leaves_what_the_keys_leave_one_at_a_time(opens: str, tmp_
 
     async def left_by(way, name: str) -> list[tuple[object, ...]]:
         left = []
-        async with playground(tmp_path / name) as room:
+        async with playground(tmp_path / name, size=(80, 24)) as room:
             for pressed in sequences(opens):
                 await way(room, *begin, *pressed)
                 left.append(state(room))

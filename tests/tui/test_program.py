@@ -17,7 +17,6 @@ from engine.runs import is_live, load_standing, read_address
 from engine.text.toy_world import CLASSES
 from tests.drive import Program
 
-ROOT = Path(__file__).parents[2]
 LSTM_TUI = [sys.executable, "-m", "tui.cli"]
 
 
@@ -25,7 +24,6 @@ LSTM_TUI = [sys.executable, "-m", "tui.cli"]
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A place of its own for models and caches. No engine outlives the test, passed or failed."""
     yield {
-        "PYTHONPATH": str(ROOT),
         "LSTM_TUI_MODELS": str(tmp_path / "models"),
         "LSTM_TUI_CACHE": str(tmp_path / "cache"),
         "LSTM_TUI_STATE": os.environ["LSTM_TUI_STATE"],
@@ -222,6 +220,7 @@ def test_a_text_and_a_saved_run_are_opened_by_name(
         wait_until(lambda: not is_live(tmp_path / "models" / "sea-1"), "the engine has ended")
 
 
+@pytest.mark.usefixtures("real_processes")
 def test_a_lost_terminal_leaves_the_training_running(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:

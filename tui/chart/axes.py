@@ -129,7 +129,7 @@ def _multiples(step: float, low: float, high: float) -> Floats:
 
 def narrow(value: float) -> str:
     """A number with as many digits as there is room for beside the y axis."""
-    texts = [short(value, digits) for digits in (3, 2, 1)]
+    texts = [*(short(value, digits) for digits in (3, 2, 1)), exponent(f"{value:.0e}")]
     return next((text for text in texts if len(text) <= LABEL), texts[-1])
 
 

@@ -261,13 +261,13 @@ class Laboratory(Pane):
         shown = self.shown
         self._mount(shown)
         for view in self.views.values():
+            view.display, view.zoomed = view in shown, self.zoomed
+            view.active = view is self.active
             if not view.is_attached:
                 continue
-            view.display, view.zoomed = view in shown, self.zoomed
             if self.zoomed:
                 view.furnish()
             view.set_class(view is not shown[0], "-beside")
-            view.active = view is self.active
             view.show_title()
         self.border_subtitle = "" if self.zoomed else self.hint  # then tabs are above
         self.post_message(self.Rearranged())

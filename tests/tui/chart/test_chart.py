@@ -3,7 +3,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from textual.app import App, ComposeResult
@@ -215,6 +215,7 @@ def test_steps_on_the_x_axis_are_round():
 
 
 @settings(deadline=None, max_examples=60)
+@example(-0.0007022224849098543, 1.0, 1, 21, 4, False)
 @given(
     st.floats(-1e6, 1e6),
     st.floats(1e-9, 1e6),

@@ -36,7 +36,6 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     place = tmp_path_factory.mktemp("lstm-tui")
     return {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
         "LSTM_TUI_MODELS": str(place / "models"),
         "LSTM_TUI_CACHE": str(place / "cache"),
     }
@@ -616,13 +615,6 @@ def test_lr_find_plots_the_curve_and_ends_with_the_rate_and_how_to_use_it(
     rate = float(sentence.split()[0])
     assert 4e-3 <= rate <= 16e-3
     assert use.strip() == f"--set optimiser.learning_rate={rate:g}"
-    answer = json.loads(
-        run("lr-find", "toy-world", "--set", "training.threads=1", "--json", **place).stdout
-    )
-    assert list(answer) == ["corpus", "tried", "rate", "reason"]
-    assert (answer["corpus"], answer["rate"]) == ("toy-world", rate)
-    rates = [tried["rate"] for tried in answer["tried"]]
-    assert rates == sorted(rates) and rate in rates and 5 <= len(rates) <= 9
     assert [path for path in tmp_path.glob("lstm-tui-*") if path.name != sockets] == []
     assert (sorted(models.iterdir()) if models.exists() else []) == before
 
@@ -635,7 +627,11 @@ def test_lr_find_reads_standard_input_and_a_file_of_settings(run: Run, tmp_path:
         'training.bptt = 4\n[optimiser]\nname = "sgd"\nweight_decay = 0\n'
     )
     answer = json.loads(run.well("lr-find", "-", "--config", str(file), "--json", stdin=text))
-    assert 5.0 in [tried["rate"] for tried in answer["tried"]], "where sgd's search begins"
+    assert list(answer) == ["corpus", "tried", "rate", "reason"]
+    rates = [tried["rate"] for tried in answer["tried"]]
+    assert rates == sorted(rates) and 5 <= len(rates) <= 9
+    assert 5.0 in rates, "where sgd's search begins"
+    assert answer["rate"] is None or answer["rate"] in rates
 
 
 def test_models_lists_what_is_saved(

@@ -121,7 +121,6 @@ class Place:
         self.place, self.models = place, models
         self.environment = {
             **os.environ,
-            "PYTHONPATH": str(ROOT),
             "LSTM_TUI_MODELS": str(models),
             "LSTM_TUI_CACHE": str(place / "cache"),
             "LSTM_TUI_STATE": str(place / "state"),
@@ -180,18 +179,10 @@ def hostile(plain: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
     config["model"] = {HOSTILE: HOSTILE}
     (place.models / "damaged" / "config.json").write_text(json.dumps(config))
     shutil.copytree(place.models / "trained", place.models / os.fsdecode(b"bad\xff"))
-    (folder / "tiny.toml").write_text(TINY)
     (folder / f"{HOSTILE}.txt").write_text("The mathematician ran to the store.\n" * 300)
     return place
 
 
-TINY = """preset = "toy"
-model.embedding_size = 8
-model.hidden_size = 8
-training.batch_size = 4
-training.bptt = 4
-training.threads = 1
-"""
 TEXT = "{text}"
 COMMANDS = [
     ["models"],
@@ -228,7 +219,6 @@ COMMANDS = [
     ["train", "toy-world", "--steps", HOSTILE],
     ["train", HOSTILE],
     ["lr-find", HOSTILE],
-    ["lr-find", TEXT, "--config", "tiny.toml", "--json"],
     [HOSTILE],
     ["settings", f"--{HOSTILE}"],
 ]

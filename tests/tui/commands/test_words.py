@@ -16,8 +16,6 @@ from engine.text.toy_world import CLASSES
 from tui.commands import svg_map
 from tui.commands.svg_map import check_png
 
-ROOT = Path(__file__).parents[3]
-
 
 class CommandLine:
     def __init__(self, folder: Path) -> None:
@@ -27,7 +25,6 @@ class CommandLine:
         from os import environ
 
         places = {
-            "PYTHONPATH": str(ROOT),
             "LSTM_TUI_MODELS": str(self.folder / "models"),
             "LSTM_TUI_CACHE": str(self.folder / "cache"),
         }

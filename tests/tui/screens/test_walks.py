@@ -104,8 +104,9 @@ async def wander(room: Room, draw: random.Random) -> None:
         await room.pilot.pause(draw.choice((0, 0, 0.02, 0.3)))
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("state", [at_rest, training])
+@pytest.mark.parametrize(
+    ("state", "seed"), [(at_rest, 0), (training, 1), (at_rest, 2), (training, 3)]
+)
 async def test_what_is_seen_does_not_depend_on_the_way_there(
     state: State, seed: int, tmp_path: Path
 ) -> None:
