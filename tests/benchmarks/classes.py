@@ -19,7 +19,7 @@ from engine.runs import create_run
 from engine.service.client import Engine, launch
 from engine.text.toy_world import CLASSES
 from tests.benchmarks.looking import start_training
-from tui.run.asking import opened
+from tui.run.asking import opened, until_gone
 
 CLASS_OF = {word: name for name, words in CLASSES.items() for word in words}
 TOLD = (0, 10, 30, 100, 300, 1000, 3000, 10_000)
@@ -53,6 +53,7 @@ async def measure(place: Path, seed: int, seconds: float) -> None:
     told(f"after {seconds:.0f} s, ", *await own_class(engine))
     await engine.call(p.Shutdown())
     await engine.close()
+    await until_gone(folder)
     async with opened(folder) as engine:
         told("opened again, ", *await own_class(engine))
         for step in TOLD:
