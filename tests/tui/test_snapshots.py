@@ -12,8 +12,10 @@ from engine.config import preset, replace
 from engine.events import Intervened, NonFinite, Sampled, StateChanged
 from engine.runs import STATE_VARIABLE, create_run
 from tests.tui.fake_engine import Launch, built, evaluation, step
+from tests.tui.panes.test_text_laboratory import laboratory, read, written
 from tests.tui.screen_help import Room
 from tui.app import PlaygroundApp
+from tui.panes.generation.cell_view import CellView
 from tui.panes.training import TrainingPane
 from tui.recent import remember_source
 
@@ -178,6 +180,42 @@ def test_the_laboratory_of_words(picture, keys: str, size: tuple[int, int]) -> N
         for key in keys if size[0] >= 110 else keys[-1]:
             await room.until(lambda key=key: _VIEWS[key](room))
         await room.pilot.pause(1.5)
+
+    assert picture(show, size)
+
+
+async def _writing(room: Room) -> None:
+    await written(room)
+    await room.press("home", *["right"] * 4)
+    await room.until(lambda: "word4" in room.text("#token"))
+
+
+async def _reading(room: Room) -> None:
+    await read(room, "the owl saw a zebra extraordinarily late")
+    await room.until(lambda: "zebra unknown" in room.text("#surprising"))
+
+
+async def _cell(room: Room) -> None:
+    await laboratory(room, "cell")
+    room.app.playground.query_one("#cell-text", Input).value = "the owl saw it"
+    await room.until(lambda: room.app.playground.query_one(CellView)._rows)
+    await room.press("H")
+    await room.until(lambda: "how far back" in room.text("#cell-head"))
+
+
+@pytest.mark.parametrize(
+    ("view", "size"),
+    [(_writing, (80, 24)), (_reading, (80, 24)), (_cell, (80, 24)),
+     (_writing, (120, 36)), (_cell, (200, 60))],
+)  # fmt: skip
+def test_the_laboratory_of_texts(
+    picture, view: Callable[[Room], Awaitable[None]], size: tuple[int, int]
+) -> None:
+    async def show(room: Room) -> None:
+        await empty(room)
+        room.engine.unhurried = False
+        await view(room)
+        await room.pilot.pause(1.0)
 
     assert picture(show, size)
 
