@@ -41,7 +41,17 @@ from engine.messages.cell import Quantity
 from engine.service.client import EngineEnded
 from tui.keys import no_model, sentence
 from tui.numbers import counted
-from tui.panes.generation.shades import CURSOR, HUE, OTHER, coloured, grade, laid_out, signed
+from tui.panes.generation.shades import (
+    CURSOR,
+    HUE,
+    OTHER,
+    SHARES,
+    coloured,
+    grade,
+    laid_out,
+    legend,
+    signed,
+)
 from tui.panes.generation.text_view import TextView
 from tui.panes.generation.write_view import WriteView
 from tui.panes.laboratory import action
@@ -311,6 +321,9 @@ class CellView(TextView):
         texts = tokens.texts[1 : len(self._rows)]
         at = None if self._cursor in (None, 0) else (self._cursor or 0) - 1
         text, reach = laid_out(texts, self._styles(len(texts)), at)
+        if self._mode == "how far back":
+            meant = Content.styled("\n\nof the greatest gradient ", MUTED)
+            text = Content.assemble(text, meant, legend(SHARES))
         flow.show((), text)
         self.reveal(flow, reach if at is not None else 1, at)
 

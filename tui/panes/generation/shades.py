@@ -22,6 +22,9 @@ CURSOR = "bold reverse not dim"
 UNKNOWN = "bold strike $text-error"
 COPIED = f"bold underline on {OTHER} 45%"
 """A token that stands verbatim in the training text with those around it."""
+_BITS = ("<1 bit", "1 to 4", "4 to 8", "8 to 12", "from 12")
+SHARES = ("<20%", "from 20", "from 40", "from 60", "from 80%")
+"""Names of the grades of `grade`."""
 _UP, _DOWN = " ░▒▓█", " ─=≡≡"
 """Strengths above zero, and below it: strokes as of a minus."""
 
@@ -38,9 +41,8 @@ def shade(surprisal: float | None) -> str:
     return _GRADES[sum(surprisal >= bound for bound in _BOUNDS)]
 
 
-def legend() -> Content:
-    """What the grades mean, in bits and as probabilities."""
-    names = ["<1 bit", "1 to 4", "4 to 8", "8 to 12", "from 12"]
+def legend(names: Sequence[str] = _BITS) -> Content:
+    """What the grades mean, by default in bits."""
     parts = [Content.styled(f" {name} ", style) for name, style in zip(names, _GRADES, strict=True)]
     return Content(" ").join(parts)
 
