@@ -166,7 +166,10 @@ def _become(job: dict[str, Any], files: list[int]) -> None:
     os.environ.update(job["environment"])
     for number in job["ignored"]:
         signal.signal(number, signal.SIG_IGN)
-    os.getpid = lambda: job["pid"]  # what is done to that process is done to this one
+    own, kill = os.getpid(), os.kill
+    os.getpid = lambda: job["pid"]  # what is done to that process is done to this one,
+    # and at once what this one does to itself: the other ends as it does.
+    os.kill = lambda pid, number: kill(own if pid == job["pid"] else pid, number)
     tempfile.tempdir = None  # as its environment says
     sys.argv[1:] = job["arguments"]
 

@@ -85,7 +85,7 @@ def test_an_unforeseen_error_fails_the_run_in_a_sentence(
         conductor.command(p.Start())
 
 
-def out_of_memory(*_: object) -> None:
+def out_of_memory(*_: object, **__: object) -> None:
     raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 TB")
 
 

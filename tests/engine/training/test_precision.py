@@ -31,7 +31,7 @@ def trained_once(dtype: torch.dtype | None) -> tuple[LSTMLanguageModel, Tensor]:
     model = LSTMLanguageModel(VOCABULARY, ModelConfig(embedding_size=32, hidden_size=48, layers=2))
     model.training_dtype = dtype
     tokens = torch.randint(0, VOCABULARY, (21, 8), generator=torch.Generator().manual_seed(1))
-    loss, _, state = model.loss(tokens[:-1], tokens[1:], model.initial_state(8))
+    loss, _, state, _ = model.loss(tokens[:-1], tokens[1:], model.initial_state(8))
     torch.autograd.backward(loss)
     assert all(part.dtype == torch.float32 for layer in state for part in layer)
     return model, loss.detach()
