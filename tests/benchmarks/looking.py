@@ -1,5 +1,5 @@
 """What looking costs training: text streamed at 20 tokens a second, and neighbours each second.
-And how evenly the text comes: each token is laid open, as shading and the list of others take it.
+And how evenly the text is shown (`paced`): each token is laid open, as shading and the list of others take it.
 
     python -m tests.benchmarks.looking [CORPUS] [--rounds 5] [--seconds 15] [--vocabulary 10000]
                                        [--words-alone]
@@ -24,6 +24,7 @@ from engine.config import preset, replace
 from engine.events import Stepped
 from engine.runs import create_run
 from engine.service.client import Engine, launch
+from tui.panes.generation.pacing import paced
 
 PER_SECOND = 20
 BESIDE = 10
@@ -54,7 +55,7 @@ class Watched:
 
     async def read(self) -> None:
         query = p.Generate(tokens=1_000_000, per_second=PER_SECOND, alternatives=BESIDE)
-        async for _ in self.engine.stream(query):
+        async for _ in paced(self.engine.stream(query), PER_SECOND):
             self.pieces.append(time.perf_counter())
 
     async def ask(self, word: str) -> None:

@@ -24,6 +24,7 @@ from engine.service.client import EngineEnded
 from tui.keys import no_model, sentence
 from tui.panes.generation.branches import MOST, Tree, candidates
 from tui.panes.generation.knobs import KnobForm, row
+from tui.panes.generation.pacing import paced
 from tui.panes.generation.shades import bits, laid_out, legend, shade
 from tui.panes.generation.text_view import SPELLING, TextView
 from tui.panes.laboratory import action
@@ -698,7 +699,8 @@ class WriteView(TextView):
         """Take in a passage. It is a generator: closing it early tells the engine to stop."""
         self._whole = False
         branch, known = self._tree.now, bool(request.given)
-        async with aclosing(cast("Answers", session.engine.stream(request))) as pieces:
+        answers = cast("Answers", session.engine.stream(request))
+        async with aclosing(answers), aclosing(paced(answers, PER_SECOND)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, TextPiece) and branch is self._tree.now:
                     if known:
