@@ -1,5 +1,6 @@
 """What looking costs training: text streamed at 20 tokens a second, and neighbours each second.
-And how evenly the text is shown (`paced`): each token is laid open, as shading and the list of others take it.
+And how evenly the text is shown (see `paced`): each token is laid open, as shading and the list of
+others take it.
 
     python -m tests.benchmarks.looking [CORPUS] [--rounds 5] [--seconds 15] [--vocabulary 10000]
                                        [--words-alone]
