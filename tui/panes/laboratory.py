@@ -258,6 +258,8 @@ class Laboratory(Pane):
 
     def _arrange(self) -> None:
         """Let the views be seen that are to be."""
+        if not self.query(".views"):
+            return  # not composed yet, or being taken apart
         shown = self.shown
         self._mount(shown)
         for view in self.views.values():
