@@ -1,5 +1,6 @@
 """The laboratory of words: what each view shows of an answer."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ from textual.widgets import Input
 
 from engine import messages as p
 from engine.text.queries import parse_query
-from tests.tui.fake_engine import KEPT_AT, step
+from tests.tui.fake_engine import KEPT_AT, FakeEngine, step
 from tests.tui.screen_help import Room, playground
 from tui.panes.laboratory import View
 from tui.panes.neighbours import NeighboursPane
@@ -267,6 +268,23 @@ async def test_the_map_shows_words_and_a_key_asks_for_the_chosen_one(tmp_path: P
         chosen = room.text("#chosen").split()[0]
         await room.press("j")
         await room.until(lambda: room.app.playground.query_one("#word", Input).value == chosen)
+
+
+async def test_a_map_on_its_way_waits_for_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = FakeEngine.stream
+
+    async def slow(self: FakeEngine, body: p.AnyQuery) -> AsyncIterator[p.AnyAnswer]:
+        if isinstance(body, p.MapWords):
+            await self._gone.wait()
+        async for answer in stream(self, body):
+            yield answer
+
+    monkeypatch.setattr(FakeEngine, "stream", slow)
+    async with playground(tmp_path, size=(80, 24)) as room:
+        await room.press("3", "z", "7")
+        await room.until(lambda: "Asking the model" in plot(room))
 
 
 async def test_a_token_is_called_what_it_is(tmp_path: Path) -> None:

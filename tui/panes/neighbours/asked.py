@@ -69,6 +69,11 @@ class WordView(AskingView):
         """What a token of the run that is shown is called."""
         return unit_of(self.session)
 
+    def waiting(self, without_model: str) -> str:
+        """What stands where an answer is to be: it is on its way, or there is no model for it."""
+        asking = self.session is not None and self.session.answering
+        return "Asking the model …" if asking else without_model
+
 
 def unit_of(session: Session | None) -> str:
     """What a token of a run is called."""

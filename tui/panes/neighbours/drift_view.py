@@ -263,7 +263,7 @@ class DriftView(WordView):
         if self._refusal and not self._lists:
             return content(self._refusal, "$text-warning")
         if not self._lists:
-            return Content.styled(_WAITING, MUTED)
+            return Content.styled(self.waiting(_WAITING), MUTED)
         count = max(1, min(len(words), width // _COLUMN))
         column = min(2 * _COLUMN, width // count)
         columns = [self._column(word, column - 1, height) for word in words[:count]]

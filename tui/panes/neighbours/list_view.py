@@ -153,7 +153,7 @@ class ListView(WordView):
             return content(self._refusal, "$text-warning")
         if self._answer is None:
             told = _nothing_yet(self.unit, asked=bool(self.asked.query))
-            return Content.styled(told, MUTED)
+            return Content.styled(self.waiting(told) if self.asked.query else told, MUTED)
         return _answered(self._answer, self._ranks, self.unit, width, max(1, height))
 
 

@@ -200,7 +200,7 @@ class MapView(WordView):
 
     def _missing(self) -> str:
         no_list = self._subject == "list" and not self.asked.listed
-        return sentence(_NO_LIST % self.unit) if no_list else _WAITING
+        return sentence(_NO_LIST % self.unit) if no_list else self.waiting(_WAITING)
 
     def _subject_told(self, answer: WordMap) -> Content:
         names = {

@@ -79,7 +79,8 @@ class OneHotView(WordView):
         if self._refusal:
             block.show(content(self._refusal, "$text-warning"))
         elif self._answer is None:
-            block.show(Content.styled(_WAITING if self.asked.sentence else sentence(_ASK), MUTED))
+            told = self.waiting(_WAITING) if self.asked.sentence else sentence(_ASK)
+            block.show(Content.styled(told, MUTED))
         else:
             block.show(_comparison(self._answer, *block.size))
 
