@@ -11,7 +11,7 @@ run: $(VENV)/.installed
 	@$(BIN)/lstm-tui
 
 test: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -24,7 +24,7 @@ TORCHES := 2.6.0 2.14.1
 torches: $(TORCHES:%=torch-%)
 
 torch-%: .venv-torch-%/.installed
-	@$(<D)/bin/python -m pytest -n 2 --dist worksteal
+	@$(<D)/bin/python -m pytest -n 3 --dist worksteal
 
 .venv-torch-%/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(@D)

@@ -11,7 +11,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
-from types import MappingProxyType
 
 Joins = Mapping[str, tuple[bool, bool]]
 """Of marks whether each touches what is before it, and what is after it."""
@@ -34,7 +33,7 @@ _CLOSES = {'"': '"', "“": "„", "‘": "‚"}
 _APOSTROPHES = frozenset("'’-‐‑")
 """What makes one word of two words it stands between."""
 _DECIMAL_POINTS = frozenset(".٫٬")
-NO_JOINS: Joins = MappingProxyType({})
+NO_JOINS: Joins = {}
 FREE_MARKS = "#&'*+-/=@\\^`|~‐‑‒–—―§¶•‣※"
 """Marks that stand as a text has them. (Not < and >, which could make a special token.)"""
 _FREE = re.compile(rf"([{re.escape(FREE_MARKS)}])\1*")

@@ -93,6 +93,7 @@ async def exploded(room: Room) -> None:
         ],
         NonFinite(step=1200, tensor="loss", value="nan", in_a_row=200),
     )
+    await room.until(lambda: "problem" in room.current)
 
 
 def _narrow(room: Room) -> bool:

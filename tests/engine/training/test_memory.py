@@ -52,6 +52,16 @@ WINDOW = ["100", "model.hidden_size=256", "training.batch_size=256", "training.b
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 @pytest.mark.parametrize("arguments", [TABLES, UNTIED, SGD, WINDOW], ids=" ".join)
 def test_the_estimate_is_near_the_measured_peak_and_not_above(arguments: list[str]) -> None:
+    measured, estimate = measure(arguments)
+    if (
+        0.5 * measured > estimate
+    ):  # on a busy machine the allocator now and then holds twice as much
+        measured, estimate = measure(arguments)
+    assert 0.5 * measured <= estimate <= 1.1 * measured
+
+
+def measure(arguments: list[str]) -> tuple[int, int]:
+    """The bytes that a model's first steps take at their peak, and the estimate of them."""
     printed = subprocess.run(
         [sys.executable, "-c", MEASURED, *arguments],
         env=ENVIRONMENT | os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
@@ -59,7 +69,7 @@ def test_the_estimate_is_near_the_measured_peak_and_not_above(arguments: list[st
         check=True,
     ).stdout
     measured, estimate = map(int, printed.split())
-    assert 0.5 * measured <= estimate <= 1.1 * measured
+    return measured, estimate
 
 
 def test_all_presets_fit_a_small_machine(
