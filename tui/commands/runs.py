@@ -22,6 +22,7 @@ from tui.commands.shared import (
     print_json,
     print_table,
 )
+from tui.output import OutputFailed
 
 if TYPE_CHECKING:
     from tui.app import PlaygroundApp
@@ -252,7 +253,11 @@ def _run(app: "PlaygroundApp") -> None:
         farewell = app.run()
     finally:
         end_unused()
-    if farewell:
-        echo(farewell)
+    try:
+        if farewell:
+            echo(farewell)
+    except OutputFailed:
+        if not app.return_code:  # else the terminal is gone, which SIGHUP's code tells
+            raise
     if app.return_code:
         raise click.exceptions.Exit(app.return_code)
