@@ -101,13 +101,18 @@ async def test_a_launch_that_fails_is_a_problem(runs: RunController, tmp_path: P
     assert runs.problem == "No memory is left." and runs.note == "" and runs.shown is None
 
 
+async def followed(runs: RunController, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show a run that lives on where its screen is let go, to which that comes back at once."""
+    monkeypatch.setattr("engine.runs.is_live", lambda _folder: True)
+    monkeypatch.setattr("tui.run.controller._BEFORE_COMING_BACK", 0.0)
+    runs.open(folder)
+    await until(lambda: runs.shown)
+
+
 async def test_a_screen_that_was_let_go_comes_back_to_what_it_showed(
     runs: RunController, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.runs.is_live", lambda _folder: True)
-    monkeypatch.setattr("tui.run.controller._BEFORE_COMING_BACK", 0.0)
-    runs.open(tmp_path / "one")
-    await until(lambda: runs.shown)
+    await followed(runs, tmp_path / "one", monkeypatch)
     session, first = runs.shown, runs.shown.engine
     first.push(StateChanged(state="running"), step(1))
     await until(lambda: session.history.step == 1)
@@ -127,10 +132,7 @@ async def test_a_screen_that_was_let_go_comes_back_to_what_it_showed(
 async def test_a_run_that_cannot_be_come_back_to_has_ended(
     runs: RunController, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.runs.is_live", lambda _folder: True)
-    monkeypatch.setattr("tui.run.controller._BEFORE_COMING_BACK", 0.0)
-    runs.open(tmp_path / "one")
-    await until(lambda: runs.shown)
+    await followed(runs, tmp_path / "one", monkeypatch)
     runs._launch.error = UserError("It has ended meanwhile.")
     runs.shown.engine.die("too slow")
     await until(lambda: runs.problem)
