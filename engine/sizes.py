@@ -92,13 +92,30 @@ def training_need(config: RunConfig, vocabulary: int, tokens: int, device: str) 
     sizes = {name: _FLOAT * math.prod(shape) for name, shape in shapes.items()}
     layers = sum(size for name, size in sizes.items() if name.startswith(("lstm.", "projection.")))
     tables = sum(sizes.values()) - layers
-    copies = 2 + _kept_copies(config)  # the weights, their gradient, what the optimiser keeps
-    # A tied weight has two gradients for a moment, as embedding and as output layer.
+    copies = 1 + _kept_copies(config)  # the weights, what the optimiser keeps
+    gradients = 0 if sparse_gradients(config, vocabulary, device) else tables
+    # A tied weight is held twice while the model is built, and so is a dense gradient of it.
     beside = sizes["embedding.weight"] if config.model.tied else 0
     return Need(
-        vocabulary=copies * tables + beside,
-        layers=copies * layers,
+        vocabulary=copies * tables + gradients + beside,
+        layers=(copies + 1) * layers,
         window=_FLOAT * _window_floats(config, vocabulary, window, device),
+    )
+
+
+def sparse_gradients(config: RunConfig, vocabulary: int, device: str) -> bool:
+    """Whether a step on a `device` (cpu, cuda) touches only some rows of embedding and output.
+
+    It does where the loss is sampled and the optimiser plain SGD: weight decay, momentum and Adam
+    change every row at each step. On a GPU adding up the rows would be to wait for it.
+    """
+    candidates, optimiser = config.training.candidates, config.optimiser
+    return (
+        device == "cpu"
+        and candidates is not None
+        and candidates < vocabulary
+        and optimiser.name in ("sgd", "nt-asgd")
+        and optimiser.momentum == optimiser.weight_decay == 0
     )
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from engine.config import ModelConfig, RegularisationConfig
 from engine.model.dropouts import drop_weights, drop_words, elementwise, locked
@@ -62,6 +63,8 @@ class LSTMLanguageModel(nn.Module):
         self.random = random
         self.training_dtype: torch.dtype | None = None
         """What the LSTM layers compute in while training; None leaves it to the weights."""
+        self.sparse_gradients = False
+        """Whether, while training by a sampled loss, embedding and output have sparse gradients."""
         self.embedding = nn.Embedding(vocabulary, config.embedding_size)
         sizes = layer_sizes(config)
         self.lstm = nn.ModuleList(self._layer(inputs, units) for inputs, units in pairwise(sizes))
@@ -127,7 +130,8 @@ class LSTMLanguageModel(nn.Module):
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Word vectors (time, batch, embedding_size) as the first layer takes them."""
-        vectors: Tensor = self.embedding(tokens)
+        sparse = self.training and self.sparse_gradients
+        vectors = functional.embedding(tokens, self.embedding.weight, sparse=sparse)
         if self.training:
             off, vocabulary = self.regularisation, self.embedding.num_embeddings
             vectors = drop_words(vectors, tokens, vocabulary, off.embedding_dropout, self.random)
@@ -151,7 +155,8 @@ class LSTMLanguageModel(nn.Module):
         if candidates is None:
             cross_entropy = exact_loss(rows, weight, bias, aims)
         else:
-            cross_entropy = sampled_loss(rows, weight, bias, aims, candidates)
+            sparse = self.training and self.sparse_gradients
+            cross_entropy = sampled_loss(rows, weight, bias, aims, candidates, sparse=sparse)
             if exactly:
                 with torch.no_grad():
                     exact = summed_loss(rows, weight, bias, aims) / len(aims)

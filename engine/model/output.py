@@ -48,16 +48,24 @@ def summed_loss(features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor)
 
 
 def sampled_loss(
-    features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, candidates: Candidates
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    candidates: Candidates,
+    *,
+    sparse: bool = False,
 ) -> Tensor:
     """As `exact_loss`, but each target is compared with itself and the candidates alone.
 
     Importance sampling with candidates shared by all targets (Jean et al. 2015). A candidate's
     share is divided by its inclusion probability (Horvitz & Thompson 1952), so that the sum over
     the vocabulary is right on average, and the loss, its logarithm, a little low.
+
+    Where `sparse`, the weight's gradient is a sparse tensor: the rows of candidates and targets.
     """
     words, log_inclusion = (part.to(features.device) for part in candidates)
-    return _apply(_SampledLoss, features, weight, bias, targets, words, log_inclusion)
+    return _apply(_SampledLoss, features, weight, bias, targets, words, log_inclusion, sparse)
 
 
 def _rows(tokens: int, vocabulary: int, most: int) -> int:
@@ -65,7 +73,7 @@ def _rows(tokens: int, vocabulary: int, most: int) -> int:
     return -(-tokens // -(-tokens * vocabulary // most))
 
 
-def _apply(function: type[torch.autograd.Function], *inputs: Tensor) -> Tensor:
+def _apply(function: type[torch.autograd.Function], *inputs: Tensor | bool) -> Tensor:
     return cast(Tensor, function.apply(*inputs))  # type: ignore[no-untyped-call]
 
 
@@ -127,6 +135,7 @@ class _SampledLoss(torch.autograd.Function):
         targets: Tensor,
         words: Tensor,
         log_inclusion: Tensor,
+        sparse: bool,
     ) -> Tensor:
         tokens = len(features)
         word_weight, target_weight = weight[words], weight[targets]
@@ -144,9 +153,17 @@ class _SampledLoss(torch.autograd.Function):
         error = (target_logits - total).expm1().div_(tokens)  # the target's probability less 1
         features_grad = linear(probabilities, word_weight.t())
         features_grad += error[:, None] * target_weight
-        weight_grad = torch.zeros_like(weight)
-        weight_grad[words] = linear(features.t(), probabilities.t()).t()
-        weight_grad.index_add_(0, targets, error[:, None] * features)
+        word_grad = linear(features.t(), probabilities.t()).t()
+        target_grad = error[:, None] * features
+        if sparse:
+            rows = torch.cat([words, targets])[None]
+            weight_grad = torch.sparse_coo_tensor(
+                rows, torch.cat([word_grad, target_grad]), weight.shape, check_invariants=False
+            )
+        else:
+            weight_grad = torch.zeros_like(weight)
+            weight_grad[words] = word_grad
+            weight_grad.index_add_(0, targets, target_grad)
         bias_grad = torch.zeros_like(bias)
         bias_grad[words] = probabilities.sum(0)
         bias_grad.index_add_(0, targets, error)
@@ -156,7 +173,7 @@ class _SampledLoss(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return *_scaled(ctx.saved_tensors, grad), None, None, None
+        return *_scaled(ctx.saved_tensors, grad), None, None, None, None
 
 
 def _scaled(grads: tuple[Tensor, ...], factor: Tensor) -> tuple[Tensor, ...]:

@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from engine.training.sparse import numbers
+
 Groups = Sequence[tuple[str, list[Tensor]]]
 Rule = Literal["off", "norm", "value", "layer"]
 """What is done to a gradient above the threshold: see `engine.config.ClippingConfig`."""
@@ -41,7 +43,7 @@ def clip(loss: Tensor, groups: Groups, rule: Rule, threshold: float) -> Clipped:
     `loss` is a scalar, nats per token; `threshold` an L2 norm, for value clipping a number's size.
     Everything is read from the device at once. A gradient that is not finite is left alone.
     """
-    gradients = [[p.grad for p in params if p.grad is not None] for _, params in groups]
+    gradients = [[numbers(p.grad) for p in params if p.grad is not None] for _, params in groups]
     values = _clip(loss, gradients, rule, threshold, loss.dtype, smallest=_SMALL)
     norms_before = values[2 : 3 + len(groups)]
     if not _all_finite(norms_before) or min(norms_before) < _SMALL:  # nothing was clipped
@@ -145,7 +147,9 @@ def first_non_finite(loss: float, model: nn.Module) -> tuple[str, str]:
     if loss - loss != 0:
         return "loss", "nan" if loss != loss else "inf"
     for name, parameter in reversed(list(model.named_parameters())):
-        gradient = parameter.grad
-        if gradient is not None and not bool(gradient.isfinite().all()):
+        if parameter.grad is None:
+            continue
+        gradient = numbers(parameter.grad)
+        if not bool(gradient.isfinite().all()):
             return name, "nan" if bool(gradient.isnan().any()) else "inf"
     return "loss", "nan"

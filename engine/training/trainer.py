@@ -32,6 +32,7 @@ from engine.events import (
 )
 from engine.measures import clip_fraction, finite
 from engine.model.lstm import LSTMLanguageModel, detached
+from engine.sizes import sparse_gradients
 from engine.text.batches import BatchCursor
 from engine.text.corpus import Corpus
 from engine.training.candidates import CandidateSampler
@@ -42,6 +43,7 @@ from engine.training.optimisers import Average, build_optimiser, stalled
 from engine.training.precision import pick_dtype
 from engine.training.schedules import factor
 from engine.training.seeds import seeds_of
+from engine.training.sparse import add_up
 from engine.training.throughput import Throughput
 from engine.training.validations import Validations
 
@@ -130,6 +132,7 @@ class Trainer:
         counts = corpus.tokenizer.vocabulary.counts
         if training.candidates is not None and training.candidates < len(counts):
             self.candidates = CandidateSampler(counts, training.candidates, self.data_random)
+        self.model.sparse_gradients = sparse_gradients(config, len(counts), device.type)
         self._exact_every = max(EXACT_EVERY, len(counts) // 100)
 
         self.step = 0
@@ -327,6 +330,7 @@ class Trainer:
             exactly=self.step % self._exact_every == 0,
         )
         torch.autograd.backward(loss if penalty is None else loss + penalty)
+        add_up(self.model.parameters())
         self._spare_frozen()
         threshold = self._threshold()
         rule = "norm" if self.clip_mode == "adaptive" else self.clip_mode
@@ -362,7 +366,11 @@ class Trainer:
     def _spare_frozen(self) -> None:
         """Rows that are frozen have no gradient: neither clipping nor an optimiser knows them."""
         gradient = self.model.embedding.weight.grad
-        if self.frozen is not None and gradient is not None:
+        if self.frozen is None or gradient is None:
+            return
+        if gradient.is_sparse:
+            gradient.values()[self.frozen[gradient.indices()[0]].bool()] = 0
+        else:
             gradient[self.frozen.bool()] = 0
 
     def _update(self, learning_rate: float) -> None:

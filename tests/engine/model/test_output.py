@@ -87,13 +87,16 @@ def test_an_explosion_is_seen() -> None:
     assert not math.isfinite(sampled_loss(*parts, targets, everything(torch.float32)).item())
 
 
-def test_with_every_word_a_candidate_the_sampled_loss_is_exact() -> None:
+@pytest.mark.parametrize("sparse", [False, True])
+def test_with_every_word_a_candidate_the_sampled_loss_is_exact(sparse: bool) -> None:
     parts, targets = layer()
-    loss, wanted = sampled_loss(*parts, targets, everything()), plain(*parts, targets)
+    loss = sampled_loss(*parts, targets, everything(), sparse=sparse)
+    wanted = plain(*parts, targets)
     assert loss.item() == pytest.approx(wanted.item(), abs=1e-12)
     grads = torch.autograd.grad(3 * loss, parts)
+    assert [grad.is_sparse for grad in grads] == [False, sparse, False]
     for found, expected in zip(grads, torch.autograd.grad(3 * wanted, parts), strict=True):
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+        torch.testing.assert_close(found.to_dense(), expected, rtol=0, atol=1e-12)
 
 
 def test_the_sampled_loss_is_the_weighted_formula() -> None:

@@ -46,11 +46,12 @@ print(status("VmHWM") - before, training_need(config, corpus, torch.device("cpu"
 TABLES = ["50000", "model.embedding_size=200", "model.hidden_size=64"]
 UNTIED = ["30000", "model.embedding_size=128", "model.hidden_size=256", "model.tied=no"]
 SGD = ["100000", "model.embedding_size=128", "model.hidden_size=64", "optimiser.name=sgd"]
+SAMPLED = [*SGD, "training.candidates=256"]
 WINDOW = ["100", "model.hidden_size=256", "training.batch_size=256", "training.bptt=128"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
-@pytest.mark.parametrize("arguments", [TABLES, UNTIED, SGD, WINDOW], ids=" ".join)
+@pytest.mark.parametrize("arguments", [TABLES, UNTIED, SGD, SAMPLED, WINDOW], ids=" ".join)
 def test_the_estimate_is_near_the_measured_peak_and_not_above(arguments: list[str]) -> None:
     measured, estimate = measure(arguments)
     if (
