@@ -123,7 +123,7 @@ def _contents(path: Path, found: "WordMap", model: str) -> bytes:
     from tui.commands.svg_map import png, svg
 
     step = "" if found.table == "file" else f", step {found.step}"
-    caption = f"{len(found.points)} words of {model}{step}, {found.method}"
+    caption = f"{len(found.points)} points of {model}{step}, {found.method}"
     drawing = "".join(f"{line}\n" for line in svg(found, caption))
     return png(drawing) if kind == ".png" else drawing.encode("utf-8", "replace")
 
@@ -154,5 +154,5 @@ def _tell(found: "WordMap", path: Path | None) -> None:
         echo(f"{len(found.unknown):,} not on the map: {named}{more}", err=True)
     shown = sum(found.explained)
     variance = f", which show {shown:.0%} of the variance" if found.method == "pca" else ""
-    echo(f"{len(found.points):,} words in two dimensions{variance}:")
+    echo(f"{len(found.points):,} points in two dimensions{variance}:")
     echo(str(path))

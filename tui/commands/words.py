@@ -246,8 +246,8 @@ def _tell(found: "WordAnswer", as_json: bool) -> None:
         return
     if found.kind == "closer":
         first, second = (token(each.word) for each in found.words)
-        what = "word is" if found.among == 1 else "words are"
-        echo(f"{found.among:,} {what} nearer to {first} than {second}, at {found.cosine:+.3f}")
+        verb = "is" if found.among == 1 else "are"
+        echo(f"{found.among:,} {verb} nearer to {first} than {second}, at {found.cosine:+.3f}")
     if found.neighbours:
         print_table([(token(near.word), f"{near.cosine:+.3f}") for near in found.neighbours])
     if found.kind == "odd":
