@@ -43,6 +43,8 @@ _APART = 1.08
 """The past is kept at steps so far apart, each in proportion to the one before."""
 _WAITING = "The neighbours of what is pinned show here once the model is built."
 _NONE = "{type_in} types a %s, {pin} pins it: its neighbours stay here while the model learns."
+_SLIDER = 8
+"""Columns of the scrubber, at least."""
 _NO_PAST = "No past is kept yet: it grows while training runs."
 
 
@@ -115,7 +117,7 @@ class DriftView(WordView):
             for word in words
             for at in self._seen_at
         ]
-        return (*self._pinning(), *self._following(), *lists)
+        return (*self._pinning(), *lists, *self._following())
 
     @override
     def question(self) -> AnyQuery | None:
@@ -232,23 +234,28 @@ class DriftView(WordView):
             past.show(self._past_told(past.size.width))
             pinned.show(self._pinned(words, *pinned.size))
         drift = self._drift
-        if drift is None or not drift.steps or drift.word not in words:
-            chart.show(_NO_PAST if words else "")
-        else:
+        if drift is not None and drift.steps and drift.word in words:
             chart.show(_growth(drift, self.asked.at))
+        else:
+            chart.show(_NO_PAST if words and self._past and not self._steps else "")
 
     def _past_told(self, width: int) -> Content:
         """Where in the past, and what is kept of it."""
         past, at = self._past, self.asked.at
         if past is None or not past.steps:
-            return Content.styled(_NO_PAST, MUTED)
+            return Content("")
         place = len(past.steps) if at is None else bisect_left(past.steps, at)
         told = f"as at step {at:,}" if at is not None else "as of now"
-        kept = (
-            f"{counted(len(past.steps), 'step')} of {counted(past.kept, self.unit)} kept, "
-            f"{size(past.bytes)} of {size(past.most_bytes)} at most"
-        )
-        slider = max(8, min(24, width - len(told) - len(kept) - 6))
+        steps, words = counted(len(past.steps), "step"), counted(past.kept, self.unit)
+        taken, most = size(past.bytes), size(past.most_bytes)
+        ways = [
+            f"{steps} of {words} kept, {taken} of {most} at most",
+            f"{steps} × {words}: {taken} of {most}",
+            f"{steps} × {words}: {taken}",
+        ]
+        room = width - len(told) - _SLIDER - 4
+        kept = next((way for way in ways if len(way) <= room), ways[-1])
+        slider = max(_SLIDER, min(24, width - len(told) - len(kept) - 4))
         knob = round((slider - 1) * place / len(past.steps))
         return Content.assemble(
             ("─" * knob, MUTED),
