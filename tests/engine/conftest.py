@@ -30,11 +30,6 @@ SMALL: dict[str, Any] = {
 
 
 @pytest.fixture(autouse=True)
-def _real_engines(real_processes: None) -> None:
-    """Engines are started as they are by users."""
-
-
-@pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """The encoded corpora of all tests in one folder that is not the developer's own."""
     cache = tmp_path_factory.getbasetemp() / "cache"

@@ -32,8 +32,6 @@ from engine.service.server import (
 from tests.faults.clients import KINDS, LONG, beside, connect
 from tui.run.asking import opened
 
-pytestmark = pytest.mark.usefixtures("real_processes")
-
 
 @pytest.fixture
 async def training(tmp_path: Path, small_config: RunConfig) -> AsyncIterator[Engine]:
@@ -76,6 +74,7 @@ def memory(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.usefixtures("real_processes")
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "crowding"])
 async def test_training_goes_on_and_everybody_else_is_served(training: Engine, kind: str) -> None:
     before = memory(training.pid)
@@ -91,6 +90,7 @@ async def test_training_goes_on_and_everybody_else_is_served(training: Engine, k
         await assert_it_trains_and_ends(training, before)
 
 
+@pytest.mark.usefixtures("real_processes")
 async def test_a_crowd_at_the_door_holds_up_nobody_inside(training: Engine) -> None:
     before = memory(training.pid)
     with beside(training.folder, "crowding"):
@@ -358,6 +358,7 @@ def test_who_asks_and_does_not_read_is_let_go_too(server: Server, stalls: bool) 
 # --- silence ------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("real_processes")
 async def test_a_stopped_engine_is_noticed_and_given_up_in_a_sentence(training: Engine) -> None:
     assert training.silence < p.SILENCE
     os.kill(training.pid, signal.SIGSTOP)

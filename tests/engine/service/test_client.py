@@ -20,6 +20,8 @@ from engine.service.client import EngineEnded, ask_vectors, attach, launch
 from engine.service.record import Record
 from engine.service.run import Run
 
+pytestmark = pytest.mark.usefixtures("real_processes")
+
 
 @pytest.fixture
 def folder(tmp_path: Path, small_config: RunConfig) -> Path:

@@ -12,6 +12,8 @@ from engine import runs
 from engine.runs.private import make_place
 from engine.service.log import MAX_LOG, _Bounded, _Visible
 
+pytestmark = pytest.mark.usefixtures("real_processes")
+
 
 @pytest.fixture
 def printed() -> io.StringIO:

@@ -12,6 +12,8 @@ import pytest
 from engine.service import process
 from engine.service.process import ENVIRONMENT, start
 
+pytestmark = pytest.mark.usefixtures("real_processes")
+
 ARRAYS = """
 import resource
 import numpy as np

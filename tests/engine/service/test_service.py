@@ -237,6 +237,7 @@ async def test_evaluate_save_and_reopen_with_the_whole_history(folder: Path) -> 
         assert past == list(range(1, saved.step + 1))
 
 
+@pytest.mark.usefixtures("real_processes")
 async def test_a_dead_engine_is_noticed_within_two_seconds_and_explained(folder: Path) -> None:
     async with opened(folder) as run:
         await call(run, p.Start())
@@ -426,6 +427,7 @@ async def test_an_engine_started_ahead_is_the_one_that_launch_finds(folder: Path
     assert not folder.exists(), "it never took a step"
 
 
+@pytest.mark.usefixtures("real_processes")
 async def test_an_engine_that_died_ahead_of_its_launch_is_explained(folder: Path) -> None:
     start_ahead(folder)
     await wait_until(lambda: runs.read_address(folder) is not None)

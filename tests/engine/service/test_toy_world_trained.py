@@ -19,6 +19,8 @@ from engine.text.corpus import open_corpus
 from engine.text.toy_world import CLASSES, HELD_OUT
 from engine.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("real_processes")
+
 STEPS = 3000
 SHUFFLED = (
     "problem the solved open physicist the",
