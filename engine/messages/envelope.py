@@ -9,6 +9,9 @@ answered from the weights as they stand between two steps and change nothing. Ea
 module of its own, which ends with the unions of its questions and of its replies.
 """
 
+from functools import cache
+from typing import TypeVar
+
 import msgspec
 
 from engine.config import RunConfig
@@ -26,6 +29,8 @@ from engine.messages.training import (
     TrainingQuestion,
     TrainingReply,
 )
+
+T = TypeVar("T")
 
 MAX_MESSAGE = 64 * 1024 * 1024
 """Longer messages from an engine are refused, in bytes."""
@@ -176,8 +181,24 @@ class Goodbye(Message, frozen=True, kw_only=True):
 FromEngine = Welcome | Answer | Events | Alive | Goodbye
 
 _encoder = msgspec.msgpack.Encoder()
-decode_call = msgspec.msgpack.Decoder(Call).decode
-decode_from_engine = msgspec.msgpack.Decoder[FromEngine](FromEngine).decode
+
+
+@cache
+def _decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
+    """Made when it is first needed: either side reads but one kind, and a screen is to be seen
+    before its engine has said anything."""
+    return msgspec.msgpack.Decoder(kind)
+
+
+def decode_call(data: bytes) -> Call:
+    """What a client sent. Raises DecodeError."""
+    return _decoder(Call).decode(data)
+
+
+def decode_from_engine(data: bytes) -> FromEngine:
+    """What an engine sent. Raises DecodeError."""
+    message: FromEngine = _decoder(FromEngine).decode(data)  # type: ignore[arg-type]
+    return message
 
 
 def frame(message: Message) -> bytes:
