@@ -10,7 +10,7 @@ module of its own, which ends with the unions of its questions and of its replie
 """
 
 from functools import cache
-from typing import TypeVar
+from typing import Any
 
 import msgspec
 
@@ -29,8 +29,6 @@ from engine.messages.training import (
     TrainingQuestion,
     TrainingReply,
 )
-
-T = TypeVar("T")
 
 MAX_MESSAGE = 64 * 1024 * 1024
 """Longer messages from an engine are refused, in bytes."""
@@ -184,7 +182,7 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 @cache
-def _decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
+def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
     """Made when it is first needed: either side reads but one kind, and a screen is to be seen
     before its engine has said anything."""
     return msgspec.msgpack.Decoder(kind)
@@ -192,12 +190,13 @@ def _decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
 
 def decode_call(data: bytes) -> Call:
     """What a client sent. Raises DecodeError."""
-    return _decoder(Call).decode(data)
+    call: Call = _decoder(Call).decode(data)
+    return call
 
 
 def decode_from_engine(data: bytes) -> FromEngine:
     """What an engine sent. Raises DecodeError."""
-    message: FromEngine = _decoder(FromEngine).decode(data)  # type: ignore[arg-type]
+    message: FromEngine = _decoder(FromEngine).decode(data)
     return message
 
 
