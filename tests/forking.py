@@ -33,6 +33,7 @@ LOADED = (
     "safetensors.torch",
     "tokenizers",
     "engine.service.worker",
+    "tui.cli",
     "tui.commands.doors",
     "tui.headless",
     "engine.service.client",

@@ -107,7 +107,6 @@ class Chart(Widget):
         return bool(self._strips) and self._drawn_size == self.size
 
     def _draw_afresh(self) -> None:
-        self._pens = [self._pen(style) for style in STYLES]
         self._drawn_size = self.size
         if isinstance(self._data, str):
             self._picture = None
@@ -115,6 +114,7 @@ class Chart(Widget):
         else:
             from tui.chart.plot import draw  # it takes numpy, which the first frame does without
 
+            self._pens = [self._pen(style) for style in STYLES]
             self._picture = draw(self._data, *self.size)
             self._strips = self._picture_strips(self._picture, range(self._picture.height))
 
@@ -128,7 +128,8 @@ class Chart(Widget):
         for x, y, line in centred(sentence, width, height):
             if y < height:
                 texts[y] = (" " * x + line).ljust(width)[:width]
-        return [Strip([Segment(text, self._pens[0])], width) for text in texts]
+        pen = self._pen("axis")
+        return [Strip([Segment(text, pen)], width) for text in texts]
 
     def _picture_strips(self, picture: "Picture", rows: Sequence[int]) -> list[Strip]:
         return [
