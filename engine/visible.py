@@ -7,8 +7,9 @@ of showing. Here they become visible ones.
 import re
 import struct
 import unicodedata
+from functools import cache
 
-_HIDDEN = re.compile(
+_HIDDEN = (
     "["
     "\x00-\x1f\x7f-\x9f"  # C0, DEL and C1 control characters
     "\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"  # zero-width, line ends, bidi
@@ -25,6 +26,12 @@ MOST_QUOTED = 80
 """Characters of a value in a message."""
 
 
+@cache
+def _hidden() -> re.Pattern[str]:
+    """Compiled for the first text that may need it, of which a first frame has none."""
+    return re.compile(_HIDDEN)
+
+
 def visible(text: str, *, keep_newlines: bool = False, begins: bool = True) -> str:
     """The text with every control, escape, bidi, zero-width and surrogate character made visible.
 
@@ -37,7 +44,7 @@ def visible(text: str, *, keep_newlines: bool = False, begins: bool = True) -> s
         text = "◌" + text
     if text.isascii() and text.isprintable():
         return text
-    shown = _HIDDEN.sub(_picture, text)
+    shown = _hidden().sub(_picture, text)
     return shown if keep_newlines else shown.replace("\n", _LINE_END)
 
 
@@ -48,7 +55,7 @@ def drawn(text: str) -> str:
         return text
     if text and _is_mark(text[0]):
         text = _BOX + text[1:]
-    return _HIDDEN.sub(lambda match: _control(match[0]) or _BOX, text)
+    return _hidden().sub(lambda match: _control(match[0]) or _BOX, text)
 
 
 def token(text: str) -> str:
@@ -63,7 +70,7 @@ def without_surrogates(text: str) -> str:
 
 def escaped(json: str) -> str:
     """JSON with every such character in its strings as an escape: it means the same."""
-    return _HIDDEN.sub(_escape, json)
+    return _hidden().sub(_escape, json)
 
 
 def _escape(match: re.Match[str]) -> str:

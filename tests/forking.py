@@ -34,6 +34,7 @@ LOADED = (
     "tokenizers",
     "engine.service.worker",
     "tui.cli",
+    "tui.commands.doors",
     "tui.headless",
     "engine.service.client",
 )

@@ -96,7 +96,7 @@ class PlaygroundApp(InOrder[str]):
         # What is there now stays until the end. Left to the garbage collector it is gone through
         # again and again, 50 ms each time, and a key pressed meanwhile waits.
         gc.freeze()
-        gc.enable()  # see tui.commands.runs.play
+        gc.enable()  # see tui.commands.play.play
         self.runs.open(self._folder)
 
     def exit(

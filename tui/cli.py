@@ -1,50 +1,21 @@
-"""The command line: `lstm-tui` opens the playground, its sub-commands do without a screen.
+"""The console script: `lstm-tui` opens the playground, its sub-commands do without a screen.
 
-A sub-command is imported when it is called or listed, and what takes time (the engine's client,
-asyncio, Textual) is left to the one that needs it: the first frame, help and errors come at once.
+Without arguments there is nothing to parse, so what parses them isn't loaded: the first frame comes
+the sooner.
 """
 
 import os
-import platform
 import signal
 import sys
 import traceback
-from importlib import import_module
-
-import click
 
 from engine.errors import UserError
-from engine.visible import is_unicode, quoted, shortened, visible
-from tui.commands.runs import open_text, play
-from tui.commands.shared import echo, models_dir_option
-from tui.output import OutputFailed, prepare_streams, silence
+from engine.visible import is_unicode, quoted
+from tui.output import OutputFailed, complain, prepare_streams, silence
 
 DEBUG_VARIABLE = "LSTM_TUI_DEBUG"
-_LONGEST, _LONGEST_WORD = 2000, 200
-"""Characters of an error, and of a word in it."""
-_COMMANDS = {
-    "analogies": "vectors",
-    "attach": "runs",
-    "bench": "bench",
-    "copies": "reading",
-    "evaluate": "measure",
-    "export": "vectors",
-    "generate": "explore",
-    "inspect": "inspect",
-    "lr-find": "find_rate",
-    "map": "word_map",
-    "metrics": "metrics",
-    "models": "runs",
-    "neighbours": "words",
-    "open": "runs",
-    "replay": "measure",
-    "settings": "runs",
-    "similarity": "vectors",
-    "surprise": "reading",
-    "train": "train",
-    "words": "words",
-}
-"""The module of `tui.commands` that each is in."""
+_COMPLETION_VARIABLE = "_LSTM_TUI_COMPLETE"
+"""Set by a shell that completes a command line."""
 
 
 def main() -> None:
@@ -62,26 +33,32 @@ def main() -> None:
 
 def _exit_code() -> int:
     try:
-        _require_unicode(sys.argv[1:])
-        return int(cli.main(prog_name="lstm-tui", standalone_mode=False) or 0)
+        return _run(sys.argv[1:])
     except OutputFailed:
         raise
-    except click.Abort:
+    except KeyboardInterrupt:
         return 130
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "lstm-tui"
-        return _complain(f"{error.format_message()} See `{command} --help`.", error.exit_code)
     except UserError as error:
         from tui.advice import on_command_line
 
-        return _complain(f"{error} {on_command_line(error.advice)}")
-    except click.ClickException as error:
-        return _complain(str(error))
+        return complain(f"{error} {on_command_line(error.advice)}")
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             traceback.print_exc()
             return 1
-        return _complain(_unforeseen(error))
+        return complain(_unforeseen(error))
+
+
+def _run(arguments: list[str]) -> int:
+    _require_unicode(arguments)
+    if arguments or _COMPLETION_VARIABLE in os.environ:
+        from tui.commands import doors
+
+        return doors.run()
+    from engine.runs import models_dir
+    from tui.commands.play import play
+
+    return play(models_dir(None))
 
 
 def _require_unicode(arguments: list[str]) -> None:
@@ -114,72 +91,7 @@ def _without_output(failed: OutputFailed) -> int:
     if failed.reader_left:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGPIPE)
-    return _complain(str(failed))
-
-
-def _complain(text: str, exit_code: int = 1) -> int:
-    words = [shortened(visible(word), _LONGEST_WORD) for word in text.split()]
-    try:
-        print(f"lstm-tui: {shortened(' '.join(words), _LONGEST)}", file=sys.stderr)  # noqa: T201
-    except OSError:  # nobody hears it; the exit code tells
-        silence(2)
-    return exit_code
-
-
-def _tell_versions(context: click.Context) -> None:
-    from importlib.metadata import version
-
-    below = ", ".join(f"{name} {version(name)}" for name in ("torch", "textual", "numpy"))
-    echo(f"lstm-tui {version('lstm-tui')} (Python {platform.python_version()}, {below})")
-    context.exit()
-
-
-class _Doors(click.Group):
-    """Sub-commands, and texts in their place: what is no sub-command's name is a text's."""
-
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if (module := _COMMANDS.get(cmd_name)) is None:
-            return None
-        found = vars(import_module(f"tui.commands.{module}")).values()
-        return next(
-            each for each in found if isinstance(each, click.Command) and each.name == cmd_name
-        )
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if self.get_command(ctx, args[0]) is not None:
-            return super().resolve_command(ctx, args)
-        return "", open_text, args
-
-
-@click.group(
-    cls=_Doors,
-    invoke_without_command=True,
-    subcommand_metavar="[FILE | COMMAND [ARGS]...]",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=lambda context, _option, wanted: _tell_versions(context) if wanted else None,
-    help="Print the version, and those of what it stands on.",
-)
-@models_dir_option
-@click.pass_context
-def cli(context: click.Context) -> None:
-    """A playground for LSTM language models, in this terminal.
-
-    With FILE it opens on that text: a file, a folder, toy-world or python-docs. A sub-command of
-    the same name comes first; ./FILE is always the text.
-    """
-    if context.invoked_subcommand is None:
-        play(None)
+    return complain(str(failed))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,10 @@ import os
 import sys
 from typing import Any
 
-from engine.visible import escaped
+from engine.visible import escaped, shortened, visible
+
+_LONGEST, _LONGEST_WORD = 2000, 200
+"""Characters of an error, and of a word in it."""
 
 
 class OutputFailed(Exception):
@@ -61,6 +64,16 @@ def prepare_streams() -> None:
 def silence(number: int) -> None:
     """Let what is still to be written to a stream vanish, rather than fail again at the end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+
+
+def complain(text: str, exit_code: int = 1) -> int:
+    """One line on standard error. Returns the exit code."""
+    words = [shortened(visible(word), _LONGEST_WORD) for word in text.split()]
+    try:
+        print(f"lstm-tui: {shortened(' '.join(words), _LONGEST)}", file=sys.stderr)  # noqa: T201
+    except OSError:  # nobody hears it; the exit code tells
+        silence(2)
+    return exit_code
 
 
 def json_text(value: Any, indent: int | None = None) -> str:

@@ -1,8 +1,6 @@
 """What is said of a text before a model learns from it, in the words of whoever reads them: keys on
 the screen, options on the command line."""
 
-import shlex
-
 from engine.events import CorpusSummary, Remark
 
 
@@ -28,6 +26,8 @@ def on_command_line(remark: Remark) -> str:
     """The remark, and which option helps."""
     options = [f"`--set {setting}`" for setting in remark.settings]
     if remark.source:
+        import shlex
+
         options.append(f"`lstm-tui train {shlex.quote(remark.source)}`")
     return _with_help(remark, options)
 

@@ -9,6 +9,9 @@ answered from the weights as they stand between two steps and change nothing. Ea
 module of its own, which ends with the unions of its questions and of its replies.
 """
 
+from functools import cache
+from typing import Any
+
 import msgspec
 
 from engine.config import RunConfig
@@ -176,8 +179,25 @@ class Goodbye(Message, frozen=True, kw_only=True):
 FromEngine = Welcome | Answer | Events | Alive | Goodbye
 
 _encoder = msgspec.msgpack.Encoder()
-decode_call = msgspec.msgpack.Decoder(Call).decode
-decode_from_engine = msgspec.msgpack.Decoder[FromEngine](FromEngine).decode
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    """Made when it is first needed: either side reads but one kind, and a screen is to be seen
+    before its engine has said anything."""
+    return msgspec.msgpack.Decoder(kind)
+
+
+def decode_call(data: bytes) -> Call:
+    """What a client sent. Raises DecodeError."""
+    call: Call = _decoder(Call).decode(data)
+    return call
+
+
+def decode_from_engine(data: bytes) -> FromEngine:
+    """What an engine sent. Raises DecodeError."""
+    message: FromEngine = _decoder(FromEngine).decode(data)
+    return message
 
 
 def frame(message: Message) -> bytes:

@@ -373,8 +373,7 @@ async def _receive(reader: asyncio.StreamReader) -> p.FromEngine:
     length = int.from_bytes(await reader.readexactly(4), "big")
     if length > p.MAX_MESSAGE:
         raise EOFError(f"a message of {length} bytes")
-    message: p.FromEngine = p.decode_from_engine(await reader.readexactly(length))
-    return message
+    return p.decode_from_engine(await reader.readexactly(length))
 
 
 def _last_words(

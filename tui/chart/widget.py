@@ -16,7 +16,12 @@ from tui.terms import explained
 if TYPE_CHECKING:
     from tui.chart.plot import Picture
 
-_HUES: dict[Style, str] = {
+_INKS: dict[Style, str] = {
+    "rule": "$text-error",
+    "raw": "$text-primary 55%",
+    "primary": "$text-primary",
+    "secondary": "$text-warning",
+    "point": "$text-success",
     "orange": "#E69F00",
     "sky": "#56B4E9",
     "green": "#009E73",
@@ -25,7 +30,9 @@ _HUES: dict[Style, str] = {
     "vermilion": "#D55E00",
     "purple": "#CC79A7",
 }
-"""Those of the palette, in every theme; the others are the theme's, by the stylesheet."""
+"""What styles are drawn in: colours of the theme, then the palette, which is that of every theme.
+The other styles' colours depend on what is below them, so the stylesheet has them; each style there
+takes the first frame as long as a widget."""
 
 
 class Chart(Widget):
@@ -33,18 +40,12 @@ class Chart(Widget):
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"chart--{style}" for style in STYLES if style not in _HUES
+        f"chart--{style}" for style in STYLES if style not in _INKS
     }
     DEFAULT_CSS = """
     Chart {
-        & > .chart--axis { color: $text-muted; }
+        & > .chart--axis, & > .chart--mark { color: $text-muted; }
         & > .chart--title { color: $text; }
-        & > .chart--mark { color: $text-muted; }
-        & > .chart--rule { color: $text-error; }
-        & > .chart--raw { color: $text-primary 55%; }
-        & > .chart--primary { color: $text-primary; }
-        & > .chart--secondary { color: $text-warning; }
-        & > .chart--point { color: $text-success; }
     }
     """
 
@@ -106,7 +107,6 @@ class Chart(Widget):
         return bool(self._strips) and self._drawn_size == self.size
 
     def _draw_afresh(self) -> None:
-        self._pens = [self._pen(style) for style in STYLES]
         self._drawn_size = self.size
         if isinstance(self._data, str):
             self._picture = None
@@ -114,20 +114,22 @@ class Chart(Widget):
         else:
             from tui.chart.plot import draw  # it takes numpy, which the first frame does without
 
+            self._pens = [self._pen(style) for style in STYLES]
             self._picture = draw(self._data, *self.size)
             self._strips = self._picture_strips(self._picture, range(self._picture.height))
 
     def _pen(self, style: Style) -> RichStyle:
-        if (hue := _HUES.get(style)) is not None:
-            return self.rich_style + RichStyle(color=hue)
-        return self.get_component_rich_style(f"chart--{style}")
+        if (ink := _INKS.get(style)) is None:
+            return self.get_component_rich_style(f"chart--{style}")
+        return (self.visual_style + self.app.stylesheet.parse_style(ink)).rich_style
 
     def _sentence_strips(self, sentence: str, width: int, height: int) -> list[Strip]:
         texts = [" " * width] * height
         for x, y, line in centred(sentence, width, height):
             if y < height:
                 texts[y] = (" " * x + line).ljust(width)[:width]
-        return [Strip([Segment(text, self._pens[0])], width) for text in texts]
+        pen = self._pen("axis")
+        return [Strip([Segment(text, pen)], width) for text in texts]
 
     def _picture_strips(self, picture: "Picture", rows: Sequence[int]) -> list[Strip]:
         return [

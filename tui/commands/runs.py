@@ -2,17 +2,13 @@
 `lstm-tui open`, `lstm-tui attach`."""
 
 import difflib
-import gc
 import os
-import sys
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from engine.errors import UserError
 from engine.visible import quoted, shortened
+from tui.commands.play import play, require_terminal
 from tui.commands.shared import (
     echo,
     find,
@@ -22,10 +18,6 @@ from tui.commands.shared import (
     print_json,
     print_table,
 )
-from tui.output import OutputFailed
-
-if TYPE_CHECKING:
-    from tui.app import PlaygroundApp
 
 
 @click.command()
@@ -86,7 +78,7 @@ class _OpenText(click.Command):
 @click.argument("file")
 @models_dir_option
 @click.pass_context
-def open_text(context: click.Context, file: str) -> None:
+def open_text(context: click.Context, file: str) -> int:
     """Open the playground on a new run that learns this text."""
     from engine.service.process import start_ahead
     from tui.commands.new_run import configure, new_run
@@ -97,10 +89,10 @@ def open_text(context: click.Context, file: str) -> None:
         )
     _require_text(context, file)
     config = configure(file, None, None, (), {})
-    _require_terminal()
+    require_terminal()
     folder = new_run(models_folder(), file, None, config)
     start_ahead(folder)
-    play(folder)
+    return play(models_folder(), folder)
 
 
 def _require_text(context: click.Context, name: str) -> None:
@@ -124,18 +116,18 @@ def _require_text(context: click.Context, name: str) -> None:
 @click.command("open")
 @click.argument("run")
 @models_dir_option
-def open_run(run: str) -> None:
+def open_run(run: str) -> int:
     """Open the playground on a saved run.
 
     RUN is its name, or a path to its folder. One that is training is shown as it trains.
     """
-    play(find(run))
+    return play(models_folder(), find(run))
 
 
 @click.command()
 @click.argument("run", required=False)
 @models_dir_option
-def attach(run: str | None) -> None:
+def attach(run: str | None) -> int:
     """Open the playground on a run that is training.
 
     RUN is its name; it may be left out where only one is training. One that has ended meanwhile is
@@ -146,8 +138,7 @@ def attach(run: str | None) -> None:
     if run is not None:
         folder = find(run)
         ended = f"{folder.name} is not training any more: this is the run as it was saved."
-        play(folder, "" if is_live(folder) else ended)
-        return
+        return play(models_folder(), folder, "" if is_live(folder) else ended)
     live = [info for info in list_runs(models_folder()) if info.live]
     if not live:
         raise UserError(
@@ -156,7 +147,7 @@ def attach(run: str | None) -> None:
     if len(live) > 1:
         names = ", ".join(info.name for info in live)
         raise UserError(f"Several runs are training: attach to one of {names}.")
-    play(live[0].folder)
+    return play(models_folder(), live[0].folder)
 
 
 @click.command()
@@ -178,86 +169,3 @@ def settings(as_json: bool) -> None:
     echo()
     echo("Presets, for --preset:")
     print_table([(f"  {name}", preset.purpose) for name, preset in PRESETS.items()])
-
-
-def _started_first_run(models: Path) -> Path | None:
-    """A run whose engine starts while the screen is still being loaded.
-
-    None where there can be none: the playground tells why, and offers others.
-    """
-    from engine.service.process import start_ahead
-    from tui.first_run import first_run
-
-    with suppress(UserError):
-        folder = first_run(models)
-        start_ahead(folder)
-        return folder
-    return None
-
-
-def _require_terminal() -> None:
-    """Raises UserError where the playground can't be seen. It is drawn on standard error, in the
-    size of standard output."""
-    on_terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
-    if not on_terminal and "TEXTUAL_DRIVER" not in os.environ:
-        raise UserError("The playground needs a terminal: `lstm-tui train` does without one.")
-
-
-def play(folder: Path | None, note: str = "") -> None:
-    """Open the playground, on a run if its folder is given: on its live engine, else from the disk.
-
-    `note` is a sentence that is told there first.
-    """
-    _require_terminal()
-    models = models_folder()
-    gc.disable()  # most of what is loaded now stays: the app turns it on again
-    if folder is None:
-        folder = _started_first_run(models)
-    from tui.app import PlaygroundApp
-    from tui.panes.registry import ACTIONS
-    from tui.settings import load_settings, remembered
-
-    app = PlaygroundApp(
-        models, folder, settings=load_settings(ACTIONS), layout=remembered(), note=note
-    )
-    _run(app)
-
-
-def look_at_words(file: Path) -> None:
-    """Open the laboratory of words on a file of vectors; other runs can be opened from there."""
-    _require_terminal()
-    gc.disable()  # as `play` does
-    from msgspec.structs import replace
-
-    from engine.service import client
-    from tui.app import PlaygroundApp
-    from tui.panes.neighbours import NeighboursPane
-    from tui.panes.registry import ACTIONS
-    from tui.settings import load_settings, remembered
-
-    async def launch(folder: Path) -> client.Engine:
-        return await (client.ask_vectors if folder == file else client.launch)(folder)
-
-    layout = replace(remembered(), pane=NeighboursPane.ID)
-    settings = load_settings(ACTIONS)
-    app = PlaygroundApp(
-        models_folder(), file, launch=launch, settings=settings, layout=layout, zoomed=True
-    )
-    _run(app)
-
-
-def _run(app: "PlaygroundApp") -> None:
-    from engine.service.process import end_unused
-
-    try:
-        farewell = app.run()
-    finally:
-        end_unused()
-    try:
-        if farewell:
-            echo(farewell)
-    except OutputFailed:
-        if not app.return_code:  # else the terminal is gone, which SIGHUP's code tells
-            raise
-    if app.return_code:
-        raise click.exceptions.Exit(app.return_code)

@@ -18,6 +18,7 @@ from tui.commands.shared import (
     find,
     json_option,
     models_dir_option,
+    models_folder,
     print_json,
     print_table,
     wait_for,
@@ -174,19 +175,19 @@ def neighbours(model: str, query: str, rank: str | None, as_json: bool, **option
 @click.argument("query", required=False)
 @query_options
 @json_option
-def words(file: str, query: str | None, as_json: bool, **options: Any) -> None:
+def words(file: str, query: str | None, as_json: bool, **options: Any) -> int:
     """Ask a file of word vectors."""
     from engine import messages as p
 
     if query is None:
         from engine.paths import named_path
-        from tui.commands.runs import look_at_words
+        from tui.commands.play import look_at_words
 
-        look_at_words(named_path(file, "The file of vectors"))
-        return
+        return look_at_words(models_folder(), named_path(file, "The file of vectors"))
     view = view_of(options)
     asked = p.WordQuery(query=query, view=view, **options)
     _tell(wait_for(ask(*of_file(file, asked))), as_json)
+    return 0
 
 
 def vectors_of(model: str) -> "tuple[Path, Connect | None]":

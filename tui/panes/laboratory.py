@@ -10,7 +10,6 @@ from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
 from textual.style import Style
@@ -21,6 +20,7 @@ from typing_extensions import override
 from tui.keys import Action, sentence, shown
 from tui.panes.pane import Asking, Drawn, Pane, displayed
 from tui.run.session import Session
+from tui.widgets.room import Room
 from tui.widgets.text import fit_parts
 
 _LEAST = 54
@@ -59,6 +59,11 @@ class View(Drawn):
     """Whether its pane is a laboratory now, rather than a part of the playground."""
     active = False
     """Whether it is the one that was chosen last."""
+
+    @property
+    def BLANK(self) -> bool:  # type: ignore[override]  # noqa: N802 - Textual's name
+        """Whether what is in it covers all of it: only in a laboratory it has an edge."""
+        return not self.zoomed
 
     def __init__(self) -> None:
         super().__init__(id=self.ID)
@@ -115,7 +120,7 @@ class Laboratory(Pane):
     @override
     def compose(self) -> ComposeResult:
         yield from self.head()
-        with Horizontal(classes="views"):
+        with Room(classes="views"):
             yield next(iter(self.views.values()))
 
     def head(self) -> Iterator[Widget]:

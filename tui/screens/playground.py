@@ -12,7 +12,6 @@ from typing import Any, ClassVar, get_args
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.reactive import var
 from textual.screen import Screen
@@ -46,6 +45,7 @@ from tui.run.session import Session
 from tui.sanitize import content, visible
 from tui.settings import Layout
 from tui.widgets.key_bar import KeyBar
+from tui.widgets.room import Room
 from tui.widgets.status_line import StatusLine
 from tui.widgets.tab_strip import TabStrip
 from tui.widgets.text import MUTED, Block, take_key
@@ -106,10 +106,10 @@ class Playground(Screen[None]):
         yield StatusLine(id="status")
         yield Block(id="trouble")
         yield TabStrip([(pane.ID, pane.key()) for pane in PANES], id="tabs")
-        with Horizontal(id="panes"):
+        with Room(id="panes"):
             for column in ("left", "right"):
                 members = {pane.ID: self._made(pane) for pane in PANES if column == pane.COLUMN}
-                box = Vertical(*members.values(), id=column, classes="column")
+                box = Room(*members.values(), id=column, classes="column")
                 if (first := members.get(self.current)) is not None:
                     for node in (first, box):
                         node.add_class("-current", update=False)

@@ -15,7 +15,14 @@ class Flow(ScrollView, can_focus=False):
     """Settled passages of text, wrapped once, and one that still grows."""
 
     DEFAULT_CSS = """
-    Flow { overflow-x: hidden; overflow-y: scroll; scrollbar-size-vertical: 1; }
+    Flow {
+        overflow-x: hidden;
+        overflow-y: scroll;
+        scrollbar-size-vertical: 1;
+        scrollbar-background: $background;
+        scrollbar-background-hover: $background;
+        scrollbar-background-active: $background;
+    }
     """
 
     virtual_size: Reactive[Size] = Reactive(Size(0, 0))

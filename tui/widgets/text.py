@@ -91,14 +91,20 @@ class LineInput(Input):
     only what it draws is made visible, a character for a character."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"input--marked"}
+    # Textual's `compact` would do as much, but styles each input once more for it.
     DEFAULT_CSS = """
-    LineInput > .input--marked { color: $text-error; text-style: bold underline; }
+    LineInput {
+        height: 1;
+        padding: 0;
+        border: none !important;
+        & > .input--marked { color: $text-error; text-style: bold underline; }
+    }
     """
 
     _marks: Sequence[tuple[int, int]] = ()
 
     def __init__(self, value: str = "", *, placeholder: str = "", id: str) -> None:  # noqa: A002
-        super().__init__(value, placeholder=placeholder, id=id, compact=True, select_on_focus=False)
+        super().__init__(value, placeholder=placeholder, id=id, select_on_focus=False)
         self.max_length = MOST_TYPED
 
     def mark(self, marks: Sequence[tuple[int, int]]) -> None:
@@ -107,6 +113,11 @@ class LineInput(Input):
         if marks != self._marks:
             self._marks = marks
             self.refresh()
+
+    @override
+    def validate(self, value: str) -> None:
+        """Nothing to Textual, which would style it anew: who asks for a value says what is wrong
+        with it."""
 
     def validate_value(self, value: str) -> str:
         """The text without what no file could hold."""

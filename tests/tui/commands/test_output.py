@@ -39,7 +39,8 @@ PRINTERS = {
     ("shared.py", "write_text"),
     ("shared.py", "print_json"),
     ("reading.py", "surprise"),
-    ("cli.py", "_complain"),
+    ("output.py", "complain"),
+    ("output.py", "write"),
     ("progress_line.py", "_write"),
 }
 """The functions that write, each of what it has made visible or was told to leave as it is."""
@@ -65,7 +66,7 @@ def prints(path: Path) -> set[tuple[str, str]]:
 def test_nothing_else_prints() -> None:
     """A print elsewhere would show raw what is not ours."""
     tui = ROOT / "tui"
-    modules = [tui / "cli.py", tui / "headless.py", tui / "progress_line.py"]
+    modules = [tui / f"{name}.py" for name in ("cli", "headless", "output", "progress_line")]
     modules += (tui / "commands").glob("*.py")
     assert len(modules) > 8
     assert set().union(*map(prints, modules)) == PRINTERS

@@ -56,6 +56,11 @@ class BesideView(TextView):
     ID = "beside"
     NAME = "beside"
     ABOUT = "What another checkpoint or run writes after the same prompt, by the same seed."
+    DEFAULT_CSS = """
+    BesideView {
+        #others { height: auto; text-wrap: nowrap; padding: 0 0 1 0; }
+    }
+    """
 
     def __init__(self, write: WriteView) -> None:
         super().__init__()

@@ -89,6 +89,13 @@ class CellView(TextView):
     ID = "cell"
     NAME = "cell"
     ABOUT = "Gates and states of a layer while a text is read: a row a unit, a column a token."
+    DEFAULT_CSS = """
+    CellView {
+        #cell-head { height: 1; text-wrap: nowrap; }
+        #heat { height: 1fr; text-wrap: nowrap; }
+        #cell-flow { height: 6; }
+    }
+    """
     ACTIONS = (
         action("next_layer", "L", "See the next layer", "Go through the layers."),
         action("next_quantity", "M", "See another gate or state", "Gates, cell, hidden in turn."),

@@ -66,6 +66,24 @@ class KnobForm(VerticalScroll, can_focus=False):
     """Each knob with its range and its effect. What is in its range counts as soon as it is
     typed."""
 
+    DEFAULT_CSS = """
+    KnobForm {
+        height: auto;
+        max-height: 45%;
+        scrollbar-size-vertical: 1;
+
+        & > .knob {
+            height: auto;
+
+            & > .name { width: 20; color: $foreground 60%; }
+            & > LineInput { width: 12; }
+            & > .effect { width: 1fr; color: $foreground 60%; padding: 0 0 0 1; }
+        }
+
+        #knob-fault { display: none; height: auto; }
+    }
+    """
+
     class Turned(Message):
         """The knobs stand otherwise."""
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import Container, Vertical
+from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Input
 from typing_extensions import override
@@ -30,6 +30,7 @@ from tui.panes.laboratory import action
 from tui.run.session import Session
 from tui.sanitize import content, token, visible
 from tui.widgets.flow import Flow
+from tui.widgets.room import Room
 from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
 
 _SHOWN = 1_500
@@ -60,6 +61,27 @@ class ReadView(TextView):
     ID = "read"
     NAME = "read"
     ABOUT = "A text of yours: how surprising each token is in bits, and what of it was copied."
+    DEFAULT_CSS = """
+    ReadView {
+        Labelled Labelled { width: 40%; padding: 0 0 0 1; }
+        #totals { height: 2; text-wrap: nowrap; }
+        #read-beside { height: 55%; border-top: solid $foreground 20%; layout: horizontal; }
+        #baselines { width: 1fr; height: 1; text-wrap: nowrap; }
+        #running { height: 8; }
+        #surprising { width: 1fr; height: 1fr; text-wrap: nowrap; }
+        #read-grades { height: 1; text-wrap: nowrap; }
+
+        &.-roomy #read-body { layout: horizontal; }
+        &.-roomy #read-beside {
+            layout: vertical;
+            width: 46;
+            height: 1fr;
+            border-top: none;
+            border-left: solid $foreground 20%;
+            padding: 0 0 0 1;
+        }
+    }
+    """
     ACTIONS = (
         action("read_written", "R", "Read what was written", "Read prompt and text as written."),
         action("copies", "i", "Find what was copied", "Mark what stands in the training text."),
@@ -98,9 +120,9 @@ class ReadView(TextView):
         file = Labelled(" or file", PaneInput(placeholder="its path", id="read-file"))
         yield Labelled("text", text, file)
         yield Block(id="totals")
-        with Container(id="read-body"):
+        with Room(id="read-body"):
             yield Flow(id="read-flow", follows=False)
-            with Vertical(id="read-beside"):
+            with Container(id="read-beside"):
                 yield Block(id="baselines", explains=False)
                 yield Chart(id="running")
                 yield Block(id="surprising", explains=False)

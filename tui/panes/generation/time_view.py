@@ -17,6 +17,7 @@ from tui.panes.generation.text_view import TextView
 from tui.run.session import Session
 from tui.sanitize import content, visible
 from tui.widgets.flow import Flow
+from tui.widgets.room import Room
 from tui.widgets.text import MUTED, Block, fit
 
 _LEAST_BESIDE = 60
@@ -29,6 +30,14 @@ class TimeView(TextView):
     ID = "through_time"
     NAME = "through time"
     ABOUT = "How the same prompt was answered at each evaluation, two of them side by side."
+    DEFAULT_CSS = """
+    TimeView {
+        #time-head { height: 1; text-wrap: nowrap; }
+        #kept-head, #leafed-head { height: 1; }
+        &.-roomy #time-body { layout: horizontal; }
+        &.-roomy #leafed { padding: 0 0 0 2; }
+    }
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +61,7 @@ class TimeView(TextView):
     @override
     def compose(self) -> ComposeResult:
         yield Block(id="time-head", explains=False)
-        with Container(id="time-body"):
+        with Room(id="time-body"):
             for side in ("kept", "leafed"):
                 with Container(id=side):
                     yield Block(id=f"{side}-head", explains=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import Container, Vertical
+from textual.containers import Container
 from textual.content import Content
 from textual.css.query import NoMatches
 from textual.widgets import Input
@@ -31,6 +31,7 @@ from tui.panes.laboratory import action
 from tui.run.session import Session
 from tui.sanitize import content, token, visible
 from tui.widgets.flow import Flow
+from tui.widgets.room import Room
 from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class WriteView(TextView):
         prompt = PaneInput(placeholder="empty: a new sentence", id="prompt")
         seed = Labelled("seed", SeedInput(id="seed"))
         yield Labelled("prompt", prompt, seed, Block(id="temperature"))
-        with Container(id="laid"):
+        with Room(id="laid"):
             yield Flow(id="passages")
 
     @override
@@ -174,7 +175,7 @@ class WriteView(TextView):
         if self._furnished:
             return
         self._furnished = True
-        laid, opened = self.query_one("#laid"), Vertical(id="opened")
+        laid, opened = self.query_one("#laid"), Container(id="opened")
         self.mount(Block(id="knobs", explains=False), before=laid)
         self.mount(Block(id="grades", explains=False))
         laid.mount(opened)

@@ -54,6 +54,13 @@ class DriftView(WordView):
     ID = "drift"
     NAME = "drift"
     ABOUT = "The neighbours of pinned words through the past: who came, left, rose, and when."
+    DEFAULT_CSS = """
+    DriftView {
+        #past { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+        #pinned { height: 4fr; text-wrap: nowrap; }
+        #growth { height: 5fr; }
+    }
+    """
     ACTIONS = (
         action(
             "earlier",

@@ -32,6 +32,17 @@ class MapView(WordView):
     ID = "map"
     NAME = "map"
     ABOUT = "Words as points: around the query, the most frequent, or a list; classes by mark."
+    DEFAULT_CSS = """
+    MapView {
+        #subject {
+            height: auto;
+            max-height: 2;
+            text-wrap: nowrap;
+            text-overflow: ellipsis;
+        }
+        #chosen { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    }
+    """
     ACTIONS = (
         action("map_subject", "slash", "Change what is on the map",
                 "The words around the query, the most frequent, or those of the list."),

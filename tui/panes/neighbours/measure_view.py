@@ -45,6 +45,11 @@ class MeasureView(laboratory.View, Hearing):
     ID = "measure"
     NAME = "measure"
     ABOUT = "How far cosines agree with people's scores of pairs, or how many analogies are solved."
+    DEFAULT_CSS = """
+    MeasureView {
+        #measured { height: 1fr; }
+    }
+    """
     ACTIONS = (
         action("measure", "M", "Measure again", "By the same file, the vectors as they stand now."),
     )

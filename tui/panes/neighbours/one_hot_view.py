@@ -40,6 +40,11 @@ class OneHotView(WordView):
     ID = "one_hot"
     NAME = "one-hot"
     ABOUT = "A sentence's tokens compared: one-hot rows beside embeddings, and what each costs."
+    DEFAULT_CSS = """
+    OneHotView {
+        #matrices { height: 1fr; text-wrap: nowrap; }
+    }
+    """
 
     def __init__(self, asked: Asked) -> None:
         super().__init__(asked)
