@@ -34,7 +34,7 @@ LOADED = (
     "tokenizers",
     "engine.service.worker",
     "tui.cli",
-    "tui.commands.doors",
+    "tui.commands.group",
     "tui.headless",
     "engine.service.client",
 )

@@ -52,9 +52,9 @@ def _exit_code() -> int:
 def _run(arguments: list[str]) -> int:
     _require_unicode(arguments)
     if arguments or _COMPLETION_VARIABLE in os.environ:
-        from tui.commands import doors
+        from tui.commands import group
 
-        return doors.run()
+        return group.run()
     from engine.runs import models_dir
     from tui.commands.play import play
 

@@ -15,7 +15,7 @@ from engine.config import preset, replace
 from engine.errors import UserError
 from engine.runs import create_run, load_config
 from engine.service import process
-from tui.commands.doors import cli
+from tui.commands.group import cli
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def _tell_versions(context: click.Context) -> None:
     context.exit()
 
 
-class _Doors(click.Group):
+class _CommandsOrTexts(click.Group):
     """Sub-commands, and texts in their place: what is no sub-command's name is a text's."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
@@ -83,7 +83,7 @@ class _Doors(click.Group):
 
 
 @click.group(
-    cls=_Doors,
+    cls=_CommandsOrTexts,
     invoke_without_command=True,
     subcommand_metavar="[FILE | COMMAND [ARGS]...]",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
