@@ -25,13 +25,23 @@ class KeyBar(Widget):
         """`actions` are the ids of the bindings that may show, the most important first."""
         super().__init__(id=id)
         self._actions = actions
+        self._shown: dict[str, ActiveBinding] = {}
 
     def on_mount(self) -> None:
         """Follow what the keys do as that changes."""
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
 
     def _bindings_changed(self, _screen: Screen[object]) -> None:
-        self.refresh()
+        if self._active() != self._shown:
+            self.refresh()
+
+    def _active(self) -> dict[str, ActiveBinding]:
+        """What the keys do now that may show, by action."""
+        active: dict[str, ActiveBinding] = {}
+        for binding in self.screen.active_bindings.values():
+            if (action := binding.binding.id) and action in self._actions:
+                active.setdefault(action, binding)
+        return active
 
     async def on_click(self, event: events.Click) -> None:
         """Do what the key does that is clicked."""
@@ -40,10 +50,7 @@ class KeyBar(Widget):
 
     @override
     def render(self) -> Content:
-        active: dict[str, ActiveBinding] = {}
-        for binding in self.screen.active_bindings.values():
-            if (action := binding.binding.id) and action in self._actions:
-                active.setdefault(action, binding)
+        active = self._shown = self._active()
         if "start_pause" not in active:
             return _typing()
         right = _row([active[name] for name in _LAST])
