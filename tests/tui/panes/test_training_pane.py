@@ -28,6 +28,7 @@ from engine.messages import Status
 from tui.chart.widget import Chart
 from tui.panes import training as training_pane
 from tui.panes.training import TrainingPane
+from tui.run.beside import OtherRun
 from tui.run.history import History
 from tui.run.session import Session
 
@@ -42,6 +43,7 @@ class StandIn:
 
     status: Status
     history: History
+    beside: tuple[OtherRun, ...] = ()
     running = Session.running
     exploded = Session.exploded
     ended = False
