@@ -51,6 +51,9 @@ _GLYPHS = "●■▲◆✚✖★▼"
 """On the lines of the palette."""
 _BETWEEN_GLYPHS = 14
 """Columns from one to the next."""
+_APART = 5
+"""Columns from the first of one line to the first of the next: a part of `_BETWEEN_GLYPHS` that
+has no factor in common with it."""
 _LEAST_FOR_ROBUST = 20
 """Columns of dots from which on a few can be told from the rest."""
 _LEAST_FOR_LABELS = 4
@@ -59,8 +62,9 @@ _MOST = 0.98
 """The share of the later columns that a robust range holds whole at least."""
 _LATER_SHARE = 1 / 3
 """What they take of the height at least."""
-_STRETCH = 3
-"""How many times as high a robust range may become for curves that others are compared with."""
+_STRETCH = 2
+"""How many times as far up as the curves themselves began a robust range may reach for those beside
+them."""
 _LEAST_FOR_TWO_ROWS = 7
 """Rows from which on the legend may take two."""
 _SAMPLES = 1 << 9
@@ -167,6 +171,8 @@ def draw(data: ChartData, width: int, height: int) -> Picture:
     for index, each in enumerate(drawn):
         others = [before.extent for before in drawn[:index]]
         _draw_curve(canvas, each, _without(each.extent, others), y)
+    for each in drawn:
+        _draw_glyphs(canvas, each, y)
     for points in data.points:
         _draw_points(canvas, points, x, y)
     for _, start, text in labels:
@@ -176,7 +182,7 @@ def draw(data: ChartData, width: int, height: int) -> Picture:
     picture.codes[top : top + plot_height, left:] = canvas.codes
     picture.styles[top : top + plot_height, left:] = canvas.styles
     if top:
-        _draw_legend(picture, data, drawn, top)
+        _draw_legend(picture, data, drawn, y, top)
     if left:
         _draw_y_axis(picture, top, plot_height, y, data.rule)
     if height >= 3:
@@ -315,8 +321,8 @@ def _y_scale(data: ChartData, drawn: Sequence[_Drawn]) -> Scale | None:
 
 def _robust(low: float, high: float, data: ChartData, drawn: Sequence[_Drawn]) -> float:
     """The upper end at which the later half of what there is has its share of the height, whatever
-    the first steps or a few spikes reach. Curves beside the others stretch it as far as these
-    themselves began, or a little: one that explodes must not flatten those it is compared with."""
+    the first steps or a few spikes reach. Curves beside the others stretch it to some way above
+    where these began: one that explodes must not flatten those it is compared with."""
     tops = [each.extent[1][np.isfinite(each.extent[1])] for each in drawn]
     if not any(len(top) >= _LEAST_FOR_ROBUST for top in tops):
         return high
@@ -330,7 +336,7 @@ def _robust(low: float, high: float, data: ChartData, drawn: Sequence[_Drawn]) -
     points = [y for p in data.points for x, y in zip(p.x, p.y, strict=True) if x >= middle]
     later = np.nanmax(np.append(units(points, log=data.y.log), later))
     end = low + float(later - low) / _LATER_SHARE
-    furthest = max(low + _STRETCH * (end - low), min(float(top[0]) for top in own))
+    furthest = low + _STRETCH * (min(float(top[0]) for top in own) - low)
     others = [float(np.quantile(top, _MOST)) for top in beside]
     return min(high, max([end, *(other for other in others if other <= furthest)]))
 
@@ -372,11 +378,19 @@ def _draw_curve(
     filled = cells > 0
     canvas.codes[filled] = 0x2800 + cells[filled]
     canvas.styles[filled] = STYLES.index(drawn.style)
-    if drawn.glyph:
-        cells_known = np.flatnonzero(known[::2] & (top[::2] >= 0))[::_BETWEEN_GLYPHS]
-        canvas.put(
-            (top[::2][cells_known] // 4).astype(np.intp), cells_known, drawn.glyph, drawn.style
-        )
+
+
+def _draw_glyphs(canvas: Picture, drawn: _Drawn, scale: Scale) -> None:
+    """Put a curve's glyph on it now and then, over all curves: they may lie on one another. So
+    each has other columns."""
+    if not drawn.glyph:
+        return
+    tops = scale.rows(drawn.extent[1][::2], 4 * canvas.height).round() // 4
+    with np.errstate(invalid="ignore"):
+        within = np.flatnonzero((tops >= 0) & (tops < canvas.height))
+    first = _GLYPHS.index(drawn.glyph) * _APART % _BETWEEN_GLYPHS
+    columns = within[min(first, len(within) // 2) :: _BETWEEN_GLYPHS]
+    canvas.put(tops[columns].astype(np.intp), columns, drawn.glyph, drawn.style)
 
 
 def _draw_points(canvas: Picture, points: Points, x: Scale, y: Scale) -> None:
@@ -484,10 +498,12 @@ def _legend_rows(data: ChartData, height: int) -> int:
     return 2 if second and height >= _LEAST_FOR_TWO_ROWS else 1
 
 
-def _draw_legend(picture: Picture, data: ChartData, drawn: Sequence[_Drawn], rows: int) -> None:
+def _draw_legend(
+    picture: Picture, data: ChartData, drawn: Sequence[_Drawn], scale: Scale, rows: int
+) -> None:
     """The title and the legend, as much of it as there is room for. What stands beside has the
     second row, or else comes last."""
-    own, beside = _entries(data, drawn)
+    own, beside = _entries(data, drawn, scale)
     title = f"{data.title}, log" if data.y.log else data.title
     picture.write(0, 0, title, "title")
     if rows == 2:
@@ -501,13 +517,21 @@ _Entry = tuple[str, str, Style]
 """Of a legend: a sample, the name, and the sample's style."""
 
 
-def _entries(data: ChartData, drawn: Sequence[_Drawn]) -> tuple[list[_Entry], list[_Entry]]:
-    """What the legend names: what is the chart's own, and what stands beside."""
+def _entries(
+    data: ChartData, drawn: Sequence[_Drawn], scale: Scale
+) -> tuple[list[_Entry], list[_Entry]]:
+    """What the legend names: what is the chart's own, and what stands beside; of that it says where
+    nothing is seen since all lies above."""
     own: list[_Entry] = []
     beside: list[_Entry] = []
     for each in drawn:
-        entry = each.glyph + _SAMPLE[each.curve.pattern], each.curve.name, each.style
-        (beside if _is_beside(each.curve) else own).append(entry)
+        sample, name = each.glyph + _SAMPLE[each.curve.pattern], each.curve.name
+        if not _is_beside(each.curve):
+            own.append((sample, name, each.style))
+        else:
+            lowest = np.nanmin(each.extent[0], initial=np.inf)
+            above = " above" if scale.high < lowest < np.inf else ""
+            beside.append((sample, f"{name}{above}", each.style))
     own += [(points.glyph, points.name, points.style) for points in data.points if points.x]
     if data.rule is not None:
         own.append(("╌╌", f"{data.rule.name} {short(data.rule.value)}", "rule"))

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 _LEAST_NAME = 6
 """Columns."""
-_BESIDES_NAME = 6
-"""Columns of a legend's entry besides the name: a sample before it, a gap behind it."""
+_BESIDES_NAME = 12
+"""Columns of a legend's entry besides the name: a sample before it, behind it where it lies, and a
+gap."""
 
 
 def comparable(session: Session) -> list["OtherRun"]:
