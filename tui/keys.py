@@ -222,8 +222,8 @@ ACTIONS: tuple[Action, ...] = (
         "models",
         "Open a model…",
         "Runs",
-        "Go on with a saved run or come back to one that trains; find, rename or delete one, or draw "
-        "its loss beside that of the run you see.",
+        "Go on with a saved run or come back to one that trains; find, rename or delete one, or "
+        "draw its loss beside that of the run you see.",
         _never,
     ),
     Action(

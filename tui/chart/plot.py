@@ -388,7 +388,7 @@ def _draw_glyphs(canvas: Picture, drawn: _Drawn, scale: Scale) -> None:
     tops = scale.rows(drawn.extent[1][::2], 4 * canvas.height).round() // 4
     with np.errstate(invalid="ignore"):
         within = np.flatnonzero((tops >= 0) & (tops < canvas.height))
-    first = _GLYPHS.index(drawn.glyph) * _APART % _BETWEEN_GLYPHS
+    first = (_GLYPHS.index(drawn.glyph) + 1) * _APART % _BETWEEN_GLYPHS
     columns = within[min(first, len(within) // 2) :: _BETWEEN_GLYPHS]
     canvas.put(tops[columns].astype(np.intp), columns, drawn.glyph, drawn.style)
 

@@ -1,5 +1,7 @@
 """What differs between the settings of two runs, in a few words."""
 
+from textwrap import wrap
+
 from engine.config import RunConfig, fields, get
 from engine.visible import shortened
 from tui.sanitize import visible
@@ -9,9 +11,9 @@ _LONGEST = 30
 """Characters of a value."""
 
 
-def differences(config: RunConfig, here: RunConfig, room: int) -> str:
-    """What a run is set to that another, the one that is seen here, isn't: as many settings as
-    there is room for, in characters, and how many more."""
+def differences(config: RunConfig, here: RunConfig, width: int, rows: int) -> str:
+    """What a run is set to that another, the one that is seen here, isn't: as many settings as so
+    many rows have room for, and how many more."""
     parts = [
         f"{field.path} {_value(config, field.path)}, here {_value(here, field.path)}"
         for field in fields(RunConfig)
@@ -19,14 +21,17 @@ def differences(config: RunConfig, here: RunConfig, room: int) -> str:
     ]
     if not parts:
         return "set as the run you see"
-    told, left = parts[0], parts[1:]
-    while left and len(told) + len(left[0]) + len(_more(len(left) - 1)) + 3 <= room:
-        told = f"{told} · {left.pop(0)}"
-    return f"{told}{_more(len(left))}"
+    for count in range(len(parts), 1, -1):
+        told = _told(parts, count)
+        if len(wrap(told, max(1, width))) <= rows:
+            return told
+    return _told(parts, 1)
 
 
-def _more(count: int) -> str:
-    return f" · and {count} more" if count else ""
+def _told(parts: list[str], count: int) -> str:
+    """So many of them, and how many more there are."""
+    more = [f"and {len(parts) - count} more"] if count < len(parts) else []
+    return " · ".join([*parts[:count], *more])
 
 
 def _value(config: RunConfig, path: str) -> str:

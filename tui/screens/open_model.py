@@ -164,8 +164,8 @@ class OpenModel(Dialog[Path | None]):
         block, info, session = self.query_one("#differs", Block), self._chosen, self._shown
         told = ""
         if info and info.config and session and info.folder != session.folder:
-            room = _DIFFERENCES * block.size.width
-            told = differences(info.config, session.status.config, room)
+            width = block.size.width
+            told = differences(info.config, session.status.config, width, _DIFFERENCES)
         block.show(content(told, MUTED))
 
     @property

@@ -1,4 +1,4 @@
-"""Runs that stand beside the one that is shown: their records are read, and nothing else is done."""
+"""Runs that stand beside the one that is shown: their records are read, and no more is done."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
