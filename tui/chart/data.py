@@ -53,8 +53,8 @@ class Curve(Struct, frozen=True):
     passed: "Series | None" = None
     """What of the x quantity had passed at each step, where that isn't the steps themselves."""
     beside: bool = False
-    """Whether it is there for the others to be compared with: they have the room, and the legend
-    names it in a row of its own where there is one."""
+    """Whether it is there for the others to be compared with: they have the room, it has a glyph,
+    and the legend names it in a row of its own where there is one."""
 
 
 class Line(Struct, frozen=True):

@@ -204,11 +204,13 @@ class _Drawn(NamedTuple):
 
 
 def _look(curves: Sequence[Curve | Line], index: int) -> tuple[Style, str]:
-    """The style that a curve was given, or else the next of the palette."""
-    if (style := curves[index].style) is not None:
+    """The style that a curve was given, or else the next of the palette. One of the palette, and
+    one that stands beside, has the next glyph too."""
+    style = curves[index].style
+    if style is not None and not _is_beside(curves[index]):
         return style, ""
-    place = sum(curve.style is None for curve in curves[:index])
-    return PALETTE[place % len(PALETTE)], _GLYPHS[place % len(_GLYPHS)]
+    place = sum(curve.style is None or _is_beside(curve) for curve in curves[:index])
+    return style or PALETTE[place % len(PALETTE)], _GLYPHS[place % len(_GLYPHS)]
 
 
 def _extent(curve: Curve | Line, data: ChartData, x: Scale, count: int) -> tuple[Floats, Floats]:
@@ -520,8 +522,8 @@ _Entry = tuple[str, str, Style]
 def _entries(
     data: ChartData, drawn: Sequence[_Drawn], scale: Scale
 ) -> tuple[list[_Entry], list[_Entry]]:
-    """What the legend names: what is the chart's own, and what stands beside; of that it says where
-    nothing is seen since all lies above."""
+    """What the legend names: what is the chart's own, and what stands beside, with an arrow where
+    all of it lies above."""
     own: list[_Entry] = []
     beside: list[_Entry] = []
     for each in drawn:
@@ -530,7 +532,7 @@ def _entries(
             own.append((sample, name, each.style))
         else:
             lowest = np.nanmin(each.extent[0], initial=np.inf)
-            above = " above" if scale.high < lowest < np.inf else ""
+            above = " ↑" if scale.high < lowest < np.inf else ""
             beside.append((sample, f"{name}{above}", each.style))
     own += [(points.glyph, points.name, points.style) for points in data.points if points.x]
     if data.rule is not None:

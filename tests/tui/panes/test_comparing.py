@@ -118,14 +118,14 @@ def other_of(config: RunConfig, corpus: str = "") -> OtherRun:
     [
         ({}, "", "", ""),
         ({"clipping.mode": "off", "training.seed": 2}, "", "", ""),
-        ({"corpus.tokenizer": "character"}, "", "", "loss per character"),
-        ({"corpus.tokenizer": "subword"}, "", "", "loss per sub-word piece"),
-        ({"corpus.tokenizer": "whitespace"}, "", "", "other text or vocabulary"),
-        ({"corpus.min_count": 3}, "", "", "other text or vocabulary"),
-        ({"corpus.source": "/a/b.txt"}, "", "", "other text or vocabulary"),
-        ({"corpus.source": "/a/b.txt"}, "one", "", "other text or vocabulary"),
+        ({"corpus.tokenizer": "character"}, "", "", "per character"),
+        ({"corpus.tokenizer": "subword"}, "", "", "per sub-word piece"),
+        ({"corpus.tokenizer": "whitespace"}, "", "", "other corpus"),
+        ({"corpus.min_count": 3}, "", "", "other corpus"),
+        ({"corpus.source": "/a/b.txt"}, "", "", "other corpus"),
+        ({"corpus.source": "/a/b.txt"}, "one", "", "other corpus"),
         ({"corpus.source": "/a/b.txt"}, "one", "one", ""),
-        ({}, "one", "two", "other text or vocabulary"),
+        ({}, "one", "two", "other corpus"),
     ],
 )
 def test_losses_are_compared_where_text_and_tokens_are_the_same(
@@ -145,7 +145,7 @@ async def test_what_can_not_be_compared_is_said_and_not_drawn(tmp_path: Path) ->
         await room.until(lambda: "smoothed" in chart(room))
         before = chart(room).split("\n")
         await beside(room, tmp_path / "letters")
-        await room.until(lambda: "✗ letters: loss per character" in chart(room))
+        await room.until(lambda: "✗ letters: per character" in chart(room))
         assert "●" not in chart(room) and chart(room).split("\n")[-1] == before[-1]
 
 
@@ -188,7 +188,7 @@ def rows(room: Room) -> list[str]:
 
 def borders(room: Room) -> list[list[int]]:
     """The columns of frames in each row."""
-    return [[x for x, each in enumerate(row) if each in "┃━┏┓┗┛╭╮╰╯"] for row in rows(room)]
+    return [[x for x, each in enumerate(row) if each in "┃┏┓┗┛╭╮╰╯"] for row in rows(room)]
 
 
 # --- whatever came before -------------------------------------------------------------------------
