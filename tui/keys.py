@@ -344,7 +344,7 @@ ACTIONS: tuple[Action, ...] = (
         "x axis",
         "Switch the x axis",
         "Panes",
-        "Label the steps of loss and norm by number, by epoch, or by seconds of training.",
+        "Place the steps of loss and norm by number, by epoch, or by seconds of training.",
         _never,
         pane="training",
     ),

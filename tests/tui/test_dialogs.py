@@ -409,7 +409,7 @@ async def test_a_run_is_put_beside_and_taken_away_by_one_key(tmp_path: Path) -> 
         assert "is the run you see" in said(room) and not room.app.runs.beside
         await together(room, "down", "b")
         assert names(room)[1:] == ["+ a", "b", "c", "d"]
-        assert said(room) == "a stands beside: its loss is drawn with that of the run you see."
+        assert said(room) == "a stands beside the run you see."
         await together(room, "down", "b", "down", "b", "down", "b")
         assert said(room).startswith("3 runs stand beside already")
         assert names(room)[1:] == ["+ a", "+ b", "+ c", "d"]

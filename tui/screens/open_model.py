@@ -214,7 +214,7 @@ class OpenModel(Dialog[Path | None]):
             except UserError as error:
                 self._say(str(error))
                 return
-            self._say(f"{info.name} stands beside: its loss is drawn with that of the run you see.")
+            self._say(f"{info.name} stands beside the run you see.")
         self._draw()
 
     # --- another name, and the trash ------------------------------------------------------------
