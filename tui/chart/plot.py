@@ -504,7 +504,7 @@ def _draw_legend(
     picture: Picture, data: ChartData, drawn: Sequence[_Drawn], scale: Scale, rows: int
 ) -> None:
     """The title and the legend, as much of it as there is room for. What stands beside has the
-    second row, or else comes last."""
+    second row, or else comes first: what the chart itself shows is always the same."""
     own, beside = _entries(data, drawn, scale)
     title = f"{data.title}, log" if data.y.log else data.title
     picture.write(0, 0, title, "title")
@@ -512,7 +512,7 @@ def _draw_legend(
         _write_entries(picture, len(title) + 2, 0, own)
         _write_entries(picture, 0, 1, beside)
     else:
-        _write_entries(picture, len(title) + 2, 0, [*own, *beside])
+        _write_entries(picture, len(title) + 2, 0, [*beside, *own])
 
 
 _Entry = tuple[str, str, Style]

@@ -50,8 +50,14 @@ class OtherRun:
 
     @property
     def gone(self) -> bool:
-        """Whether its folder is no longer there."""
-        return not self.folder.is_dir()
+        """Whether its folder is no longer there. A disk that gives no answer tells nothing."""
+        try:
+            self.folder.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
+        return False
 
     def news(self) -> Reading | None:
         """Read its folder where that has changed since the last time; None where it hasn't, or

@@ -48,8 +48,8 @@ _AT_ONCE = 0.5
 _LAST_CALL = 60.0
 """Seconds an engine has to save when the program is told to end by a signal."""
 MOST_BESIDE = 3
-"""Runs that may stand beside the one that is shown: each takes memory for a history, a row of the
-legend's room, and a colour."""
+"""Runs that may stand beside the one that is shown: each takes memory for a history, a colour, and
+room in the legend."""
 LOOK_AGAIN = 1.0
 """Seconds until the folder of a run that stands beside is looked at again, at least."""
 _SHARE = 0.02

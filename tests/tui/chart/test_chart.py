@@ -451,7 +451,7 @@ def test_what_stands_beside_is_named_in_a_row_of_its_own():
     assert title == "loss  ⣤⣤ smoothed"
     assert legend == "●⣤⣤ one  ■⣤⣤ two  ✗ three: other text"
     low = str(draw(data, 80, 6)).split("\n")
-    assert low[0] == "loss  ⣤⣤ smoothed  ●⣤⣤ one  ■⣤⣤ two  ✗ three: other text"
+    assert low[0] == "loss  ●⣤⣤ one  ■⣤⣤ two  ✗ three: other text  ⣤⣤ smoothed"
     assert all(
         "●" in "".join(lines[1:]) and "■" in "".join(lines[1:]) for lines in (low, [title, *_])
     )
