@@ -68,7 +68,7 @@ them."""
 _LEAST_FOR_TWO_ROWS = 7
 """Rows from which on the legend may take two."""
 _SAMPLES = 1 << 9
-"""Places at which it is looked up when a step came."""
+"""Steps at which it is looked up how much had passed."""
 _COLUMN_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """What each dot of a Braille character adds to U+2800, down its left and its right column."""
 _DOTS = np.array(

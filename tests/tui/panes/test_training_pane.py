@@ -520,6 +520,15 @@ async def test_the_x_axis_stands_still_for_a_while():
         assert len(axes) == 1
 
 
+@pytest.mark.parametrize(("clock", "reached"), [("step", 4100), ("epoch", 4100 / WINDOWS)])
+def test_the_last_part_is_a_quarter_by_any_quantity(clock: training_pane.Clock, reached: float):
+    made = session("running", list(steps(4100)))
+    whole = training_pane._x_axis(made, "most", clock)
+    last = training_pane._x_axis(made, "last", clock)
+    assert whole.low == 0 and whole.high == last.high >= reached
+    assert last.low == pytest.approx(0.75 * reached, rel=0.05)
+
+
 async def test_the_axis_ends_at_the_limit_when_it_is_near():
     made = session("running", list(steps(410)), settings={"training.steps": 430})
     last = (await shown(made))["loss"].split("\n")[-1]
