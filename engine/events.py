@@ -245,6 +245,8 @@ class CorpusSummary(Struct, frozen=True, kw_only=True):
     """The most frequent tokens of the training split with their counts, at most 100."""
     cached: bool = False
     """Whether the encoded corpus was found from an earlier opening."""
+    fingerprint: str = ""
+    """The same for the same text, split and encoded in the same way."""
 
 
 class CorpusReady(Event, frozen=True, kw_only=True):

@@ -222,7 +222,8 @@ ACTIONS: tuple[Action, ...] = (
         "models",
         "Open a model…",
         "Runs",
-        "Go on with a saved run or come back to one that trains; find, rename or delete one.",
+        "Go on with a saved run or come back to one that trains; find, rename or delete one, or "
+        "draw its loss beside that of the run you see.",
         _never,
     ),
     Action(
@@ -343,7 +344,7 @@ ACTIONS: tuple[Action, ...] = (
         "x axis",
         "Switch the x axis",
         "Panes",
-        "Label the steps of loss and norm by number, by epoch, or by seconds of training.",
+        "Place the steps of loss and norm by number, by epoch, or by seconds of training.",
         _never,
         pane="training",
     ),

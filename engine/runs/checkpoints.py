@@ -25,6 +25,8 @@ class Standing(Struct, frozen=True, kw_only=True):
 
     step: Count
     best_valid_loss: float | None = None
+    corpus: str = ""
+    """The fingerprint of the encoded corpus."""
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

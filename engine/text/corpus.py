@@ -133,7 +133,7 @@ def open_corpus(
         unknown=stored.unknown,
         characters=stored.characters,
         tokenizer=stored.tokenizer,
-        summary=_summary(config, source, scans, stored, cached),
+        summary=_summary(config, source, scans, stored, fingerprint, cached),
         fingerprint=fingerprint,
         folder=folder,
     )
@@ -365,6 +365,7 @@ def _summary(
     source: Source,
     scans: dict[str, Scan],
     stored: corpus_cache.Stored,
+    fingerprint: str,
     cached: bool,
 ) -> CorpusSummary:
     vocabulary = stored.tokenizer.vocabulary
@@ -391,6 +392,7 @@ def _summary(
             if entry[1] > 0
         ],
         cached=cached,
+        fingerprint=fingerprint,
     )
 
 

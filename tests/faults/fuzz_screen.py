@@ -16,7 +16,9 @@ from textual.widgets import DataTable, Static
 
 from engine import runs
 from engine.config import RunConfig, preset
+from engine.service import client
 from engine.visible import visible
+from tui.run.controller import RunController
 from tui.sanitize import content
 from tui.screens.open_model import OpenModel
 from tui.widgets.text import fit
@@ -159,7 +161,7 @@ async def _show(texts: list[str], models: Path) -> None:
         async with app.run_test(size=(80, 24)) as pilot:
             for widget in app.query(Static):
                 _check_drawn(widget)
-            screen = OpenModel(models)
+            screen = OpenModel(RunController(models, client.launch))
             await app.push_screen(screen)
             await app.workers.wait_for_complete()
             await pilot.pause()

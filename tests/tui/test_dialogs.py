@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -398,6 +399,60 @@ async def test_the_run_whose_name_was_to_be_changed_gets_it(tmp_path: Path) -> N
         table(room).move_cursor(row=2)
         await together(room, "ctrl+u", *"mine", "enter")
         assert {"mine", "second"} <= set(names(room)) and "first" not in names(room)
+
+
+async def test_a_run_is_put_beside_and_taken_away_by_one_key(tmp_path: Path) -> None:
+    for age, name in enumerate("abcd"):
+        save_run(tmp_path, name, age)
+    async with playground(tmp_path) as room:
+        await together(room, "m", "b")
+        assert "is the run you see" in said(room) and not room.app.runs.beside
+        await together(room, "down", "b")
+        assert names(room)[1:] == ["+ a", "b", "c", "d"]
+        assert said(room) == "a stands beside the run you see."
+        await together(room, "down", "b", "down", "b", "down", "b")
+        assert said(room).startswith("3 runs stand beside already")
+        assert names(room)[1:] == ["+ a", "+ b", "+ c", "d"]
+        await together(room, "up", "b", "down", "b")
+        assert names(room)[1:] == ["+ a", "+ b", "c", "+ d"]
+        assert [other.name for other in room.app.runs.beside] == ["a", "b", "d"]
+
+
+async def test_a_run_that_is_renamed_stays_beside_and_one_that_is_deleted_does_not(
+    tmp_path: Path,
+) -> None:
+    save_run(tmp_path, "mine", 1)
+    async with playground(tmp_path) as room:
+        await together(room, "m", "down", "b", "n", "ctrl+u", *"ours", "enter")
+        assert "+ ours" in names(room)
+        assert [other.name for other in room.app.runs.beside] == ["ours"]
+        await together(room, "d", "y")
+        assert not room.app.runs.beside and said(room).startswith("ours is in")
+        await together(room, "u")
+        assert "ours" in names(room) and not room.app.runs.beside
+        assert room.toasts == [], "it was taken away, not lost"
+
+
+async def test_what_a_run_is_set_to_that_the_one_you_see_is_not_is_told(tmp_path: Path) -> None:
+    other = replace(preset("toy"), {"clipping.mode": "off", "training.seed": 7})
+    runs.create_run(tmp_path, "other", other)
+    runs.create_run(tmp_path, "same", preset("toy"))
+    long = {"corpus.source": "/a/\x1b[2J" + "b" * 200, "corpus.min_count": 3} | {
+        f"model.{name}": 300 for name in ("embedding_size", "hidden_size", "last_size")
+    }
+    runs.create_run(tmp_path, "unlike", replace(other, long))
+    async with playground(tmp_path, size=(80, 24)) as room:
+        await together(room, "m")
+        told = {}
+        for row in range(4):
+            table(room).move_cursor(row=row)
+            await settled(room)
+            told[names(room)[row]] = room.app.screen.query_one("#differs", Block).words
+    assert told.pop("toy-world-1") == "", "it is the one you see"
+    assert told["other"] == "clipping.mode off, here norm · training.seed 7, here 22"
+    assert told["same"] == "set as the run you see"
+    assert told["unlike"].startswith("corpus.source /a/␛[2Jbbb") and "…" in told["unlike"]
+    assert re.search(r" · and \d more$", told["unlike"]) and len(told["unlike"]) <= 2 * 76
 
 
 @pytest.mark.parametrize("key", ["d", "n"])

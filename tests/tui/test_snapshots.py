@@ -13,8 +13,10 @@ from engine.events import Intervened, NonFinite, Sampled, StateChanged
 from engine.runs import STATE_VARIABLE, create_run
 from tests.tui.fake_engine import Launch, built, evaluation, step
 from tests.tui.panes.test_text_laboratory import laboratory, read, written
+from tests.tui.run.test_beside import recorded
 from tests.tui.screen_help import Room
 from tui.app import PlaygroundApp
+from tui.chart.widget import Chart
 from tui.panes.generation.cell_view import CellView
 from tui.panes.training import TrainingPane
 from tui.recent import remember_source
@@ -134,6 +136,29 @@ def test_state(picture, state: Callable[[Room], Awaitable[None]], size: tuple[in
     assert picture(state, size)
 
 
+@pytest.mark.parametrize("size", SIZES[:2], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_runs_beside(
+    picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    monkeypatch.setenv(STATE_VARIABLE, str(tmp_path / "state"))
+
+    async def show(room: Room) -> None:
+        await training(room)
+        steps = range(1, 1201)
+        slow = (step(number, loss=1.5 + 3 / (1 + number / 200)) for number in steps)
+        off = (step(number, loss=2 + 1.02 ** min(number, 500)) for number in steps)
+        recorded(tmp_path, "clipping-slow", slow)
+        recorded(tmp_path, "clipping-off", off)
+        letters = replace(preset("toy"), {"corpus.tokenizer": "character"})
+        create_run(tmp_path, "by-letters", letters)
+        for name in ("clipping-slow", "clipping-off", "by-letters"):
+            room.app.runs.put_beside(tmp_path / name)
+        loss = room.app.playground.query_one("#loss", Chart)
+        await room.until(lambda: "off ↑" in loss.words and "1.2" in loss.words)
+
+    assert picture(show, size)
+
+
 def test_an_explosion(picture) -> None:
     let = replace(preset("toy"), {"training.non_finite": "let-it-happen"})
     assert picture(exploded, (120, 36), launch=Launch(lambda folder: built(folder, config=let)))
@@ -242,6 +267,9 @@ def test_dialogs(
         if dialog == "models":
             await room.until(lambda: room.app.screen.query_one(DataTable).row_count == 2)
             room.app.screen.query_one(".lead", Static).update("in the folder of models")
+            room.app.screen.query_one(DataTable).move_cursor(row=0)
+            await room.press("b")
+            await room.until(lambda: "stands beside" in room.app.screen.query_one("#asked").words)
 
     assert picture(show, size)
 

@@ -49,8 +49,8 @@ def training_labels(mode: ClipMode, tokenizer: TokenizerName, sampled: bool) -> 
         made = session(state, events, settings=more, clip_mode=mode)
         for row in training._rows(made, 1000, roomy=True):
             yield from row.plain.split(" · ")
-        x = training._x_axis(made.history, made.status, "most", "step")
-        loss = training._loss_chart(made, x, "most", None, log=False)
+        x = training._x_axis(made, "most", "step")
+        loss = training._loss_chart(made, x, "most", None, 100, log=False)
         norms = training._norms_chart(made, x)
         for chart in (loss, norms):
             yield chart.title

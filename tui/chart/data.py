@@ -31,9 +31,6 @@ class XAxis(Struct, frozen=True):
     log: bool = False
     ticks: tuple[tuple[float, str], ...] = ()
     """Values and what is written at them, where round values aren't what counts."""
-    passed: "Series | None" = None
-    """Where `low` and `high` are steps though `name` is another quantity: what of it had passed at
-    each step. Round values of it are written where they were reached."""
 
 
 class YAxis(Struct, frozen=True):
@@ -41,7 +38,7 @@ class YAxis(Struct, frozen=True):
 
     log: bool = False
     robust: bool = False
-    """Whether a few high values may lie above it."""
+    """Whether a few high values may lie above it, and curves that are far above the others."""
 
 
 class Curve(Struct, frozen=True):
@@ -53,6 +50,11 @@ class Curve(Struct, frozen=True):
     style: Style | None = "primary"
     """None for the next of the palette, with a glyph of its own."""
     pattern: Pattern = "solid"
+    passed: "Series | None" = None
+    """What of the x quantity had passed at each step, where that isn't the steps themselves."""
+    beside: bool = False
+    """Whether it is there for the others to be compared with: they have the room, it has a glyph,
+    and the legend names it in a row of its own where there is one."""
 
 
 class Line(Struct, frozen=True):
@@ -92,6 +94,8 @@ class Rule(Struct, frozen=True):
     name: str
     past: "Series | None" = None
     """What the value was at each step; without it the line is straight."""
+    passed: "Series | None" = None
+    """As a curve's."""
 
 
 class ChartData(Struct, frozen=True):
@@ -107,6 +111,8 @@ class ChartData(Struct, frozen=True):
     levels: tuple[Rule, ...] = ()
     """Straight lines to compare with, each drawn where its value lies within the chart anyway."""
     y: YAxis = YAxis()
+    notes: tuple[str, ...] = ()
+    """What the legend says of curves that are not drawn."""
     empty: str = ""
     """A sentence shown while there is nothing to draw."""
 

@@ -32,10 +32,10 @@ from tui.chart.data import (
     Points,
     Rule,
     Style,
-    XAxis,
     centred,
 )
 from tui.numbers import short
+from tui.run.series import Series
 
 Ints = NDArray[np.intp]
 Mask = NDArray[np.bool_]
@@ -51,6 +51,9 @@ _GLYPHS = "●■▲◆✚✖★▼"
 """On the lines of the palette."""
 _BETWEEN_GLYPHS = 14
 """Columns from one to the next."""
+_APART = 5
+"""Columns from the first of one line to the first of the next: a part of `_BETWEEN_GLYPHS` that
+has no factor in common with it."""
 _LEAST_FOR_ROBUST = 20
 """Columns of dots from which on a few can be told from the rest."""
 _LEAST_FOR_LABELS = 4
@@ -59,6 +62,13 @@ _MOST = 0.98
 """The share of the later columns that a robust range holds whole at least."""
 _LATER_SHARE = 1 / 3
 """What they take of the height at least."""
+_STRETCH = 2
+"""How many times as far up as the curves themselves began a robust range may reach for those beside
+them."""
+_LEAST_FOR_TWO_ROWS = 7
+"""Rows from which on the legend may take two."""
+_SAMPLES = 1 << 9
+"""Steps at which it is looked up how much had passed."""
 _COLUMN_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """What each dot of a Braille character adds to U+2800, down its left and its right column."""
 _DOTS = np.array(
@@ -135,7 +145,7 @@ def draw(data: ChartData, width: int, height: int) -> Picture:
     """The chart at this size in character cells. Any size will do; small ones show less."""
     picture = Picture(width, height)
     left = GUTTER if width >= 3 * GUTTER else 0
-    top = 1 if height >= 4 else 0
+    top = _legend_rows(data, height)
     plot_width, plot_height = width - left, height - top - (1 if height >= 3 else 0)
     if plot_width < 1 or plot_height < 1:
         return picture
@@ -161,6 +171,8 @@ def draw(data: ChartData, width: int, height: int) -> Picture:
     for index, each in enumerate(drawn):
         others = [before.extent for before in drawn[:index]]
         _draw_curve(canvas, each, _without(each.extent, others), y)
+    for each in drawn:
+        _draw_glyphs(canvas, each, y)
     for points in data.points:
         _draw_points(canvas, points, x, y)
     for _, start, text in labels:
@@ -170,7 +182,7 @@ def draw(data: ChartData, width: int, height: int) -> Picture:
     picture.codes[top : top + plot_height, left:] = canvas.codes
     picture.styles[top : top + plot_height, left:] = canvas.styles
     if top:
-        _draw_title(picture, data, drawn)
+        _draw_legend(picture, data, drawn, y, top)
     if left:
         _draw_y_axis(picture, top, plot_height, y, data.rule)
     if height >= 3:
@@ -192,43 +204,84 @@ class _Drawn(NamedTuple):
 
 
 def _look(curves: Sequence[Curve | Line], index: int) -> tuple[Style, str]:
-    """The style that a curve was given, or else the next of the palette."""
-    if (style := curves[index].style) is not None:
+    """The style that a curve was given, or else the next of the palette. One of the palette, and
+    one that stands beside, has the next glyph too."""
+    style = curves[index].style
+    if style is not None and not _is_beside(curves[index]):
         return style, ""
-    place = sum(curve.style is None for curve in curves[:index])
-    return PALETTE[place % len(PALETTE)], _GLYPHS[place % len(_GLYPHS)]
+    place = sum(curve.style is None or _is_beside(curve) for curve in curves[:index])
+    return style or PALETTE[place % len(PALETTE)], _GLYPHS[place % len(_GLYPHS)]
 
 
 def _extent(curve: Curve | Line, data: ChartData, x: Scale, count: int) -> tuple[Floats, Floats]:
     """The lowest and highest y of a curve in each of `count` columns of dots, NaN for a gap."""
     log = data.y.log
     if isinstance(curve, Line):
-        return _line_extent(x.places(curve.x, count), units(curve.y, log=log), count)
+        y = units(curve.y, log=log)
+        return _line_extent(x.places(curve.x, count), y, y, count)
+    if curve.passed is not None:
+        return _passed_extent(curve.series, curve.passed, data, x, count)
     first, last = int(data.x.low), int(data.x.high)
     if last - first >= count and not x.log:
-        least, greatest = curve.series.envelope(first, last, count)
-        high = units(greatest, log=log)
-        return np.fmin(units(least, log=log), high), high
+        return _envelope(curve.series, first, last, count, log=log)
     y = units(curve.series.values(first, last), log=log)
-    return _line_extent(x.places(np.arange(first + 1, first + 1 + len(y)), count), y, count)
+    return _line_extent(x.places(np.arange(first + 1, first + 1 + len(y)), count), y, y, count)
 
 
-def _line_extent(places: Floats, y: Floats, count: int) -> tuple[Floats, Floats]:
-    """The extent of a line through points, from the left to the right, at places of columns."""
-    line: Floats = np.full(count, np.nan)
+def _envelope(
+    series: Series, first: int, last: int, count: int, *, log: bool
+) -> tuple[Floats, Floats]:
+    """The lowest and highest y in `count` equal parts of these steps."""
+    least, greatest = series.envelope(first, last, count)
+    high = units(greatest, log=log)
+    return np.fmin(units(least, log=log), high), high
+
+
+def _passed_extent(
+    series: Series, passed: Series, data: ChartData, x: Scale, count: int
+) -> tuple[Floats, Floats]:
+    """The extent of a curve whose steps stand where so much of the x quantity had passed: of no
+    more parts of its steps than there are columns, each where its middle step stands."""
+    ends = _steps_after(passed, np.array([data.x.low, data.x.high]))
+    apart = len(passed) // _SAMPLES + 1
+    first, last = (int(end) for end in np.clip([ends[0] - apart, ends[1] + apart], 0, len(series)))
+    parts = min(count, last - first)
+    if parts < 1:
+        return np.full(count, np.nan), np.full(count, np.nan)
+    low, high = _envelope(series, first, last, parts, log=data.y.log)
+    edges = first + (last - first) * np.arange(parts + 1) // parts
+    middle = (edges[:-1] + edges[1:] + 1) // 2
+    reached = np.fmax.accumulate(passed.at(middle - 1))
+    return _line_extent(x.places(reached, count), low, high, count)
+
+
+def _steps_after(passed: Series, amounts: Floats) -> Floats:
+    """After how many steps so much had passed; infinite where that is more than there was."""
+    steps = np.unique(np.linspace(1, max(len(passed), 1), _SAMPLES).astype(np.intp))
+    known = passed.at(steps - 1).astype(np.float64)
+    steps, known = steps[np.isfinite(known)], known[np.isfinite(known)]
+    known = np.append(0.0, np.maximum.accumulate(known))
+    found: Floats = np.interp(amounts, known, np.append(0, steps), right=np.inf)
+    return found
+
+
+def _line_extent(places: Floats, low: Floats, high: Floats, count: int) -> tuple[Floats, Floats]:
+    """The extent of a line through points, from the left to the right, at places of columns; each
+    point may reach from a low to a high value."""
     placed = np.isfinite(places)
-    places, y = places[placed], y[placed]
+    places, low, high = places[placed], low[placed], high[placed]
     if not len(places):
-        return line, line
-    line[:] = np.interp(np.arange(count), places, y, left=np.nan, right=np.nan)
-    known = np.isfinite(y) & (places > -0.5) & (places < count - 0.5)
+        return np.full(count, np.nan), np.full(count, np.nan)
+    known = np.isfinite(high) & (places > -0.5) & (places < count - 0.5)
     columns = np.rint(places[known]).astype(np.intp)
+    least, greatest = (
+        np.interp(np.arange(count), places, y, left=np.nan, right=np.nan) for y in (low, high)
+    )
     # Interpolation loses a lone value between two gaps, and all but one of many in a column.
-    line[columns] = np.nan
-    low, high = line.copy(), line.copy()
-    np.fmin.at(low, columns, y[known])
-    np.fmax.at(high, columns, y[known])
-    return low, high
+    least[columns] = greatest[columns] = np.nan
+    np.fmin.at(least, columns, low[known])
+    np.fmax.at(greatest, columns, high[known])
+    return least, greatest
 
 
 def _without(
@@ -270,15 +323,32 @@ def _y_scale(data: ChartData, drawn: Sequence[_Drawn]) -> Scale | None:
 
 def _robust(low: float, high: float, data: ChartData, drawn: Sequence[_Drawn]) -> float:
     """The upper end at which the later half of what there is has its share of the height, whatever
-    the first steps or a few spikes reach."""
+    the first steps or a few spikes reach. Curves beside the others stretch it to some way above
+    where these began: one that explodes must not flatten those it is compared with."""
     tops = [each.extent[1][np.isfinite(each.extent[1])] for each in drawn]
-    if not any(len(each) >= _LEAST_FOR_ROBUST for each in tops):
+    if not any(len(top) >= _LEAST_FOR_ROBUST for top in tops):
         return high
-    later = np.quantile(np.concatenate([each[len(each) // 2 :] for each in tops]), _MOST)
+    known = [
+        (_is_beside(each.curve), top) for each, top in zip(drawn, tops, strict=True) if len(top)
+    ]
+    beside = [_later(top) for is_beside, top in known if is_beside]
+    own = [top for is_beside, top in known if not is_beside] or [top for _, top in known]
+    later = np.quantile(np.concatenate([_later(top) for top in own]), _MOST)
     middle = (data.x.low + data.x.high) / 2
     points = [y for p in data.points for x, y in zip(p.x, p.y, strict=True) if x >= middle]
     later = np.nanmax(np.append(units(points, log=data.y.log), later))
-    return min(high, low + float(later - low) / _LATER_SHARE)
+    end = low + float(later - low) / _LATER_SHARE
+    furthest = low + _STRETCH * (min(float(top[0]) for top in own) - low)
+    others = [float(np.quantile(top, _MOST)) for top in beside]
+    return min(high, max([end, *(other for other in others if other <= furthest)]))
+
+
+def _later(top: Floats) -> Floats:
+    return top[len(top) // 2 :]
+
+
+def _is_beside(curve: Curve | Line) -> bool:
+    return isinstance(curve, Curve) and curve.beside
 
 
 # --- drawing within the axes --------------------------------------------------------------------
@@ -310,11 +380,19 @@ def _draw_curve(
     filled = cells > 0
     canvas.codes[filled] = 0x2800 + cells[filled]
     canvas.styles[filled] = STYLES.index(drawn.style)
-    if drawn.glyph:
-        cells_known = np.flatnonzero(known[::2] & (top[::2] >= 0))[::_BETWEEN_GLYPHS]
-        canvas.put(
-            (top[::2][cells_known] // 4).astype(np.intp), cells_known, drawn.glyph, drawn.style
-        )
+
+
+def _draw_glyphs(canvas: Picture, drawn: _Drawn, scale: Scale) -> None:
+    """Put a curve's glyph on it now and then, over all curves: they may lie on one another. So
+    each has other columns."""
+    if not drawn.glyph:
+        return
+    tops = scale.rows(drawn.extent[1][::2], 4 * canvas.height).round() // 4
+    with np.errstate(invalid="ignore"):
+        within = np.flatnonzero((tops >= 0) & (tops < canvas.height))
+    first = (_GLYPHS.index(drawn.glyph) + 1) * _APART % _BETWEEN_GLYPHS
+    columns = within[min(first, len(within) // 2) :: _BETWEEN_GLYPHS]
+    canvas.put(tops[columns].astype(np.intp), columns, drawn.glyph, drawn.style)
 
 
 def _draw_points(canvas: Picture, points: Points, x: Scale, y: Scale) -> None:
@@ -328,13 +406,15 @@ def _draw_points(canvas: Picture, points: Points, x: Scale, y: Scale) -> None:
 
 def _draw_rule(canvas: Picture, rule: Rule, data: ChartData, scale: Scale) -> None:
     """Draw the value of each column's last step, and behind the end the value of now."""
-    first, last = int(data.x.low), int(data.x.high)
     columns = np.arange(canvas.width)
     values = np.full(canvas.width, rule.value, np.float64)
     if rule.past is not None and len(rule.past):
-        ends = first + -(-(columns + 1) * (last - first) // canvas.width)
+        ends = data.x.low + (columns + 1) * (data.x.high - data.x.low) / canvas.width
+        if rule.passed is not None:
+            ends = _steps_after(rule.passed, ends)
+        ends = np.ceil(ends - 1e-9)
         told = ends <= len(rule.past)
-        values[told] = rule.past.at(np.maximum(ends[told] - 1, 0))
+        values[told] = rule.past.at(np.maximum(ends[told].astype(np.intp) - 1, 0))
     y = units(values, log=scale.log)
     rows = scale.rows(np.where(np.isnan(y), scale.low, y), 4 * canvas.height).round() // 4
     drawn = np.isfinite(y) & (rows >= 0) & (rows < canvas.height)
@@ -411,22 +491,61 @@ def _highest(drawn: Sequence[_Drawn], scale: Scale) -> str:
 # --- around the axes ----------------------------------------------------------------------------
 
 
-def _draw_title(picture: Picture, data: ChartData, drawn: Sequence[_Drawn]) -> None:
-    """The title and the legend, as much of it as there is room for."""
+def _legend_rows(data: ChartData, height: int) -> int:
+    """Rows of title and legend: a second one where something stands beside and the plot keeps
+    most of the height."""
+    if height < 4:
+        return 0
+    second = bool(data.notes) or any(_is_beside(curve) for curve in data.curves)
+    return 2 if second and height >= _LEAST_FOR_TWO_ROWS else 1
+
+
+def _draw_legend(
+    picture: Picture, data: ChartData, drawn: Sequence[_Drawn], scale: Scale, rows: int
+) -> None:
+    """The title and the legend, as much of it as there is room for. What stands beside has the
+    second row, or else comes first: what the chart itself shows is always the same."""
+    own, beside = _entries(data, drawn, scale)
     title = f"{data.title}, log" if data.y.log else data.title
     picture.write(0, 0, title, "title")
-    x = len(title) + 2
-    entries: list[tuple[str, str, Style]] = [
-        (each.glyph + _SAMPLE[each.curve.pattern], each.curve.name, each.style) for each in drawn
-    ]
-    entries += [(points.glyph, points.name, points.style) for points in data.points if points.x]
+    if rows == 2:
+        _write_entries(picture, len(title) + 2, 0, own)
+        _write_entries(picture, 0, 1, beside)
+    else:
+        _write_entries(picture, len(title) + 2, 0, [*beside, *own])
+
+
+_Entry = tuple[str, str, Style]
+"""Of a legend: a sample, the name, and the sample's style."""
+
+
+def _entries(
+    data: ChartData, drawn: Sequence[_Drawn], scale: Scale
+) -> tuple[list[_Entry], list[_Entry]]:
+    """What the legend names: what is the chart's own, and what stands beside, with an arrow where
+    all of it lies above."""
+    own: list[_Entry] = []
+    beside: list[_Entry] = []
+    for each in drawn:
+        sample, name = each.glyph + _SAMPLE[each.curve.pattern], each.curve.name
+        if not _is_beside(each.curve):
+            own.append((sample, name, each.style))
+        else:
+            lowest = np.nanmin(each.extent[0], initial=np.inf)
+            above = " ↑" if scale.high < lowest < np.inf else ""
+            beside.append((sample, f"{name}{above}", each.style))
+    own += [(points.glyph, points.name, points.style) for points in data.points if points.x]
     if data.rule is not None:
-        entries.append(("╌╌", f"{data.rule.name} {short(data.rule.value)}", "rule"))
+        own.append(("╌╌", f"{data.rule.name} {short(data.rule.value)}", "rule"))
+    return own, [*beside, *(("✗", note, "mark") for note in data.notes)]
+
+
+def _write_entries(picture: Picture, x: int, y: int, entries: Sequence[_Entry]) -> None:
     for sample, name, style in entries:
         end = x + len(sample) + 1 + len(name)
         if end <= picture.width:
-            picture.write(x, 0, sample, style)
-            picture.write(x + len(sample) + 1, 0, name, "title")
+            picture.write(x, y, sample, style)
+            picture.write(x + len(sample) + 1, y, name, "title")
             x = end + 2
 
 
@@ -444,7 +563,7 @@ def _draw_x_axis(picture: Picture, left: int, data: ChartData, scale: Scale) -> 
     if left:
         picture.write(0, y, f"{data.x.name:>{left - 1}}", "axis")
     free = 0
-    for value, label in data.x.ticks or _x_labels(data.x, scale, width):
+    for value, label in data.x.ticks or x_labels(scale, width, whole=data.x.name in _WHOLE):
         x = int(np.rint(scale.places([value], width))[0])
         if x + 1 + len(label) > width:  # no room to the right of it
             x, text = x - len(label), f"{label}╵"
@@ -453,24 +572,6 @@ def _draw_x_axis(picture: Picture, left: int, data: ChartData, scale: Scale) -> 
         if x >= free:
             picture.write(left + x, y, text, "axis")
             free = x + len(text) + 1
-
-
-def _x_labels(axis: XAxis, scale: Scale, width: int) -> list[tuple[float, str]]:
-    """Round values and what is written at them."""
-    if axis.passed is None:
-        return x_labels(scale, width, whole=axis.name in _WHOLE)
-    first, last = int(axis.low), min(int(axis.high), len(axis.passed))
-    steps = np.unique(np.linspace(max(first, 1), max(last, 1), 4 * width).astype(np.intp))
-    passed = axis.passed.at(steps - 1).astype(np.float64)
-    known = np.isfinite(passed)
-    if not known.any():
-        return []
-    steps, passed = steps[known], np.maximum.accumulate(passed[known])
-    if first == 0:
-        steps, passed = np.append(0, steps), np.append(0.0, passed)
-    room = int(width * (last - first) / (axis.high - axis.low))
-    reached = x_labels(Scale.between(passed[0], passed[-1], log=False), room, whole=False)
-    return [(float(np.interp(value, passed, steps)), label) for value, label in reached]
 
 
 def _draw_empty(picture: Picture, sentence: str) -> None:

@@ -4,11 +4,13 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
+import msgspec
 from textual import work
 from textual.app import ComposeResult
 from textual.content import Content
 from typing_extensions import override
 
+from engine.config import TrainingConfig
 from engine.errors import UserError
 from engine.events import Evaluated, State, Stepped
 from engine.messages import BaselineList, HeldOutBaselines, Status
@@ -17,6 +19,7 @@ from tui.chart.data import ChartData, Curve, Mark, Points, Rule, XAxis, YAxis
 from tui.chart.widget import Chart
 from tui.keys import sentence
 from tui.numbers import counted, duration, short
+from tui.panes.comparing import comparable, curves_beside, notes_beside
 from tui.panes.pane import Pane
 from tui.run.session import Session
 from tui.sanitize import content
@@ -25,6 +28,7 @@ from tui.widgets.text import Block
 
 if TYPE_CHECKING:
     from tui.run.history import History
+    from tui.run.series import Series
 
 _MARKS = {"learning_rate": "lr", "clip_threshold": "clip", "clip_mode": "clip"}
 """The interventions drawn on the charts, and the word for each."""
@@ -111,7 +115,7 @@ class TrainingPane(Pane):
         self._look("last")
 
     def action_x_axis(self) -> None:
-        """Label the steps by their number, by epoch, or by seconds."""
+        """Place the steps by their number, by epoch, or by seconds."""
         place = _CLOCKS.index(self._clock) + 1
         self._clock = _CLOCKS[place % len(_CLOCKS)]
         self.redraw()
@@ -151,8 +155,8 @@ class TrainingPane(Pane):
             loss.show(sentence(_NO_LOSS))
             norms.show(_NO_NORMS)
             return
-        x = _x_axis(session.history, session.status, self._view, self._clock)
-        loss.show(_loss_chart(session, x, self._view, self._baselines, log=self._log_loss))
+        x = _x_axis(session, self._view, self._clock)
+        loss.show(_loss_chart(session, x, self._view, self._baselines, width, log=self._log_loss))
         if norms.display:
             norms.show(_norms_chart(session, x))
 
@@ -161,29 +165,38 @@ class TrainingPane(Pane):
 
 
 def _loss_chart(
-    session: Session, x: XAxis, view: View, baselines: BaselineList | None, *, log: bool
+    session: Session,
+    x: XAxis,
+    view: View,
+    baselines: BaselineList | None,
+    width: int,
+    *,
+    log: bool,
 ) -> ChartData:
     history, status = session.history, session.status
+    passed = history.passed(x.name)
     unit = UNITS[status.config.corpus.tokenizer].axis
     evaluations = _validations(history)
     return ChartData(
         title=f"loss, nats/{unit}",
         x=x,
         curves=(
-            Curve(history.loss, _each_step(history), "raw", "stippled"),
-            Curve(history.smoothed_loss, "smoothed"),
+            Curve(history.loss, _each_step(history), "raw", "stippled", passed),
+            *curves_beside(session, x.name, width),
+            Curve(history.smoothed_loss, "smoothed", passed=passed),
         ),
         points=(
             Points(
-                [event.step for event in evaluations],
+                _placed([event.step for event in evaluations], passed),
                 [event.loss for event in evaluations],
                 _validation_name(history, evaluations),
             ),
-            *_exact_losses(history),
+            *_exact_losses(history, passed),
         ),
-        marks=_marks(history),
+        marks=_marks(history, passed),
         levels=_levels(baselines),
         y=YAxis(log=log, robust=view == "most"),
+        notes=notes_beside(session, width),
         empty=sentence(_NO_LOSS),
     )
 
@@ -207,12 +220,13 @@ def _is_sampled(history: "History") -> bool:
     return history.last is not None and history.last.sampled
 
 
-def _exact_losses(history: "History") -> Iterator[Points]:
+def _exact_losses(history: "History", passed: "Series | None") -> Iterator[Points]:
     """Those of steps whose own loss is sampled, if there are any."""
     known = [(event.step, event.loss) for event in history.exact_losses if event.loss is not None]
     if known:
         steps, losses = zip(*known, strict=True)
-        yield Points(steps, losses, f"a step, exact {_fixed(losses[-1])}", "○", "orange")
+        places = _placed(steps, passed)
+        yield Points(places, losses, f"a step, exact {_fixed(losses[-1])}", "○", "orange")
 
 
 def _validation_name(history: "History", evaluations: "list[_Validation]") -> str:
@@ -224,32 +238,33 @@ def _validation_name(history: "History", evaluations: "list[_Validation]") -> st
 
 def _norms_chart(session: Session, x: XAxis) -> ChartData:
     history, status = session.history, session.status
+    passed = history.passed(x.name)
     return ChartData(
         title="gradient norm",
         x=x,
         curves=(
-            Curve(history.norm_before, "before clipping"),
-            Curve(history.norm_after, "after", "secondary", "stippled"),
+            Curve(history.norm_before, "before clipping", passed=passed),
+            Curve(history.norm_after, "after", "secondary", "stippled", passed),
         ),
-        marks=_marks(history),
-        rule=_clip_line(history, status),
+        marks=_marks(history, passed),
+        rule=_clip_line(history, status, passed),
         y=YAxis(log=True),
         empty=_NO_NORMS,
     )
 
 
-def _clip_line(history: "History", status: Status) -> Rule | None:
+def _clip_line(history: "History", status: Status, passed: "Series | None") -> Rule | None:
     """The largest norm let through; clipping by value has none."""
     value, past = status.clip_threshold, history.clip_threshold
     match status.clip_mode:
         case "norm":
-            return Rule(value, "threshold", past)
+            return Rule(value, "threshold", past, passed)
         case "layer":
-            return Rule(value, "threshold of each layer", past)
+            return Rule(value, "threshold of each layer", past, passed)
         case "adaptive":
             at_work = history.last is not None and history.last.clip_mode == "adaptive"
             threshold = history.last.clip_threshold if history.last and at_work else value
-            return Rule(threshold, "threshold now", past)
+            return Rule(threshold, "threshold now", past, passed)
     return None
 
 
@@ -268,24 +283,41 @@ def _validations(history: "History") -> list[_Validation]:
     ]
 
 
-def _x_axis(history: "History", status: Status, view: View, clock: Clock) -> XAxis:
-    """It ends at a round number a little ahead, so that the picture seldom moves."""
-    step = max(history.step, 10)
-    power = 10 ** (len(str(step)) - 1)
-    end = next(int(end * power) for end in _AXIS_ENDS if end * power >= step)
-    limit = status.config.training.steps
-    end = end if limit is None or limit < step else min(end, limit)
-    passed = {"step": None, "epoch": history.epoch, "seconds": history.seconds}[clock]
-    return XAxis(_last_part(step) if view == "last" else 0, end, clock, passed=passed)
+def _x_axis(session: Session, view: View, clock: Clock) -> XAxis:
+    """It ends at a round number a little ahead, so that the picture seldom moves. All of every run
+    beside the one that is shown is in it, but where its last part is looked at."""
+    reached = session.history.reached(clock)
+    others = [] if view == "last" else comparable(session)
+    longest = max([reached, *(other.history.reached(clock) for other in others)])
+    longest = max(longest, 10.0 if clock == "step" else 1e-3)
+    power = 10.0 ** math.floor(math.log10(longest))
+    end = next(end * power for end in _AXIS_ENDS if end * power >= longest)
+    limit = _limit(session.status.config.training, clock)
+    end = end if limit is None or limit < longest else min(end, limit)
+    return XAxis(_last_part(reached, clock) if view == "last" else 0, end, clock)
 
 
-def _last_part(step: int) -> int:
-    """Where the last quarter of the steps begins, at a round number."""
-    grain: int = 10 ** max(0, len(str(step)) - 2)
-    return max(0, step * 3 // 4 // grain * grain)
+def _limit(training: TrainingConfig, clock: Clock) -> float | None:
+    """Where the run is to end, on this axis."""
+    seconds = None if training.minutes is None else 60 * training.minutes
+    return {"step": training.steps, "epoch": training.epochs, "seconds": seconds}[clock]
 
 
-def _marks(history: "History") -> tuple[Mark, ...]:
+def _last_part(reached: float, clock: Clock) -> float:
+    """Where the last quarter of what was reached begins, at a round number."""
+    if reached <= 0:
+        return 0.0
+    grain = 10.0 ** (math.floor(math.log10(reached)) - 1)
+    grain = max(1.0, grain) if clock == "step" else grain
+    return math.floor(0.75 * reached / grain) * grain
+
+
+def _placed(steps: Sequence[float], passed: "Series | None") -> Sequence[float]:
+    """Where these steps stand on the x axis."""
+    return steps if passed is None else passed.after([int(step) for step in steps])
+
+
+def _marks(history: "History", passed: "Series | None") -> tuple[Mark, ...]:
     """What was done to the run, and what befell it, in the order of the record."""
     marks = [
         Mark(turn.step, f"{_MARKS[turn.action]} {_turned(turn)}", turn.action)
@@ -299,7 +331,8 @@ def _marks(history: "History") -> tuple[Mark, ...]:
         marks.append(Mark(history.averaging.step, "averaging", "averaging"))
     if history.non_finite_since is not None:
         marks.append(Mark(history.non_finite_since, "not finite", "not finite"))
-    return tuple(marks)
+    places = _placed([mark.x for mark in marks], passed)
+    return tuple(msgspec.structs.replace(mark, x=x) for mark, x in zip(marks, places, strict=True))
 
 
 class _Turn(NamedTuple):

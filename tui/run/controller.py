@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from textual.message import Message
 from textual.worker import Worker
@@ -31,6 +32,9 @@ from engine.service.client import Engine, EngineEnded, said_nothing
 from tui.first_run import first_run
 from tui.run.session import Session
 
+if TYPE_CHECKING:
+    from tui.run.beside import OtherRun
+
 Launcher = Callable[[Path], Awaitable[Engine]]
 Leaving = Literal["save", "leave", "cancel"]
 """What becomes of a run that is left: it is saved and ends, goes on as it is, or isn't left."""
@@ -43,6 +47,13 @@ _AT_ONCE = 0.5
 """Seconds an engine may take to say who else is there."""
 _LAST_CALL = 60.0
 """Seconds an engine has to save when the program is told to end by a signal."""
+MOST_BESIDE = 3
+"""Runs that may stand beside the one that is shown: each takes memory for a history, a colour, and
+room in the legend."""
+LOOK_AGAIN = 1.0
+"""Seconds until the folder of a run that stands beside is looked at again, at least."""
+_SHARE = 0.02
+"""Of the time, what reading it may take."""
 
 
 class Host(Protocol):
@@ -58,9 +69,10 @@ class Host(Protocol):
 
 
 class RunController:
-    """The run that is open, and its engine.
+    """The run that is open, and its engine; and other runs that stand beside it, of which only the
+    records are read.
 
-    Its messages go to its host, in whose workers it is followed.
+    Its messages go to its host, in whose workers the runs are followed.
     """
 
     host: Host
@@ -92,6 +104,8 @@ class RunController:
         self.models = models
         self.shown: Session | None = None
         """Commands go to it."""
+        self.beside: tuple[OtherRun, ...] = ()
+        """They stay when another run is shown; one of them may be it."""
         self.start_when_ready = False
         """The user has pressed start while the engine was still preparing."""
         self._launch = launch
@@ -217,6 +231,7 @@ class RunController:
 
     def _show(self, session: Session | None) -> None:
         self.shown = session
+        self._stand(self.beside)
         self._post(self.Shown())
 
     async def _follow(self, session: Session) -> bool:
@@ -287,6 +302,62 @@ class RunController:
 
     def _warn(self, text: str) -> None:
         self._post(self.Said(text, warning=True))
+
+    # --- beside it --------------------------------------------------------------------------------
+
+    def stands_beside(self, folder: Path) -> bool:
+        """Whether the run stands beside the one that is shown, or would if that were another."""
+        return any(other.folder == folder for other in self.beside)
+
+    def put_beside(self, folder: Path) -> None:
+        """Look at a run's record beside the run that is shown. Raises UserError where it can't be,
+        or there are too many."""
+        from tui.run.beside import OtherRun  # with numpy, which the first frame does without
+
+        if self.shown is not None and self.shown.folder == folder:
+            raise UserError(f"{folder.name} is the run you see: its loss is drawn already.")
+        if len(self.beside) >= MOST_BESIDE:
+            raise UserError(
+                f"{MOST_BESIDE} runs stand beside already: take one of them away first."
+            )
+        other = OtherRun(folder, runs.load_config(folder))
+        self._stand((*self.beside, other))
+        self.host.run_worker(self._watch(other))
+
+    def take_away(self, folder: Path) -> None:
+        """Let a run stand beside no more."""
+        self._stand(tuple(other for other in self.beside if other.folder != folder))
+
+    def moved(self, folder: Path, target: Path) -> None:
+        """A run has another name now."""
+        for other in self.beside:
+            if other.folder == folder:
+                other.folder = target
+        self._post(self.Changed())
+
+    def _stand(self, beside: "tuple[OtherRun, ...]") -> None:
+        self.beside = beside
+        if (session := self.shown) is not None:
+            session.beside = tuple(other for other in beside if other.folder != session.folder)
+        self._post(self.Changed())
+
+    async def _watch(self, other: "OtherRun") -> None:
+        """Read the record of a run again whenever it has changed, as long as it stands beside."""
+        while other in self.beside:
+            began, folder = monotonic(), other.folder
+            reading, gone = await asyncio.to_thread(lambda: (other.news(), other.gone))
+            if other not in self.beside:
+                return
+            if gone and other.folder == folder:  # else it was given another name meanwhile
+                self.take_away(folder)
+                self._warn(f"{other.name} is gone, so it stands beside no more.")
+            elif reading is not None:
+                other.take(reading)
+                if reading.damage and not other.told_of_damage:
+                    other.told_of_damage = True
+                    self._warn(reading.damage)
+                self._post(self.Changed())
+            await asyncio.sleep(max(LOOK_AGAIN, (monotonic() - began) / _SHARE))
 
     # --- leaving ----------------------------------------------------------------------------------
 

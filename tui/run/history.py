@@ -125,6 +125,17 @@ class History:
         """The last step, 0 before the first."""
         return len(self.loss)
 
+    def passed(self, quantity: str) -> Series | None:
+        """What had passed by each step, of epochs or seconds; None for the steps themselves."""
+        return {"epoch": self.epoch, "seconds": self.seconds}.get(quantity)
+
+    def reached(self, quantity: str) -> float:
+        """How far the run is in steps, epochs or seconds."""
+        if (passed := self.passed(quantity)) is None:
+            return self.step
+        _, (greatest,) = passed.envelope(0, len(passed), 1)
+        return float(np.nan_to_num(greatest))
+
     @property
     def recent_steps(self) -> int:
         """The steps that `recent_clip_fraction` is of."""

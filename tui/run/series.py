@@ -177,6 +177,12 @@ class Series:
             found[known] = numbers.array[index[known]]
         return found
 
+    def after(self, steps: Sequence[int]) -> list[float]:
+        """The number at each of these steps, which begin with 1; 0 before the first of them."""
+        counts = np.asarray(steps, np.intp)
+        found = self.at(np.maximum(counts - 1, 0)).astype(np.float64)
+        return [float(each) for each in np.where(counts > 0, found, 0.0)]
+
     def envelope(self, start: int, stop: int, columns: int) -> tuple[Floats, Floats]:
         """The least and the greatest number in each of `columns` equal parts of [start, stop).
 

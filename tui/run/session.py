@@ -22,6 +22,7 @@ from engine.messages import SILENCE, Knob, Status
 if TYPE_CHECKING:
     from engine.runs.past import Span
     from engine.service.client import Engine
+    from tui.run.beside import OtherRun
 
 
 class Session:
@@ -35,6 +36,8 @@ class Session:
         self.forget_past()
         self.saved_step = 0
         """The step of the newest checkpoint."""
+        self.beside: tuple[OtherRun, ...] = ()
+        """Other runs that are looked at beside this one."""
         self.ended = False
         """Whether the engine process is gone."""
         self.orderly = False

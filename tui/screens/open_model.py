@@ -20,9 +20,11 @@ from engine import runs
 from engine.errors import UserError
 from tui.keys import sentence
 from tui.numbers import counted, duration
+from tui.run.controller import RunController
 from tui.run.session import Session
 from tui.sanitize import content, visible
 from tui.screens.dialog import Dialog
+from tui.screens.differences import differences
 from tui.units import known_perplexity
 from tui.widgets.filter import Filter
 from tui.widgets.text import MUTED, Block, Labelled, LineInput, fit_middle
@@ -35,6 +37,8 @@ _LEAST_NAME, _LEAST_CORPUS = 16, 10
 _LOOK_AGAIN = 1.0
 """Seconds between two looks at what the live runs have come to."""
 
+_DIFFERENCES = 2
+"""Rows for what differs between two runs' settings, at most."""
 _HELD = "is held by an engine: open it and end it there first"
 _NOTHING = (
     "Nothing is saved here yet. esc closes; {start_pause} trains, {save} saves, {new_run} begins a "
@@ -48,15 +52,17 @@ class OpenModel(Dialog[Path | None]):
     AUTO_FOCUS = "#runs"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Find a run"),
+        Binding("b", "beside", "Draw its loss beside"),
         Binding("n", "rename", "Rename"),
         Binding("d,delete", "delete", "Delete"),
         Binding("y", "confirm", "Delete it"),
         Binding("u", "undo", "Bring it back"),
     ]
 
-    def __init__(self, models: Path, session: Session | None = None) -> None:
+    def __init__(self, controller: RunController) -> None:
         super().__init__()
-        self._models, self._session = models, session
+        self._controller = controller
+        self._models = controller.models
         self._runs: dict[str, runs.RunInfo] = {}
         self._steps: dict[str, int] = {}
         """What the live ones have come to."""
@@ -71,12 +77,15 @@ class OpenModel(Dialog[Path | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box", classes="-tall") as box:
             box.border_title = "Open a model"
-            box.border_subtitle = "enter opens · / finds · n renames · d deletes · esc closes"
+            box.border_subtitle = (
+                "enter opens · b beside · / finds · n renames · d deletes · esc closes"
+            )
             yield Static(content(f"in {self._models}", MUTED), classes="lead", markup=False)
             yield Filter(placeholder="/ finds a run", id="filter")
             yield DataTable[Text](cursor_type="row", id="runs")
             yield Static(id="empty", markup=False)
             yield Labelled("new name", LineInput(id="name"))
+            yield Block(id="differs", explains=False)
             yield Block(id="asked")
 
     def on_mount(self) -> None:
@@ -106,7 +115,7 @@ class OpenModel(Dialog[Path | None]):
     async def _count(self) -> None:
         live = [info.folder for info in self._runs.values() if info.live]
         self._steps = await asyncio.to_thread(_last_steps, live) if live else {}
-        if (session := self._session) is not None and not session.ended:
+        if (session := self._shown) is not None and not session.ended:
             self._steps[str(session.folder)] = session.status.step
 
     def on_resize(self) -> None:
@@ -117,8 +126,9 @@ class OpenModel(Dialog[Path | None]):
     def _draw(self) -> None:
         """Draw the runs that are meant, as wide as there is room; the cursor stays on its run."""
         keeps = self.query_one(Filter).keeps
+        stands = self._controller.stands_beside
         rows = {
-            key: _cells(info, self._steps.get(key))
+            key: _cells(info, self._steps.get(key), beside=stands(info.folder))
             for key, info in self._runs.items()
             if keeps(f"{info.name} {info.config.corpus.source if info.config else ''}")
         }
@@ -146,6 +156,22 @@ class OpenModel(Dialog[Path | None]):
         if chosen is not None and str(chosen.folder) in rows:
             place = list(rows).index(str(chosen.folder))
         table.move_cursor(row=place, animate=False)
+        self._compare()
+
+    @on(DataTable.RowHighlighted)
+    def _compare(self) -> None:
+        """Tell what the run under the cursor is set to that the one you see isn't."""
+        block, info, session = self.query_one("#differs", Block), self._chosen, self._shown
+        told = ""
+        if info and info.config and session and info.folder != session.folder:
+            width = block.size.width
+            told = differences(info.config, session.status.config, width, _DIFFERENCES)
+        block.show(content(told, MUTED))
+
+    @property
+    def _shown(self) -> Session | None:
+        """The run you see behind the dialog."""
+        return self._controller.shown
 
     @property
     def _chosen(self) -> runs.RunInfo | None:
@@ -172,6 +198,25 @@ class OpenModel(Dialog[Path | None]):
     def _back_to_list(self) -> None:
         self.query_one("#runs").focus()
 
+    # --- beside the run you see -----------------------------------------------------------------
+
+    def action_beside(self) -> None:
+        """Draw the loss of the run under the cursor beside that of the run you see, or no more."""
+        info, controller = self._chosen, self._controller
+        if info is None:
+            return
+        if controller.stands_beside(info.folder):
+            controller.take_away(info.folder)
+            self._say(f"{info.name} stands beside no more.")
+        else:
+            try:
+                controller.put_beside(info.folder)
+            except UserError as error:
+                self._say(str(error))
+                return
+            self._say(f"{info.name} stands beside the run you see.")
+        self._draw()
+
     # --- another name, and the trash ------------------------------------------------------------
 
     def action_rename(self) -> None:
@@ -190,7 +235,8 @@ class OpenModel(Dialog[Path | None]):
         info, name = self._renamed, event.value.strip()
         if info is None or name == info.name:
             self._leave_name()
-        elif self._moved(lambda: runs.rename_run(info.folder, name)) is not None:
+        elif (target := self._moved(lambda: runs.rename_run(info.folder, name))) is not None:
+            self._controller.moved(info.folder, target)
             self._leave_name()
             self._say(f"{info.name} is called {name} now.")
 
@@ -217,6 +263,7 @@ class OpenModel(Dialog[Path | None]):
             return
         trashed = self._moved(lambda: runs.trash_run(info.folder))
         if trashed is not None:
+            self._controller.take_away(info.folder)
             self._deleted.append((info.folder, trashed))
             self._say(f"{info.name} is in {trashed} now; u brings it back.")
 
@@ -247,7 +294,7 @@ class OpenModel(Dialog[Path | None]):
         """The run under the cursor; where it can't be moved why is said."""
         info = self._chosen
         if info is not None and runs.is_live(info.folder):
-            session = self._session
+            session = self._shown
             here = session is not None and session.folder == info.folder and not session.ended
             where = "is the run you see: open another one first" if here else _HELD
             self._say(f"{info.name} {where}.")
@@ -293,12 +340,12 @@ def _fitted(widths: list[int], room: int, padding: int) -> list[int]:
     return widths
 
 
-def _cells(info: runs.RunInfo, live_step: int | None) -> list[str]:
-    """A run in words, a column each."""
+def _cells(info: runs.RunInfo, live_step: int | None, *, beside: bool) -> list[str]:
+    """A run in words, a column each; the name of one that stands beside begins with a plus."""
     step = info.step if live_step is None else live_step
     state = "✗ damaged" if info.problem else "▶ live" if info.live else "■ saved"
     return [
-        visible(info.name),
+        f"{'+ ' * beside}{visible(info.name)}",
         visible(Path(info.config.corpus.source).name) if info.config else "–",
         f"{step:,}",
         known_perplexity(info, 1) or "–",

@@ -464,7 +464,7 @@ class Playground(Screen[None]):
         """Ask for a saved run, and open it."""
         from tui.screens.open_model import OpenModel
 
-        folder = await self.app.push_screen_wait(OpenModel(self.runs.models, self.session))
+        folder = await self.app.push_screen_wait(OpenModel(self.runs))
         if folder is not None:
             await self.runs.switch(folder, self._asking("Open another run"))
 

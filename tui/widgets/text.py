@@ -19,7 +19,7 @@ from textual.widgets import Input, Static
 from typing_extensions import override
 
 from engine.visible import without_surrogates
-from tui.sanitize import drawn, visible
+from tui.sanitize import drawn, token, visible
 from tui.terms import explained
 
 if TYPE_CHECKING:
@@ -249,6 +249,11 @@ def fit_middle(text: str, width: int) -> str:
             break
         end = character + end
     return set_cell_size(text, width - 1 - cell_len(end)).rstrip() + "…" + end
+
+
+def one_wide(text: str) -> str:
+    """Untrusted text for a chart, whose characters are all one column wide."""
+    return "".join(each if cell_len(each) == 1 else "▯" for each in token(text))
 
 
 def fit_parts(hint: str, room: int) -> str:

@@ -379,22 +379,95 @@ def ticks(data: ChartData, width: int) -> dict[str, int]:
     return {found[1]: found.start() - GUTTER for found in re.finditer(r"╵([\d.k]+)", axis)}
 
 
-def test_steps_can_be_labelled_by_what_had_passed_then():
-    first_slow = [min(step, 500) * 0.2 + max(0, step - 500) * 0.05 for step in range(1, 1001)]
-    curve = (Curve(Series([2.0] * 1000), "c"),)
-    data = ChartData("t", XAxis(0, 1000, "seconds", passed=Series(first_slow)), curve)
+def passing(*paces: float, each: int = 500) -> Series:
+    """What had passed at each step, at one pace after the other."""
+    return Series(np.cumsum(np.repeat(paces, each)))
+
+
+def test_steps_stand_where_so_much_had_passed():
+    slow_first = passing(0.2, 0.05)
+    falling = Curve(Series(np.linspace(9, 1, 1000)), "c", passed=slow_first)
+    data = ChartData("t", XAxis(0, 125, "seconds"), (falling,))
     found = ticks(data, 100 + GUTTER)
-    assert found["0"] == 0 and found["20"] == pytest.approx(10, abs=1)
-    assert found["120"] == pytest.approx(90, abs=1), "after step 500 four times as fast"
+    assert found["0"] == 0 and found["60"] == pytest.approx(48, abs=1)
     assert str(draw(data, 100, 8)).split("\n")[-1].startswith("seconds")
+    on = dots(plot_of(data, 100 + GUTTER, 20))
+    half = np.flatnonzero(on[len(on) // 2 :].any(axis=0))[0]
+    assert half == pytest.approx(160, abs=4), "500 steps, half of the way down, took 100 of 125"
 
 
-def test_nothing_is_written_where_nothing_has_passed_yet():
-    curve = (Curve(Series([2.0] * 100), "c"),)
-    data = ChartData("t", XAxis(0, 1000, "epoch", passed=Series([0.01] * 100)), curve)
-    assert max(ticks(data, 100 + GUTTER).values(), default=0) <= 10
-    unknown = ChartData("t", XAxis(0, 100, "epoch", passed=Series([math.nan] * 100)), curve)
-    assert ticks(unknown, 80) == {}
+@pytest.mark.parametrize("width", [40, 101, 160])
+@given(st.data())
+@settings(max_examples=25, deadline=None)
+def test_no_spike_is_lost_however_the_steps_are_placed(width: int, data):
+    paces = data.draw(st.lists(st.floats(1e-3, 10), min_size=1, max_size=4))
+    passed = passing(*paces, each=data.draw(st.integers(5, 3000)))
+    spike = data.draw(st.integers(0, len(passed) - 1))
+    losses = np.ones(len(passed))
+    losses[spike] = 7.0
+    total = (
+        float(passed.values()[-1]) if len(passed) <= 4096 else float(passed.after([len(passed)])[0])
+    )
+    curve = Curve(Series(losses), "c", passed=passed)
+    on = dots(plot_of(ChartData("t", XAxis(0, total, "seconds"), (curve,)), width, 12))
+    assert on[0].any() or on[1].any()
+
+
+def test_nothing_is_drawn_of_a_run_before_anything_has_passed_or_behind_it():
+    unknown = Curve(Series([2.0] * 100), "c", passed=Series([math.nan] * 100))
+    assert "none yet" in str(
+        draw(ChartData("t", XAxis(0, 9, "epoch"), (unknown,), empty="none yet"), 80, 8)
+    )
+    short = Curve(Series([2.0] * 100), "c", passed=passing(0.01, each=100))
+    later = ChartData(
+        "t", XAxis(5, 9, "epoch"), (short, Curve(Series(), "d", passed=Series())), empty="none yet"
+    )
+    assert "none yet" in str(draw(later, 80, 8))
+
+
+def test_a_rule_moves_where_it_was_moved_by_any_quantity():
+    past = Series([1.0] * 500 + [3.0] * 500)
+    curve = Curve(Series(np.linspace(1, 3, 1000)), "c", passed=passing(0.2, 0.05))
+    rule = Rule(3.0, "r", past, passing(0.2, 0.05))
+    lines = plot_of(ChartData("t", XAxis(0, 125, "seconds"), (curve,), rule=rule), 100 + GUTTER, 12)
+    above, below = (line for line in lines if "╌" in line)
+    assert above.index("╌") == pytest.approx(80, abs=1) and 70 < below.rindex("╌") < 80
+
+
+# --- curves beside others -----------------------------------------------------------------------
+
+
+def beside(values, name: str) -> Curve:
+    return Curve(Series(values), name, style=None, beside=True)
+
+
+def test_what_stands_beside_is_named_in_a_row_of_its_own():
+    own = Curve(Series(np.linspace(4, 1, 100)), "smoothed")
+    data = ChartData(
+        "loss", XAxis(0, 100), (own, beside([2.0] * 100, "one"), beside([3.0] * 100, "two")),
+        notes=("three: other text",), y=YAxis(robust=True),
+    )  # fmt: skip
+    title, legend, *_ = str(draw(data, 80, 12)).split("\n")
+    assert title == "loss  ⣤⣤ smoothed"
+    assert legend == "●⣤⣤ one  ■⣤⣤ two  ✗ three: other text"
+    low = str(draw(data, 80, 6)).split("\n")
+    assert low[0] == "loss  ●⣤⣤ one  ■⣤⣤ two  ✗ three: other text  ⣤⣤ smoothed"
+    assert all(
+        "●" in "".join(lines[1:]) and "■" in "".join(lines[1:]) for lines in (low, [title, *_])
+    )
+
+
+@pytest.mark.parametrize(("level", "seen"), [(1.1, True), (1.9, True), (5.0, False), (1e6, False)])
+def test_a_curve_far_above_does_not_flatten_what_it_is_compared_with(level: float, seen: bool):
+    learns = 1 + np.exp(-np.arange(400) / 40)
+    own = Curve(Series(learns), "smoothed")
+    explodes = beside(np.geomspace(1.5, level, 400), "off")
+    data = ChartData("t", XAxis(0, 400), (explodes, own), y=YAxis(robust=True))
+    lines = plot_of(data, 100, 14)[1:]
+    assert ("●" in "".join(line[60:] for line in lines)) is seen
+    assert seen or "↑" in lines[0]
+    rows = dots(lines).any(axis=1).sum()
+    assert rows > len(lines), "the run that is compared has much of the height"
 
 
 def test_a_line_goes_through_its_points_and_breaks_where_one_is_no_number():

@@ -28,6 +28,7 @@ from engine.messages import Status
 from tui.chart.widget import Chart
 from tui.panes import training as training_pane
 from tui.panes.training import TrainingPane
+from tui.run.beside import OtherRun
 from tui.run.history import History
 from tui.run.session import Session
 
@@ -42,6 +43,7 @@ class StandIn:
 
     status: Status
     history: History
+    beside: tuple[OtherRun, ...] = ()
     running = Session.running
     exploded = Session.exploded
     ended = False
@@ -516,6 +518,15 @@ async def test_the_x_axis_stands_still_for_a_while():
             await pilot.pause()
             axes.add(text_of(pane.query_one("#loss")).split("\n")[-1])
         assert len(axes) == 1
+
+
+@pytest.mark.parametrize(("clock", "reached"), [("step", 4100), ("epoch", 4100 / WINDOWS)])
+def test_the_last_part_is_a_quarter_by_any_quantity(clock: training_pane.Clock, reached: float):
+    made = session("running", list(steps(4100)))
+    whole = training_pane._x_axis(made, "most", clock)
+    last = training_pane._x_axis(made, "last", clock)
+    assert whole.low == 0 and whole.high == last.high >= reached
+    assert last.low == pytest.approx(0.75 * reached, rel=0.05)
 
 
 async def test_the_axis_ends_at_the_limit_when_it_is_near():

@@ -6,7 +6,6 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.content import Content
 from typing_extensions import override
@@ -31,7 +30,7 @@ from tui.panes.neighbours.asked import Asked, WordView, typed
 from tui.panes.neighbours.list_view import ranks
 from tui.run.session import Session
 from tui.sanitize import content, token, visible
-from tui.widgets.text import MUTED, Block, fit
+from tui.widgets.text import MUTED, Block, fit, one_wide
 
 _MOST = 20
 """Neighbours of a word that are asked for."""
@@ -330,11 +329,6 @@ def _change(rank: int, before: int | None, *, compared: bool) -> tuple[str, str]
     if rank < before:
         return f"▲{before - rank}", "$text-success"
     return (f"▼{rank - before}", "$text-warning") if rank > before else ("", "")
-
-
-def one_wide(word: str) -> str:
-    """A token for a chart, whose characters are all one column wide."""
-    return "".join(each if cell_len(each) == 1 else "▯" for each in token(word))
 
 
 def _growth(drift: Drift, at: int | None) -> ChartData:
