@@ -7,8 +7,8 @@ from engine.messages.base import Message
 
 
 class Generate(Sampling, Message, frozen=True, kw_only=True):
-    """Text from the live weights, chosen as the knobs say: a stream of TextPiece, one a token.
-    Cancel it by `Cancel`. Where the seed is None, chance draws one: see TextPiece."""
+    """Text from the live weights, chosen as the knobs say: a stream of WrittenToken, one a token.
+    Cancel it by `Cancel`. Where the seed is None, chance draws one: see WrittenToken."""
 
     prompt: str = ""
     """At most 100,000 characters. What is written goes on right after its last one."""
@@ -56,7 +56,7 @@ class TokenOpened(Struct, frozen=True, kw_only=True):
     """The most probable other tokens, the most probable first."""
 
 
-class TextPiece(Message, frozen=True, kw_only=True):
+class WrittenToken(Message, frozen=True, kw_only=True):
     """A piece of generated text, written by the weights after `step` steps."""
 
     text: str
@@ -71,8 +71,8 @@ class TextPiece(Message, frozen=True, kw_only=True):
 
 class GenerateMany(Sampling, Message, frozen=True, kw_only=True):
     """Many texts after one prompt, side by side, from the weights of the moment it begins: a stream
-    of Progress, then of each text its tokens, if they are asked for, as TextPiece, and WrittenText.
-    Each is what its seed writes alone."""
+    of Progress, then of each text its tokens as WrittenToken, if they are asked for, and its
+    WrittenText. Each is what its seed writes alone."""
 
     prompt: str = ""
     """At most 100,000 characters."""
@@ -126,4 +126,4 @@ class Samples(Message, frozen=True, kw_only=True):
 
 
 GenerationQuestion = Generate | GenerateMany | ThroughTime
-GenerationReply = TextPiece | WrittenText | Samples
+GenerationReply = WrittenToken | WrittenText | Samples

@@ -316,7 +316,7 @@ class FakeEngine:
             yield from fake_text.laid_open(body, self.status.step)
             return
         for piece in itertools.cycle(self.passage) if self.endless else self.passage:
-            yield p.TextPiece(text=piece, step=self.status.step)
+            yield p.WrittenToken(text=piece, step=self.status.step)
 
     async def events(self) -> AsyncIterator[list[AnyEvent]]:
         while (batch := await self._events.get()) is not None:

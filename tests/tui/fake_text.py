@@ -29,12 +29,12 @@ def opened(token: int, beaten: int = 10) -> p.TokenOpened:
     )
 
 
-def laid_open(query: p.Generate, step: int) -> Iterator[p.TextPiece]:
+def laid_open(query: p.Generate, step: int) -> Iterator[p.WrittenToken]:
     """Numbered words; behind those that are given the next ones."""
     first = query.given[-1:] or []
     follow = range(len(query.given), len(query.given) + query.tokens - len(first))
     for token in (*first, *(number % len(VOCABULARY) for number in follow)):
-        yield p.TextPiece(text=VOCABULARY[token], step=step, seed=7, opened=opened(token))
+        yield p.WrittenToken(text=VOCABULARY[token], step=step, seed=7, opened=opened(token))
 
 
 def tokens_of(text: str) -> list[str]:

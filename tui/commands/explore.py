@@ -21,7 +21,7 @@ from tui.commands.shared import (
 )
 
 if TYPE_CHECKING:
-    from engine.messages import TextPiece
+    from engine.messages import WrittenToken
 
 ALTERNATIVES = 10
 """Other tokens that JSON tells of beside each that was written."""
@@ -72,7 +72,7 @@ async def _generate(folder: Path, request: dict[str, Any], as_json: bool) -> Non
         if not as_json:
             write_text(request["prompt"])
         async for piece in engine.stream(query):
-            assert isinstance(piece, p.TextPiece)
+            assert isinstance(piece, p.WrittenToken)
             if piece.note:
                 echo(piece.note, err=True)
             if not as_json:
@@ -102,7 +102,7 @@ async def _generate_many(folder: Path, count: int, request: dict[str, Any], as_j
     step = 0
     query = p.GenerateMany(**request, count=count, alternatives=ALTERNATIVES if as_json else None)
     async for written in answers(folder, query, Waiting(sys.stderr)):
-        if isinstance(written, p.TextPiece):
+        if isinstance(written, p.WrittenToken):
             pieces.append(_piece(written))
             continue
         step = written.step
@@ -119,6 +119,6 @@ async def _generate_many(folder: Path, count: int, request: dict[str, Any], as_j
         print_json(answer | {"texts": texts})
 
 
-def _piece(piece: "TextPiece") -> dict[str, Any]:
+def _piece(piece: "WrittenToken") -> dict[str, Any]:
     """As JSON tells of it, with what it is opened to."""
     return {"text": piece.text, **to_builtins(piece.opened)}

@@ -17,10 +17,10 @@ from engine.messages.generation import (
     GenerateMany,
     Sample,
     Samples,
-    TextPiece,
     ThroughTime,
     TokenOpened,
     WrittenText,
+    WrittenToken,
 )
 from engine.model.lstm import LSTMLanguageModel
 from engine.runs import saved_checkpoints
@@ -51,7 +51,7 @@ SEEDS = 1_000_000_000
 
 
 @answers(Generate)
-def generate(query: Generate, run: Run) -> Iterator[TextPiece | None]:
+def generate(query: Generate, run: Run) -> Iterator[WrittenToken | None]:
     """Pieces of text, each from the weights of its moment, or of the beginning for beam search, or
     of a checkpoint. Raises UserError, on the way, where that can't be read."""
     tokenizer, model = run.require_model()
@@ -83,7 +83,7 @@ def generate(query: Generate, run: Run) -> Iterator[TextPiece | None]:
         if piece is None:
             yield None
             continue
-        yield TextPiece(
+        yield WrittenToken(
             text=piece.text,
             step=run.step if live else step,
             seed=seed,
@@ -92,13 +92,13 @@ def generate(query: Generate, run: Run) -> Iterator[TextPiece | None]:
         )
         begun = True
     if not begun:  # a stop text came at once: the seed and the note are told all the same
-        yield TextPiece(text="", step=step, seed=seed, note=note)
+        yield WrittenToken(text="", step=step, seed=seed, note=note)
 
 
 @answers(GenerateMany)
 def generate_many(
     query: GenerateMany, run: Run
-) -> Iterator[Progress | TextPiece | WrittenText | None]:
+) -> Iterator[Progress | WrittenToken | WrittenText | None]:
     """Progress, then each of the texts."""
     tokenizer, model = run.require_model()
     check_length(query.prompt, MAX_PROMPT)
@@ -135,7 +135,7 @@ def generate_many(
     for tokens, each in zip(texts, seeds, strict=True):
         for token in tokens if query.alternatives is not None else ():
             opened = _opened(token.token, token.opened, tokenizer)
-            yield TextPiece(text=token.text, step=step, seed=each, opened=opened)
+            yield WrittenToken(text=token.text, step=step, seed=each, opened=opened)
         text = "".join(token.text for token in tokens)
         yield WrittenText(text=text, step=step, seed=each, note=note)
         note = ""

@@ -319,11 +319,11 @@ def made(corpus: Corpus, init_range: float = 0.5) -> LSTMLanguageModel:
     return LSTMLanguageModel(len(corpus.tokenizer.vocabulary), shape)
 
 
-def written(query: p.Generate, run: Any) -> list[p.TextPiece]:
-    return [each for each in parts(query, run) if isinstance(each, p.TextPiece)]
+def written(query: p.Generate, run: Any) -> list[p.WrittenToken]:
+    return [each for each in parts(query, run) if isinstance(each, p.WrittenToken)]
 
 
-def text_of(pieces: list[p.TextPiece]) -> str:
+def text_of(pieces: list[p.WrittenToken]) -> str:
     return "".join(piece.text for piece in pieces)
 
 

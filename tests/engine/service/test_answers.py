@@ -21,7 +21,7 @@ def test_every_question_has_an_answer(question: type[p.Message]) -> None:
 
 def streamed(query: Any, run: Any) -> Iterator[Any]:
     yield None
-    yield p.TextPiece(text="a", step=1)
+    yield p.WrittenToken(text="a", step=1)
     return p.Done(step=1)
 
 
@@ -29,7 +29,7 @@ def streamed(query: Any, run: Any) -> Iterator[Any]:
     ("function", "expected"),
     [
         (lambda query, run: p.Done(step=2), [p.Done(step=2)]),
-        (streamed, [None, p.TextPiece(text="a", step=1), p.Done(step=1)]),
+        (streamed, [None, p.WrittenToken(text="a", step=1), p.Done(step=1)]),
     ],
 )
 def test_what_is_returned_is_the_last_answer(

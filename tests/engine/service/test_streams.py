@@ -29,11 +29,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def pieces(clock: Clock, cost: float) -> Iterator[p.TextPiece]:
+def pieces(clock: Clock, cost: float) -> Iterator[p.WrittenToken]:
     """Text without end."""
     while True:
         clock.now += cost
-        yield p.TextPiece(text="a", step=0)
+        yield p.WrittenToken(text="a", step=0)
 
 
 def pieces_while_training(clock: Clock, step: float, seconds: float, cost: float = 0.001) -> int:
@@ -103,7 +103,7 @@ def test_a_question_is_cancelled_while_another_comes_in() -> None:
 def test_what_is_done_for_an_answer_ends_with_it(clock: Clock, how: str) -> None:
     ended = []
 
-    def answer(_: p.AnyQuestion) -> Iterator[p.TextPiece]:
+    def answer(_: p.AnyQuestion) -> Iterator[p.WrittenToken]:
         try:
             yield from pieces(clock, 0.001)
         finally:

@@ -37,8 +37,8 @@ def test_a_sample_at_every_evaluation_is_what_generate_writes_there(
     assert not steps
 
 
-def ask_all(query: p.Generate, trainer: Trainer) -> list[p.TextPiece]:
-    return [each for each in parts(query, trained(trainer)) if isinstance(each, p.TextPiece)]
+def ask_all(query: p.Generate, trainer: Trainer) -> list[p.WrittenToken]:
+    return [each for each in parts(query, trained(trainer)) if isinstance(each, p.WrittenToken)]
 
 
 def test_with_the_same_weights_it_writes_the_same(make_trainer: MakeTrainer) -> None:
@@ -96,7 +96,9 @@ def test_a_checkpoint_writes_beside_the_model_what_it_wrote_at_its_step(
     question = p.Generate(prompt="the", tokens=12, seed=5)
 
     def text(question: p.Generate) -> tuple[str, set[int]]:
-        pieces = [each for each in parts(question, conductor.run) if isinstance(each, p.TextPiece)]
+        pieces = [
+            each for each in parts(question, conductor.run) if isinstance(each, p.WrittenToken)
+        ]
         return "".join(each.text for each in pieces), {each.step for each in pieces}
 
     wrote: dict[int, str] = {}

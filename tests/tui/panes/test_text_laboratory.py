@@ -88,7 +88,7 @@ async def written(room: Room, tokens: int = 100) -> WriteView:
 @given(st.lists(st.sampled_from(["fork", "back", "walk", "name"]), max_size=120), st.randoms())
 def test_a_tree_of_branches_stays_a_tree_whatever_is_done(moves: list[str], draw) -> None:
     tree = Tree()
-    tree.now.tokens = [p.TextPiece(text=f" {number}", step=1) for number in range(5)]
+    tree.now.tokens = [p.WrittenToken(text=f" {number}", step=1) for number in range(5)]
     for move in moves:
         match move:
             case "fork":
@@ -98,7 +98,7 @@ def test_a_tree_of_branches_stays_a_tree_whatever_is_done(moves: list[str], draw
                 gone = tree.fork(draw.randint(0, len(before.tokens)))
                 begun = tree.now
                 assert begun.parent is before and begun.tokens == before.tokens[: begun.fork]
-                begun.tokens.append(p.TextPiece(text="x", step=1))
+                begun.tokens.append(p.WrittenToken(text="x", step=1))
                 assert gone is None or (gone is not before and not gone.name)
             case "name":
                 tree.now.name = "named"
@@ -118,7 +118,7 @@ def test_a_tree_of_branches_stays_a_tree_whatever_is_done(moves: list[str], draw
 
 def test_a_chain_of_branches_goes_on_for_ever_and_keeps_those_with_names() -> None:
     tree = Tree()
-    tree.now.tokens = [p.TextPiece(text="x", step=1)]
+    tree.now.tokens = [p.WrittenToken(text="x", step=1)]
     for number in range(3 * MOST):
         gone = tree.fork(1)
         assert (gone is not None) == (number >= MOST - 1)
@@ -131,14 +131,14 @@ def test_a_chain_of_branches_goes_on_for_ever_and_keeps_those_with_names() -> No
 
 
 def test_the_candidates_are_the_token_and_those_it_beat_the_most_probable_first() -> None:
-    piece = p.TextPiece(text="x", step=1, opened=opened(4))
+    piece = p.WrittenToken(text="x", step=1, opened=opened(4))
     found = candidates(piece)
     assert len(found) == 11
     assert sum(each.token == 4 for each in found) == 1
     assert [each.probability for each in found] == sorted(
         (each.probability for each in found), reverse=True
     )
-    assert candidates(p.TextPiece(text="x", step=1)) == []
+    assert candidates(p.WrittenToken(text="x", step=1)) == []
 
 
 # --- shades --------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ async def test_another_token_is_taken_and_the_text_goes_on_from_there(tmp_path: 
         await room.press("home", *["right"] * 4, "up", "p")
         await room.until(lambda: len(room.engine.asked(p.Generate)) == 2)
         asked = room.engine.asked(p.Generate)[-1]
-        taken = candidates(p.TextPiece(text="", step=0, opened=opened(4)))[0].token
+        taken = candidates(p.WrittenToken(text="", step=0, opened=opened(4)))[0].token
         assert asked.given == [0, 1, 2, 3, taken]
         assert asked.seed == 7, "the same random numbers go on"
         await room.until(lambda: view._whole and not view.writing)
@@ -223,7 +223,7 @@ async def test_by_hand_the_model_proposes_and_the_person_picks(tmp_path: Path) -
         await room.until(lambda: "What comes next?" in room.text("#token"))
         first = room.engine.asked(p.Generate)[-1]
         assert (first.given, first.tokens) == ([], 1)
-        best = candidates(p.TextPiece(text="", step=0, opened=opened(0)))
+        best = candidates(p.WrittenToken(text="", step=0, opened=opened(0)))
         await room.press("down", "p")
         await room.until(lambda: len(view._tokens) == 1)
         assert view._tokens[0].opened is not None
@@ -267,7 +267,7 @@ async def test_a_token_picked_by_hand_is_there_at_once_and_no_other_key_loses_it
         room.engine.unhurried = False
         await room.press(".")
         await room.until(lambda: "What comes next? p" in room.text("#token"))
-        best = candidates(p.TextPiece(text="", step=0, opened=opened(0)))[0].token
+        best = candidates(p.WrittenToken(text="", step=0, opened=opened(0)))[0].token
         assert view._tree.now.ids == room.engine.asked(p.Generate)[-1].given == [best]
         assert view.text == f" word{best}"
 
@@ -809,7 +809,7 @@ async def filled(room: Room, view: str, text: str) -> None:
     shown = room.app.playground
     match view:
         case "write":
-            piece = p.TextPiece(text=text, step=1, seed=1, note=text, opened=opened(3))
+            piece = p.WrittenToken(text=text, step=1, seed=1, note=text, opened=opened(3))
             write = shown.query_one(WriteView)
             write._prompt = text
             for _ in range(20):
@@ -830,7 +830,7 @@ async def filled(room: Room, view: str, text: str) -> None:
             beside._others = [Other(room.engine.folder / text.replace("\0", ""), "", 1)] * 9
             beside._other, beside._told = beside._others[0], ""
             beside._question = p.Generate(prompt=text, seed=1)
-            beside._pieces = [p.TextPiece(text=text, step=1, note=text, opened=opened(3))] * 20
+            beside._pieces = [p.WrittenToken(text=text, step=1, note=text, opened=opened(3))] * 20
             beside.redraw()
         case "cell":
             shown.query_one("#cell-text", Input).value = f"a{text} b{text}"

@@ -518,7 +518,7 @@ async def test_a_passage_is_shown_as_it_was_written(
         room.app.playground.query_one("#prompt", Input).value = prompt
         pane.request()
         pane.show(room.app.playground.session)
-        pane.add(p.TextPiece(text=text, step=5, seed=77))
+        pane.add(p.WrittenToken(text=text, step=5, seed=77))
         pane.show(room.app.playground.session)
         assert room.current == f"step 5 · temp 1.0  {shown}"
         assert room.app.playground.query_one("#seed", Input).placeholder == "77"
@@ -535,7 +535,7 @@ async def test_the_temperature_is_never_cut_off_by_the_seed(tmp_path: Path) -> N
     async with playground(tmp_path) as room:
         pane = room.app.playground.query_one(WriteView)
         await begin_writing(room, pane)
-        pane.add(p.TextPiece(text="the", step=5, seed=999_999_999))
+        pane.add(p.WrittenToken(text="the", step=5, seed=999_999_999))
         for columns in (40, 80, 120, 200):
             await room.pilot.resize_terminal(columns, 36)
             room.app.playground.action_show_pane("generation")
@@ -550,7 +550,7 @@ async def test_unknown_words_of_the_prompt_are_told_with_the_passage(tmp_path: P
     async with playground(tmp_path) as room:
         pane = room.app.playground.query_one(WriteView)
         pane.request()
-        pane.add(p.TextPiece(text="cat", step=5, note="1 of 1 words unknown: \x1b[1m"))
+        pane.add(p.WrittenToken(text="cat", step=5, note="1 of 1 words unknown: \x1b[1m"))
         pane.show(room.app.playground.session)
         assert room.current == "step 5 · temp 1.0  1 of 1 words unknown: ␛[1m\ncat"
 
@@ -568,12 +568,12 @@ async def test_a_passage_that_is_refused_is_not_asked_for_again(tmp_path: Path) 
 async def test_a_sample_comes_below_what_was_written_before_it(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
         pane = room.app.playground.query_one(WriteView)
-        pane.add(p.TextPiece(text="written", step=5))
+        pane.add(p.WrittenToken(text="written", step=5))
         await room.happens(Sampled(step=9, text="sampled"))
         await room.until(lambda: "sampled" in room.earlier)
         assert room.earlier.index("written") < room.earlier.index("sampled")
         await begin_writing(room, pane)
-        pane.add(p.TextPiece(text="going on", step=9))
+        pane.add(p.WrittenToken(text="going on", step=9))
         await room.happens(Sampled(step=10, text="another"))
         await room.until(lambda: "another" in room.earlier)
         assert "going on" in room.current, "what still grows stays at the end"
@@ -584,7 +584,7 @@ async def test_what_is_kept_of_generation_is_bounded(tmp_path: Path) -> None:
         pane = room.app.playground.query_one(WriteView)
         for number in range(100):
             pane.request()
-            pane.add(p.TextPiece(text=f"passage {number}", step=number))
+            pane.add(p.WrittenToken(text=f"passage {number}", step=number))
         await room.happens(step(1))
         assert "passage 98" in room.earlier and "passage 99" in room.current
         assert "passage 50" not in room.earlier
@@ -1056,11 +1056,11 @@ async def test_turning_the_temperature_leaves_no_stubs(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
         pane = room.app.playground.query_one(WriteView)
         await begin_writing(room, pane)
-        pane.add(p.TextPiece(text="a stub", step=5, seed=1))
+        pane.add(p.WrittenToken(text="a stub", step=5, seed=1))
         await room.press(".", ".", ",")
         await room.until(lambda: room.engine.asked(p.Generate)[-1].temperature == 1.1)
         assert "stub" not in room.earlier + room.current
-        pane.add(p.TextPiece(text="a whole one", step=5, seed=1))
+        pane.add(p.WrittenToken(text="a whole one", step=5, seed=1))
         pane._whole = True
         await room.press(",")
         await room.until(lambda: "step 5 · temp 1.1  a whole one" in room.earlier)
@@ -1077,7 +1077,7 @@ async def test_the_seed_is_set_beside_the_prompt_and_else_drawn_and_told(tmp_pat
         await room.until(lambda: len(room.engine.asked(p.Generate)) == 2)
         assert room.engine.asked(p.Generate)[-1].seed is None
         pane = room.app.playground.query_one(WriteView)
-        pane.add(p.TextPiece(text="x", step=5, seed=77))
+        pane.add(p.WrittenToken(text="x", step=5, seed=77))
         pane._seed = 77
         pane.redraw()
         assert seed.placeholder == "77"
@@ -1089,7 +1089,7 @@ async def test_an_erased_prompt_takes_what_is_written_after_it_along(tmp_path: P
         prompt = room.app.playground.query_one("#prompt", Input)
         prompt.value = "zebra"
         await begin_writing(room, pane)
-        pane.add(p.TextPiece(text=" runs", step=5, note="1 of 1 words unknown: zebra"))
+        pane.add(p.WrittenToken(text=" runs", step=5, note="1 of 1 words unknown: zebra"))
         pane.redraw()
         assert "zebra" in room.current
         prompt.value = ""

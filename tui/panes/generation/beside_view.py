@@ -15,7 +15,7 @@ from typing_extensions import override
 from engine import runs
 from engine.errors import UserError
 from engine.events import Progress
-from engine.messages import Generate, TextPiece
+from engine.messages import Generate, WrittenToken
 from engine.service.client import Engine, EngineEnded
 from tui.keys import no_model, sentence
 from tui.panes.generation.shades import bits, laid_out, shade
@@ -74,7 +74,7 @@ class BesideView(TextView):
         self._question: Generate | None = None
         self._asked = asyncio.Event()
         """Set when there is another question."""
-        self._pieces: list[TextPiece] = []
+        self._pieces: list[WrittenToken] = []
         self._told = ""
         """What keeps it from writing, or how far it is with that."""
         self._writer: Worker[None] | None = None
@@ -235,7 +235,7 @@ class BesideView(TextView):
                 async for piece in pieces:
                     if question is not self._question:
                         return
-                    if isinstance(piece, TextPiece):
+                    if isinstance(piece, WrittenToken):
                         self._pieces.append(piece)
                         self.stale = True
         except UserError as error:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from engine.messages import Alternative, TextPiece
+from engine.messages import Alternative, WrittenToken
 
 MOST = 40
 """Branches of a text that are kept."""
@@ -13,7 +13,7 @@ MOST = 40
 class Branch:
     """The tokens of one way through, from the prompt on."""
 
-    tokens: list[TextPiece] = field(default_factory=list)
+    tokens: list[WrittenToken] = field(default_factory=list)
     parent: "Branch | None" = None
     """The one it was taken from."""
     fork: int = 0
@@ -96,7 +96,7 @@ class Tree:
                 yield from self._below(each, depth + 1)
 
 
-def candidates(piece: TextPiece) -> list[Alternative]:
+def candidates(piece: WrittenToken) -> list[Alternative]:
     """The token and those it beat, the most probable first; none where it wasn't laid open."""
     opened = piece.opened
     if opened is None:

@@ -19,7 +19,7 @@ from typing_extensions import override
 from engine.config import GenerationSettings, Sampling, replace
 from engine.errors import UserError
 from engine.events import Sampled
-from engine.messages import Alternative, AnyQuestion, Generate, TextPiece
+from engine.messages import Alternative, AnyQuestion, Generate, WrittenToken
 from engine.service.client import EngineEnded
 from tui.keys import no_model, sentence
 from tui.panes.generation.branches import MOST, Tree, candidates
@@ -134,7 +134,7 @@ class WriteView(TextView):
         self._choice: int | None = None
         """Which of the cursor's candidates is meant; None for the one that stands there."""
         self._by_hand = False
-        self._proposal: TextPiece | None = None
+        self._proposal: WrittenToken | None = None
         """What the model would write next, where somebody picks each token."""
         self._raw = False
         self._shaded = True
@@ -264,7 +264,7 @@ class WriteView(TextView):
         return before + text, len(before.plain) + reach
 
     @property
-    def _tokens(self) -> list[TextPiece]:
+    def _tokens(self) -> list[WrittenToken]:
         return self._tree.now.tokens
 
     @property
@@ -291,7 +291,7 @@ class WriteView(TextView):
     # --- the token that is laid open ------------------------------------------------------------
 
     @property
-    def _piece(self) -> TextPiece | None:
+    def _piece(self) -> WrittenToken | None:
         """The one the cursor is at."""
         if self._cursor is None:
             return None
@@ -323,7 +323,7 @@ class WriteView(TextView):
         ]
         return Content("\n").join([head, entropy, *lines])
 
-    def _chosen(self, piece: TextPiece) -> int:
+    def _chosen(self, piece: WrittenToken) -> int:
         """Which candidate is meant: the one walked to, else the token itself, and of those that may
         come next the most probable."""
         if self._choice is not None:
@@ -538,7 +538,7 @@ class WriteView(TextView):
             per_second=PER_SECOND,
         )
 
-    def add(self, piece: TextPiece) -> None:
+    def add(self, piece: WrittenToken) -> None:
         """Take in a piece of the current passage; it shows at the next draw."""
         if not self._tokens:
             self._step, self._seed, self._note = piece.step, piece.seed, piece.note
@@ -703,7 +703,7 @@ class WriteView(TextView):
         answers = cast("Answers", session.engine.stream(request))
         async with aclosing(answers), aclosing(paced(answers, PER_SECOND)) as pieces:
             async for piece in pieces:
-                if isinstance(piece, TextPiece) and branch is self._tree.now:
+                if isinstance(piece, WrittenToken) and branch is self._tree.now:
                     if known:
                         self._tokens.pop()  # the engine tells the last one that was given
                     self.add(piece)
@@ -714,7 +714,7 @@ class WriteView(TextView):
     async def _hear_next(self, session: Session, request: Generate) -> None:
         """What the model would write behind the last token, and how that one reads."""
         answers = [each async for each in self.hear(session, request)]
-        pieces = [each for each in answers if isinstance(each, TextPiece)]
+        pieces = [each for each in answers if isinstance(each, WrittenToken)]
         if pieces:
             if request.given:
                 self._tokens[-1] = pieces[0]
@@ -769,7 +769,7 @@ def _doing(*, writing: bool, held: bool) -> Content:
     return Content.styled(sentence("{generate} writes on  "), MUTED) if held else Content("")
 
 
-def _taken(piece: TextPiece, chosen: Alternative) -> TextPiece:
+def _taken(piece: WrittenToken, chosen: Alternative) -> WrittenToken:
     """The token that was chosen in this one's place, as far as is known before the engine tells how
     it reads."""
     opened = piece.opened
