@@ -21,7 +21,6 @@ import os
 import queue
 import signal
 import socket
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -412,4 +411,7 @@ def _on_term(server: Server) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    logging.shutdown()
+    # Not sys.exit: a thread that still loads torch may hold up the interpreter's end for good.
+    os._exit(code)

@@ -52,3 +52,18 @@ def test_an_engine_is_started_so_unless_the_user_wants_otherwise(
     start(tmp_path)
     assert given == ENVIRONMENT | dict(os.environ)
     assert given["MALLOC_TOP_PAD_"] == "1"
+
+
+HELD_UP = """
+import runpy, sys, threading
+threading.Thread(target=threading.Event().wait).start()
+sys.argv = ["worker", sys.argv[1]]
+runpy.run_module("engine.service.worker", run_name="__main__")
+"""
+
+
+def test_an_engine_ends_whatever_its_threads_still_do(tmp_path: Path) -> None:
+    """As the one that loads torch, which Python would wait for, or for a lock that it holds."""
+    command = [sys.executable, "-c", HELD_UP, str(tmp_path / "no-run")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
