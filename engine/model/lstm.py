@@ -89,6 +89,10 @@ class LSTMLanguageModel(nn.Module):
             input_bias[units : 2 * units] = value
             recurrent_bias[units : 2 * units] = 0.0
 
+    @property
+    def _sparse(self) -> bool:
+        return self.training and self.sparse_gradients
+
     def initial_state(self, batch_size: int) -> CarriedState:
         """Zeros for every layer."""
         weight = self.embedding.weight
@@ -130,8 +134,7 @@ class LSTMLanguageModel(nn.Module):
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Word vectors (time, batch, embedding_size) as the first layer takes them."""
-        sparse = self.training and self.sparse_gradients
-        vectors = functional.embedding(tokens, self.embedding.weight, sparse=sparse)
+        vectors = functional.embedding(tokens, self.embedding.weight, sparse=self._sparse)
         if self.training:
             off, vocabulary = self.regularisation, self.embedding.num_embeddings
             vectors = drop_words(vectors, tokens, vocabulary, off.embedding_dropout, self.random)
@@ -155,8 +158,7 @@ class LSTMLanguageModel(nn.Module):
         if candidates is None:
             cross_entropy = exact_loss(rows, weight, bias, aims)
         else:
-            sparse = self.training and self.sparse_gradients
-            cross_entropy = sampled_loss(rows, weight, bias, aims, candidates, sparse=sparse)
+            cross_entropy = sampled_loss(rows, weight, bias, aims, candidates, sparse=self._sparse)
             if exactly:
                 with torch.no_grad():
                     exact = summed_loss(rows, weight, bias, aims) / len(aims)

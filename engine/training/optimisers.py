@@ -71,20 +71,19 @@ class SGD(Optimiser):
         self._momentum = momentum
 
     def _step(self, gradients: list[Tensor], learning_rate: float) -> None:
-        weights = self._weights
-        if any(gradient.is_sparse for gradient in gradients):  # neither momentum nor decay
-            pairs = list(zip(weights, gradients, strict=True))
-            for weight, gradient in pairs:
-                if gradient.is_sparse:
-                    weight.add_(gradient, alpha=-learning_rate)
-            weights = [weight for weight, gradient in pairs if not gradient.is_sparse]
-            gradients = [gradient for gradient in gradients if not gradient.is_sparse]
+        weights, dense = [], []
+        for weight, gradient in zip(self._weights, gradients, strict=True):
+            if gradient.is_sparse:  # then there is neither momentum nor decay
+                weight.add_(gradient, alpha=-learning_rate)
+            else:
+                weights.append(weight)
+                dense.append(gradient)
         first = self._momentum > 0 and not self.state[0]
         if first:
             self.state = [{"momentum_buffer": torch.empty_like(weight)} for weight in self._weights]
         torch._fused_sgd_(
             weights,
-            gradients,
+            dense,
             self._kept("momentum_buffer") if self._momentum > 0 else [],
             weight_decay=self._weight_decay,
             momentum=self._momentum,
