@@ -1,6 +1,5 @@
 """The laboratory of words: what each view shows of an answer."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -273,15 +272,14 @@ async def test_the_map_shows_words_and_a_key_asks_for_the_chosen_one(tmp_path: P
 async def test_a_map_on_its_way_waits_for_no_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stream = FakeEngine.stream
+    call = FakeEngine.call
 
-    async def slow(self: FakeEngine, body: p.AnyQuery) -> AsyncIterator[p.AnyAnswer]:
+    async def slow(self: FakeEngine, body: p.AnyCommand | p.AnyQuery) -> p.AnyAnswer:
         if isinstance(body, p.MapWords):
             await self._gone.wait()
-        async for answer in stream(self, body):
-            yield answer
+        return await call(self, body)
 
-    monkeypatch.setattr(FakeEngine, "stream", slow)
+    monkeypatch.setattr(FakeEngine, "call", slow)
     async with playground(tmp_path, size=(80, 24)) as room:
         await room.press("3", "z", "7")
         await room.until(lambda: "Asking the model" in plot(room))
