@@ -8,6 +8,8 @@ from textual.pilot import Pilot
 
 from tests.tui.fake_engine import FakeEngine, Launch
 from tui.app import PlaygroundApp
+from tui.panes.pane import Pane
+from tui.run.session import Session
 from tui.widgets.flow import Flow
 from tui.widgets.text import Block
 
@@ -38,6 +40,10 @@ class Room:
         self.engine.push(*events)
         await self.pilot.pause()
         await self.until(lambda: self.engine.heard and not self.app.playground.stale)
+
+    def shows(self, session: Session) -> bool:
+        """Whether the panes have been told of the run."""
+        return all(pane.session is session for pane in self.app.playground.query(Pane))
 
     def text(self, selector: str) -> str:
         """What a block of the playground shows."""
@@ -74,5 +80,5 @@ async def playground(
     async with app.run_test(size=size) as pilot:
         room = Room(app, pilot, launch)
         if wait:
-            await room.until(lambda: app.session is not None)
+            await room.until(lambda: app.session is not None and room.shows(app.session))
         yield room

@@ -30,7 +30,7 @@ from tui.vector_rows import (
     scale_of,
     to_a_cell,
 )
-from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
+from tui.widgets.text import MUTED, Block, PaneInput, fit
 
 EXAMPLE = "I am going to office."
 _WORD = 14
@@ -77,7 +77,7 @@ class CorpusPane(AskingPane):
     def compose(self) -> ComposeResult:
         yield Block(id="facts")
         yield Block(id="frequent", explains=False)
-        yield Labelled("sentence", PaneInput(EXAMPLE, id="sentence"))
+        yield PaneInput(EXAMPLE, label="sentence", id="sentence")
         yield Block(id="comparison")
 
     @override

@@ -18,13 +18,15 @@ from tui.run.session import Session
 from tui.widgets.text import MUTED, Block
 
 Result = TypeVar("Result")
+ROOMY = 60
+"""Columns of the screen from which on names, controls and effects stand beside one another."""
 
 
 class Dialog(ModalScreen[Result], Generic[Result]):
     """A modal screen whose one child is the box; Escape dismisses it with None."""
 
     CSS_PATH: ClassVar = "dialog.tcss"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-roomy")]  # noqa: RUF012 - no ClassVar in Textual
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (ROOMY, "-roomy")]  # noqa: RUF012 - no ClassVar in Textual
     VERTICAL_BREAKPOINTS = [(0, "-low"), (20, "-high")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", "Close")]
 

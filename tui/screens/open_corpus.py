@@ -23,10 +23,10 @@ from tui.numbers import size
 from tui.recent import recent_sources, remember_source
 from tui.remarks import in_dialog
 from tui.sanitize import content
-from tui.screens.dialog import Dialog, line
+from tui.screens.dialog import ROOMY, Dialog, line
 from tui.source import Glance, find_source, glance
 from tui.widgets.choice import Choice
-from tui.widgets.text import MUTED, Block, Labelled, LineInput, fit, fit_middle
+from tui.widgets.text import MUTED, Block, LineInput, fit, fit_middle
 
 _FILE = "a file or folder"
 _SOURCES = {
@@ -42,6 +42,8 @@ _TOKENIZERS: dict[str, str] = {
 }
 
 
+_NAME = 20
+"""Columns of the name of a field, as in the stylesheet."""
 _PAUSE = 0.2
 """Seconds without a key after which the text of that name is looked at."""
 
@@ -69,7 +71,7 @@ class OpenCorpus(Dialog[Path | None]):
             yield line("text", Choice(list(_SOURCES), _FILE, id="source"), _SOURCES[_FILE])
             path = LineInput(placeholder="for example ~/books/novel.txt", id="path")
             path.suggester = PathSuggester()
-            yield Labelled("path", path)
+            yield path
             recent = OptionList(id="recent", compact=True, markup=False)
             recent.display = bool(self._recent)
             yield recent
@@ -86,7 +88,9 @@ class OpenCorpus(Dialog[Path | None]):
         self._list_recent()
 
     def on_resize(self) -> None:
-        """Cut the paths to the new width."""
+        """Cut the paths to the new width, and let the typed one begin where the choices do."""
+        label = "path" if self.size.width < ROOMY else "path".ljust(_NAME - 1)
+        self.query_one("#path", LineInput).show_label(label)
         self.call_after_refresh(self._list_recent)
 
     def _list_recent(self) -> None:
@@ -113,7 +117,7 @@ class OpenCorpus(Dialog[Path | None]):
     @on(Choice.Changed, "#source")
     def _change_source(self, event: Choice.Changed) -> None:
         own = event.choice.value == _FILE
-        self.query_one(Labelled).display = own
+        self.query_one("#path").display = own
         self.query_one("#recent").display = own and bool(self._recent)
         self._complain("")
         self.query_one("#source-effect", Static).update(Content(_SOURCES[event.choice.value]))

@@ -27,7 +27,7 @@ from tui.screens.dialog import Dialog
 from tui.screens.differences import differences
 from tui.units import known_perplexity
 from tui.widgets.filter import Filter
-from tui.widgets.text import MUTED, Block, Labelled, LineInput, fit_middle
+from tui.widgets.text import MUTED, Block, LineInput, fit_middle
 
 _COLUMNS = ("run", "corpus", "steps", "perplexity", "state", "changed")
 _DISPENSABLE = ("changed", "corpus", "perplexity")
@@ -84,14 +84,14 @@ class OpenModel(Dialog[Path | None]):
             yield Filter(placeholder="/ finds a run", id="filter")
             yield DataTable[Text](cursor_type="row", id="runs")
             yield Static(id="empty", markup=False)
-            yield Labelled("new name", LineInput(id="name"))
+            yield LineInput(label="new name", id="name")
             yield Block(id="differs", explains=False)
             yield Block(id="asked")
 
     def on_mount(self) -> None:
         """List the runs, and look again now and then: some may train."""
         self.query_one("#empty").display = False
-        self.query_one(Labelled).display = False
+        self.query_one("#name").display = False
         self._list()
         self.set_interval(_LOOK_AGAIN, self._look)
 
@@ -224,8 +224,8 @@ class OpenModel(Dialog[Path | None]):
         if (info := self._movable()) is not None:
             self._doomed, self._renamed = None, info
             self._say("")
-            row, field = self.query_one(Labelled), self.query_one("#name", Input)
-            row.display = True
+            field = self.query_one("#name", Input)
+            field.display = True
             field.value = info.name
             field.cursor_position = len(field.value)
             field.focus()
@@ -245,7 +245,7 @@ class OpenModel(Dialog[Path | None]):
         self._say("")
 
     def _leave_name(self) -> None:
-        self.query_one(Labelled).display = False
+        self.query_one("#name").display = False
         self.query_one("#runs").focus()
 
     def action_delete(self) -> None:
@@ -284,7 +284,7 @@ class OpenModel(Dialog[Path | None]):
         if self._doomed is not None:
             self._doomed = None
             self._say("")
-        elif self.query_one(Labelled).display:
+        elif self.query_one("#name").display:
             self._say("")
             self._leave_name()
         else:

@@ -7,14 +7,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, cast
 
 from rich.cells import cell_len, get_character_cell_size, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.geometry import Region
 from textual.message import Message
 from textual.screen import Screen
+from textual.strip import Strip
 from textual.suggester import SuggestionReady
-from textual.widget import Widget
 from textual.widgets import Input, Static
 from typing_extensions import override
 
@@ -90,7 +93,7 @@ class LineInput(Input):
     """A one-row input. Its value is what was typed or pasted, joiners, tabs and line ends too;
     only what it draws is made visible, a character for a character."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"input--marked"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"input--marked", "input--label"}
     # Textual's `compact` would do as much, but styles each input once more for it.
     DEFAULT_CSS = """
     LineInput {
@@ -98,14 +101,31 @@ class LineInput(Input):
         padding: 0;
         border: none !important;
         & > .input--marked { color: $text-error; text-style: bold underline; }
+        & > .input--label { color: $foreground 60%; }
     }
     """
 
     _marks: Sequence[tuple[int, int]] = ()
+    _label = ""
 
-    def __init__(self, value: str = "", *, placeholder: str = "", id: str) -> None:  # noqa: A002
+    def __init__(
+        self,
+        value: str = "",
+        *,
+        label: str = "",
+        placeholder: str = "",
+        id: str,  # noqa: A002
+    ) -> None:
+        """`label` says what to type; it stands before the value."""
         super().__init__(value, placeholder=placeholder, id=id, select_on_focus=False)
         self.max_length = MOST_TYPED
+        if label:
+            self.show_label(label)
+
+    def show_label(self, label: str) -> None:
+        """Say in this word what to type."""
+        self._label = f"{label} "
+        self.styles.padding = (0, 0, 0, cell_len(self._label))
 
     def mark(self, marks: Sequence[tuple[int, int]]) -> None:
         """Show that something is wrong with these parts, each from one character to before another,
@@ -146,6 +166,17 @@ class LineInput(Input):
         )
 
     # --- what is drawn ------------------------------------------------------------------------
+
+    @override
+    def render_lines(self, crop: Region) -> list[Strip]:
+        lines = super().render_lines(crop)
+        if self._label and crop.y == 0 and lines:
+            around, _ = self.background_colors
+            color = around + self.get_component_styles("input--label").color
+            style = Style(color=color.rich_color, bgcolor=around.rich_color)
+            label = Strip([Segment(self._label, style)]).crop(crop.x, crop.right)
+            lines[0] = Strip.join([label, lines[0].crop(label.cell_length)])
+        return lines
 
     @property
     def _value(self) -> Text:
@@ -212,20 +243,15 @@ def _is_text(character: str | None) -> TypeGuard[str]:
     return bool(character) and all(unicodedata.category(each) != "Cc" for each in character or "")
 
 
-class Labelled(Horizontal):
-    """An input with a word before it that says what to type, and maybe a block after it."""
+class Row(Horizontal):
+    """What stands in one row: inputs share what the others leave."""
 
     DEFAULT_CSS = """
-    Labelled {
+    Row {
         height: 1;
-        & > .label { width: auto; color: $foreground 60%; }
         & > LineInput { width: 1fr; }
     }
     """
-
-    def __init__(self, label: str, field: LineInput, *more: Widget) -> None:
-        super().__init__(Static(f"{label} ", classes="label", markup=False), field, *more)
-        self.field = field
 
 
 def fit(text: str, width: int) -> str:

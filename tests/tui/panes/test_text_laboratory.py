@@ -374,7 +374,7 @@ async def test_the_line_for_a_name_stays_while_the_focus_is_on_its_way(tmp_path:
         await view.action_name_branch()
         view.redraw()
         name = view.query_one("#branch-name", Input)
-        assert name.parent is not None and name.parent.display
+        assert name.display
 
 
 async def test_the_seed_has_room_in_every_laboratory_and_is_named_only_where_it_has(
@@ -384,8 +384,7 @@ async def test_the_seed_has_room_in_every_laboratory_and_is_named_only_where_it_
         async with playground(tmp_path, size=size) as room:
             pane = room.app.playground.query_one(GenerationPane)
             await room.press("4")
-            seed = pane.query_one("#seed", Input).parent
-            assert seed is not None
+            seed = pane.query_one("#seed", Input)
             await room.until(
                 lambda pane=pane, seed=seed: (
                     ("tab seed" in str(pane.border_subtitle))

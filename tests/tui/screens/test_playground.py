@@ -461,6 +461,7 @@ async def test_what_is_pasted_is_asked_as_it_is(tmp_path: Path) -> None:
 async def test_a_still_model_is_not_asked_again_and_again(tmp_path: Path) -> None:
     async with playground(tmp_path) as room:
         await room.until(lambda: "physicist" in room.text("#nearest"))
+        await room.until(lambda: room.engine.asked(p.LookUp))
         asked = len(room.engine.calls)
         await room.pilot.pause(1.5)
         assert len(room.engine.calls) == asked
@@ -513,7 +514,6 @@ async def test_a_passage_is_shown_as_it_was_written(
     config = replace(preset("toy"), {"corpus.tokenizer": tokenizer})
     launch = Launch(lambda folder: built(folder, config=config))
     async with playground(tmp_path, launch) as room:
-        await room.until(lambda: room.app.playground.session is not None)
         pane = room.app.playground.query_one(WriteView)
         room.app.playground.query_one("#prompt", Input).value = prompt
         pane.request()

@@ -58,7 +58,7 @@ from tui.panes.laboratory import action
 from tui.run.session import Session
 from tui.sanitize import content, token, visible
 from tui.widgets.flow import Flow
-from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
+from tui.widgets.text import MUTED, Block, PaneInput, fit
 
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 Mode = Literal["units", "how far back", "saturation", "places"]
@@ -154,7 +154,7 @@ class CellView(TextView):
 
     @override
     def compose(self) -> ComposeResult:
-        yield Labelled("text", PaneInput(placeholder=_EXAMPLE, id="cell-text"))
+        yield PaneInput(label="text", placeholder=_EXAMPLE, id="cell-text")
         yield Block(id="cell-head", explains=False)
         yield Block(id="heat", explains=False)
         yield Flow(id="cell-flow", follows=False)

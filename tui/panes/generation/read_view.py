@@ -31,7 +31,7 @@ from tui.run.session import Session
 from tui.sanitize import content, token, visible
 from tui.widgets.flow import Flow
 from tui.widgets.room import Room
-from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
+from tui.widgets.text import MUTED, Block, PaneInput, Row, fit
 
 _SHOWN = 1_500
 """Tokens of a long text that are seen at once, around the cursor."""
@@ -63,7 +63,7 @@ class ReadView(TextView):
     ABOUT = "A text of yours: how surprising each token is in bits, and what of it was copied."
     DEFAULT_CSS = """
     ReadView {
-        Labelled Labelled { width: 40%; padding: 0 0 0 1; }
+        #read-file { width: 40%; margin: 0 0 0 1; }
         #totals { height: 2; text-wrap: nowrap; }
         #read-beside { height: 55%; border-top: solid $foreground 20%; layout: horizontal; }
         #baselines { width: 1fr; height: 1; text-wrap: nowrap; }
@@ -116,9 +116,9 @@ class ReadView(TextView):
 
     @override
     def compose(self) -> ComposeResult:
-        text = PaneInput(placeholder="a text to read", id="read-text")
-        file = Labelled(" or file", PaneInput(placeholder="its path", id="read-file"))
-        yield Labelled("text", text, file)
+        with Row():
+            yield PaneInput(label="text", placeholder="a text to read", id="read-text")
+            yield PaneInput(label=" or file", placeholder="its path", id="read-file")
         yield Block(id="totals")
         with Room(id="read-body"):
             yield Flow(id="read-flow", follows=False)

@@ -32,7 +32,7 @@ from tui.run.session import Session
 from tui.sanitize import content, token, visible
 from tui.widgets.flow import Flow
 from tui.widgets.room import Room
-from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
+from tui.widgets.text import MUTED, Block, PaneInput, Row, fit
 
 if TYPE_CHECKING:
     from tui.panes.pane import Answers
@@ -86,8 +86,8 @@ class Passage(msgspec.Struct, frozen=True):
 class SeedInput(PaneInput):
     """A whole number, or nothing; then it shows the one that chance drew."""
 
-    def __init__(self, *, id: str) -> None:  # noqa: A002
-        super().__init__(placeholder=_NO_SEED, id=id)
+    def __init__(self, *, label: str = "", id: str) -> None:  # noqa: A002
+        super().__init__(label=label, placeholder=_NO_SEED, id=id)
         self.restrict = r"[0-9]{0,18}"
 
     def restricted(self) -> None:
@@ -118,7 +118,7 @@ class WriteView(TextView):
         super().__init__()
         self.settings = GenerationSettings()
         self._furnished = False
-        self._naming: Labelled | None = None
+        self._naming: PaneInput | None = None
         """Where a branch is given a name. Made when that is wished for the first time, as is:"""
         self._form: KnobForm | None = None
         """Made when it is opened for the first time."""
@@ -164,9 +164,10 @@ class WriteView(TextView):
 
     @override
     def compose(self) -> ComposeResult:
-        prompt = PaneInput(placeholder="empty: a new sentence", id="prompt")
-        seed = Labelled("seed", SeedInput(id="seed"))
-        yield Labelled("prompt", prompt, seed, Block(id="temperature"))
+        with Row():
+            yield PaneInput(label="prompt", placeholder="empty: a new sentence", id="prompt")
+            yield SeedInput(label="seed", id="seed")
+            yield Block(id="temperature")
         with Room(id="laid"):
             yield Flow(id="passages")
 
@@ -209,8 +210,7 @@ class WriteView(TextView):
     def _draw_head(self) -> None:
         seed = self.query_one("#seed", SeedInput)
         seed.placeholder = _NO_SEED if self._seed is None else str(self._seed)
-        if isinstance(seed.parent, Labelled):
-            seed.parent.display = self.has_room_for_seed(self.content_size.width)
+        seed.display = self.has_room_for_seed(self.content_size.width)
         running = self.session is not None and self.session.running
         held = running and not self._write_along and not self._by_hand
         settings = _settings(self.temperature, writing=self.writing, held=held)
@@ -226,7 +226,7 @@ class WriteView(TextView):
         if not self._furnished:
             return
         if self._naming is not None:
-            typing = self.screen.focused is self._naming.field  # has_focus comes a moment later
+            typing = self.screen.focused is self._naming  # has_focus comes a moment later
             self._naming.display = typing and self.zoomed
         if self._form is not None:
             self._form.display = self._form.display and self.zoomed
@@ -427,12 +427,11 @@ class WriteView(TextView):
     async def action_name_branch(self) -> None:
         """Type a name for the present branch."""
         if self._naming is None:
-            field = PaneInput(placeholder="of this branch", id="branch-name")
-            self._naming = Labelled("name", field)
+            self._naming = PaneInput(label="name", placeholder="of this branch", id="branch-name")
             await self.mount(self._naming, after=self.query_one("#knobs"))
-        self._naming.field.value = self._tree.now.name
+        self._naming.value = self._tree.now.name
         self._naming.display = True
-        self.screen.set_focus(self._naming.field)
+        self.screen.set_focus(self._naming)
 
     @on(Input.Submitted, "#branch-name")
     def _named(self, event: Input.Submitted) -> None:

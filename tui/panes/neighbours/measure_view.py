@@ -27,7 +27,7 @@ from tui.panes.neighbours.list_view import seen_how
 from tui.panes.pane import Hearing
 from tui.run.session import Session
 from tui.sanitize import content, token
-from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
+from tui.widgets.text import MUTED, Block, PaneInput, fit
 
 _EMPTY = (
     "{type_in} types the path of a file, enter measures:\n"
@@ -68,7 +68,7 @@ class MeasureView(laboratory.View, Hearing):
 
     @override
     def compose(self) -> ComposeResult:
-        yield Labelled("file", PaneInput(placeholder="pairs, or questions", id="measured-by"))
+        yield PaneInput(label="file", placeholder="pairs, or questions", id="measured-by")
         yield Block(id="measured")
 
     # --- what is asked ------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from tui.panes.neighbours.asked import Asked, WordView
 from tui.run.session import Session
 from tui.sanitize import content, token
 from tui.vector_rows import first_fitting
-from tui.widgets.text import MUTED, Block, Labelled, PaneInput, fit
+from tui.widgets.text import MUTED, Block, PaneInput, fit
 
 _WAITING = "How near the tokens are to one another shows here once the model is built."
 _ASK = "No sentence to compare: {type_in} types one."
@@ -53,7 +53,7 @@ class OneHotView(WordView):
 
     @override
     def compose(self) -> ComposeResult:
-        yield Labelled("sentence", PaneInput(EXAMPLE, id="compared"))
+        yield PaneInput(EXAMPLE, label="sentence", id="compared")
         yield Block(id="matrices", explains=False)
 
     @on(Input.Changed, "#compared")

@@ -28,7 +28,7 @@ from tui.panes.neighbours.suggestion import suggested
 from tui.panes.pane import TYPING_PAUSE
 from tui.run.session import Session
 from tui.sanitize import visible
-from tui.widgets.text import Labelled, LineInput, PaneInput
+from tui.widgets.text import LineInput, PaneInput
 
 _FIRST_WORD = "mathematician"
 _COUNTS = (0, 2, 5, 10, 50, 100)
@@ -107,16 +107,17 @@ class NeighboursPane(Laboratory):
         self.asked = Asked(_FIRST_WORD, EXAMPLE)
         super().__init__([view(self.asked) for view in self.VIEWS])
         self._suggested = _FIRST_WORD
-        self._among: Labelled | None = None
+        self._among: PaneInput | None = None
         """Made when a list is wished for the first time."""
         self._looked_up: object = None
         """Which query was looked through last for words that are not known, and of which run."""
 
     @override
     def head(self) -> Iterator[Widget]:
-        word = PaneInput(_FIRST_WORD, placeholder="a word, a + b - c, a ~ b, odd: a b c", id="word")
+        hint = "a word, a + b - c, a ~ b, odd: a b c"
+        word = PaneInput(_FIRST_WORD, label="word", placeholder=hint, id="word")
         word.suggester = WordSuggester(lambda: self.session)
-        yield Labelled("word", word)
+        yield word
 
     @override
     def draw(self, session: Session | None) -> None:
@@ -178,7 +179,7 @@ class NeighboursPane(Laboratory):
     def _show_list(self) -> None:
         """The line with the words that may be answered, where there are any, or to type them."""
         if self._among is not None:
-            typing = self.screen.focused is self._among.field  # has_focus comes a moment later
+            typing = self.screen.focused is self._among  # has_focus comes a moment later
             self._among.display = self.zoomed and (bool(self.asked.listed) or typing)
 
     # --- what is done in all views ------------------------------------------------------------
@@ -211,11 +212,11 @@ class NeighboursPane(Laboratory):
     async def action_among(self) -> None:
         """Let the words be typed that may answer."""
         if self._among is None:
-            field = PaneInput(placeholder="words, or the path of a list", id="among")
-            self._among = Labelled("only", field)
+            hint = "words, or the path of a list"
+            self._among = PaneInput(label="only", placeholder=hint, id="among")
             await self.mount(self._among, before=self.query_one(".views"))
         self._among.display = True
-        self.screen.set_focus(self._among.field)
+        self.screen.set_focus(self._among)
 
     def action_pin(self) -> None:
         """Pin the word that is asked for, or let it go again."""
