@@ -50,6 +50,7 @@ def main() -> None:
             "PYTHONPATH": str(ROOT),
             "LSTM_TUI_MODELS": f"{place}/models",
             "LSTM_TUI_CACHE": f"{place}/cache",
+            "LSTM_TUI_STATE": f"{place}/state",  # the pane that was looked at last is there too
         }
         measure_training(options, Path(place, "models"), environment)
 
@@ -65,7 +66,10 @@ def open_program(command: list[str], environment: dict[str, str]) -> Iterator[Pr
 def wait_for_bytes(program: Program, since: float, shows: bytes, timeout: float = 20) -> float:
     """When the output after `since` held a text. Raises TimeoutError."""
     written, last = b"", since
+    deadline = time.perf_counter() + timeout
     while shows not in written:
+        if time.perf_counter() > deadline:
+            raise TimeoutError(f"no {shows.decode()} on the screen after {timeout:g} s")
         chunk = program.wait_for_output(last, timeout)
         written, last = written + chunk.data, chunk.time
     return last
@@ -143,6 +147,8 @@ def redraws_since(program: Program, began: float) -> int:
 def key_delays(program: Program, presses: int) -> list[float]:
     """Seconds from pressing a pane's key until its title is painted anew, at random moments."""
     delays, current = [], "2"
+    program.send(current)
+    time.sleep(1)
     for _ in range(presses):
         time.sleep(random.uniform(0.15, 0.45))
         current = random.choice([key for key in PANES if key != current])

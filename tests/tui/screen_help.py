@@ -39,7 +39,7 @@ class Room:
         """Let the engine tell these events, and wait until the screen has drawn them."""
         self.engine.push(*events)
         await self.pilot.pause()
-        await self.until(lambda: self.engine.heard and not self.app.playground.stale)
+        await self.until(lambda: self.engine.heard and self.app.playground.drawn)
 
     def shows(self, session: Session) -> bool:
         """Whether the panes have been told of the run."""

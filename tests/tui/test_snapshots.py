@@ -67,7 +67,7 @@ async def failed(room: Room) -> None:
         "step 1,500\n"
         "torch.OutOfMemoryError: [enforce fail at alloc_cpu.cpp:117] can't allocate memory"
     )
-    await room.until(lambda: room.text("#trouble") and not room.app.playground.stale)
+    await room.until(lambda: room.text("#trouble") and room.app.playground.drawn)
 
 
 async def exploded(room: Room) -> None:
@@ -122,7 +122,7 @@ def picture(snap_compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             await room.until(lambda: app.session is not None)
             room.engine.unhurried = True
             await act(room)
-            await room.until(lambda: not app.playground.stale)
+            await room.until(lambda: app.playground.drawn)
             await pilot.pause()
 
         return snap_compare(app, run_before=before, terminal_size=size)

@@ -81,6 +81,10 @@ class CorpusPane(AskingPane):
         yield Block(id="comparison")
 
     @override
+    def tells(self, session: Session | None) -> object:
+        return session and session.status.corpus
+
+    @override
     def draw(self, session: Session | None) -> None:
         summary = session.status.corpus if session else None
         width, height = self.content_size

@@ -198,6 +198,10 @@ class Laboratory(Pane):
         for view in self.views.values():
             view.show(session)
 
+    @override
+    def tells(self, _session: Session | None) -> object:
+        return None
+
     def draw(self, session: Session | None) -> None:
         """Its views draw themselves."""
 

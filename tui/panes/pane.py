@@ -47,17 +47,31 @@ class Drawn(Container):
     session: Session | None = None
     stale = False
     """Whether there is something new to draw that the session doesn't tell."""
+    _told_last: object = None
+    """What the session told when it was shown last."""
 
     @property
     def seen(self) -> bool:
         """Whether it can be seen."""
         return self.is_mounted and displayed(self)
 
+    def tells(self, _session: Session | None) -> object:
+        """What the session tells of what is drawn here: it isn't drawn anew while that is the same.
+        Of itself each time something else."""
+        return object()
+
+    def is_new(self, session: Session | None) -> bool:
+        """Whether there is anything to draw that isn't drawn yet."""
+        return self.stale or session is not self.session or self.tells(session) != self._told_last
+
     def show(self, session: Session | None) -> None:
         """Show the session as it stands; None while there is none."""
+        if not self.is_new(session):
+            return
         if session is not self.session:
             self.session = session
             self.clear()
+        self._told_last = self.tells(session)
         self.redraw()
 
     def redraw(self) -> None:

@@ -5,6 +5,7 @@ of widgets either way: classes on the screen and its stylesheet decide.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, get_args
@@ -38,7 +39,7 @@ from tui.advice import on_screen
 from tui.keys import Action, can, keys_of, sentence
 from tui.palette import ActionCommands
 from tui.panes.laboratory import Laboratory
-from tui.panes.pane import Drawn, Pane
+from tui.panes.pane import Drawn, Pane, displayed
 from tui.panes.registry import ACTIONS, BY_ID, FIRST, PANES, bindings
 from tui.run.controller import Ask, Leaving, RunController
 from tui.run.session import Session
@@ -88,9 +89,15 @@ class Playground(Screen[None]):
         runs.host = self
         self._layout = layout
         self.stale = True
-        """Whether anything is to be drawn anew."""
+        """Whether all is to be drawn anew."""
+        self._due: deque[list[Pane]] = deque()
+        """The panes that are to be drawn next, and those after them."""
+        self._parts = 1
+        """How many they were at first."""
         self._processor_time = time.process_time()
         self._availability: list[bool] = []
+        self._silence = 0.0
+        """Seconds without a word of the engine, as they were drawn last."""
         self._said: dict[str, float] = {}
         """When what was said, by its topic."""
         self._quitting = False
@@ -139,6 +146,7 @@ class Playground(Screen[None]):
         """Show the pane that is current, and draw from now on."""
         self._show_tab(self.query_one(f"#{self.current}", Pane))
         self.watch_zoomed()
+        self.draw()
         self._draw_on_time()
 
     # --- what the runs tell -------------------------------------------------------------------
@@ -152,8 +160,8 @@ class Playground(Screen[None]):
     @on(RunController.Changed)
     def _run_changed(self, event: RunController.Changed) -> None:
         self.stale = True
-        if event.at_once:
-            self.tick()
+        if event.at_once and self.is_current:
+            self.draw()
 
     @on(RunController.Said)
     def _run_said(self, event: RunController.Said) -> None:
@@ -177,29 +185,57 @@ class Playground(Screen[None]):
     # --- drawing ------------------------------------------------------------------------------
 
     def _draw_on_time(self) -> None:
-        """Draw, and again a little later; while training runs the later, the more time it takes."""
+        """Draw a part of what is new, so that a key waits for no more than that, and the next one a
+        little later; while training runs the later, the more time drawing takes."""
         now = time.process_time()
         spent, self._processor_time = now - self._processor_time, now
-        self.tick()
+        if self.is_current:
+            with self.app.batch_update():
+                if not self._due:
+                    self._look()
+                for pane in self._due.popleft() if self._due else ():
+                    pane.show(self.session)
         fair = spent / SHARE if self.session is not None and self.session.running else 0.0
-        self.set_timer(min(SLOWEST, max(1 / DRAWS_A_SECOND, fair)), self._draw_on_time)
+        pause = max(1 / DRAWS_A_SECOND / self._parts, fair)
+        self.set_timer(min(SLOWEST / self._parts, pause), self._draw_on_time)
 
-    def tick(self) -> None:
-        """Draw now, if there is anything to draw."""
-        if self.session is not None and self.session.silence:
-            self.stale = True  # it grows
-        if self.is_current and (self.stale or any(part.stale for part in self.query(Drawn))):
-            self.draw()
+    def _look(self) -> None:
+        """Draw what stands around the panes, where it may be another. Those that have something new
+        are to follow: the first, whose charts take as long as all else, then the others."""
+        session = self.session
+        silence = session.silence if session is not None else 0.0
+        everything = self.stale or silence != self._silence
+        self.stale, self._silence = False, silence
+        if everything:
+            self._draw_head()
+        new = [
+            pane
+            for pane in filter(displayed, self.query(Pane))
+            for parts in [(pane, *pane.query(Drawn))]
+            if any(part.is_new(session) if everything else part.stale for part in parts)
+        ]
+        self._due.extend(filter(None, (new[:1], new[1:])))
+        self._parts = max(1, len(self._due))
+
+    @property
+    def drawn(self) -> bool:
+        """Whether what it shows is how things are."""
+        return not self.stale and not self._due
 
     def draw(self) -> None:
-        """Show the state as it is now, in the panes that can be seen."""
+        """Show the state as it is now, in all panes that can be seen."""
         self.stale = False
-        session = self.session
+        self._due.clear()
         with self.app.batch_update():
-            self.query_one(StatusLine).draw(session, self.runs.note)
-            self._draw_trouble(session)
+            self._draw_head()
             for pane in self.query(Pane):
-                pane.show(session)
+                pane.show(self.session)
+
+    def _draw_head(self) -> None:
+        """What stands above and below the panes."""
+        session = self.session
+        self.query_one(StatusLine).draw(session, self.runs.note)
+        self._draw_trouble(session)
         availability = [can(session, action) for action in ACTIONS]
         if availability != self._availability:
             self._availability = availability
@@ -344,8 +380,7 @@ class Playground(Screen[None]):
             self.say(sentence(_NOTHING_OPEN), warning=True)
         elif session is None or session.status.state == "preparing":
             self.runs.start_when_ready = not self.runs.start_when_ready
-            self.stale = True
-            self.tick()
+            self.draw()
         elif session.status.asking:
             self._allow_text(session)
         else:

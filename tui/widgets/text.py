@@ -74,8 +74,9 @@ class Block(Static):
         if content.is_same(self._shown):
             return
         before, self._shown = self._shown, content
-        rows = self.rows(before), self.rows(content)
-        moves = self.styles.is_auto_height and (not self.content_size or rows[0] != rows[1])
+        moves = self.styles.is_auto_height and (
+            not self.content_size or self.rows(before) != self.rows(content)
+        )
         self.update(content, layout=moves)
 
     def on_resize(self) -> None:

@@ -52,7 +52,7 @@ async def drawn(room: Room) -> None:
     await room.until(lambda: all(other._seen for other in room.app.runs.beside))
     await room.pilot.pause()
     room.app.playground.stale = True
-    await room.until(lambda: not room.app.playground.stale)
+    await room.until(lambda: room.app.playground.drawn)
 
 
 def is_by(room: Room, quantity: str) -> bool:

@@ -107,6 +107,10 @@ class ListView(WordView):
         self._answer, self._ranks, self._refusal = None, {}, ""
 
     @override
+    def tells(self, session: Session | None) -> object:
+        return session and (session.status.config, session.answering, session.running)
+
+    @override
     def draw(self, session: Session | None) -> None:
         seen, how, nearest, meaning = self.query(Block)
         how.display = self.zoomed

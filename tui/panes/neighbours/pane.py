@@ -120,6 +120,10 @@ class NeighboursPane(Laboratory):
         yield word
 
     @override
+    def tells(self, session: Session | None) -> object:
+        return session and (session.status.corpus, session.answering)
+
+    @override
     def draw(self, session: Session | None) -> None:
         self._show_list()
         self._suggest(session.status.corpus if session else None)
