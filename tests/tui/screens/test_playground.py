@@ -39,6 +39,7 @@ from tests.tui.fake_engine import CORPUS, READY, FakeEngine, Launch, built, eval
 from tests.tui.screen_help import Room, playground
 from tui import ladder
 from tui.numbers import grouped, short
+from tui.panes.corpus import CorpusPane
 from tui.panes.generation.write_view import WriteView
 from tui.panes.laboratory import View
 from tui.panes.neighbours.suggestion import suggested
@@ -141,6 +142,59 @@ async def test_what_matters_is_drawn_without_waiting_for_the_next_turn(
         room.engine.push(step(2))
         await room.until(lambda: room.app.session and room.app.session.status.step == 2)
         assert "step 1" in room.text("#status"), "other steps wait for their turn"
+
+
+async def test_a_key_waits_for_one_part_of_what_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING)
+        shown = room.app.playground
+        await room.until(lambda: room.app.session and room.app.session.history.last)
+        monkeypatch.setattr(shown, "set_timer", lambda *_: None)  # from now on by hand
+        await room.pilot.pause(0.3)
+        drawn: list[str] = []
+        show = Pane.show
+
+        def seen(pane: Pane, session: Session | None) -> None:
+            drawn.append(pane.ID)
+            show(pane, session)
+
+        monkeypatch.setattr(Pane, "show", seen)
+        shown.draw()
+        assert drawn == ["training", "generation", "corpus", "neighbours"]
+        shown.stale = True
+        parts = []
+        while not shown.drawn:
+            drawn.clear()
+            shown._draw_on_time()
+            parts.append(tuple(drawn))
+        assert parts == [("training",), ("generation",)], "the others have nothing new"
+
+
+async def test_a_pane_is_drawn_anew_for_what_it_shows_of_the_run_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING)
+        corpus, drawn = room.app.playground.query_one(CorpusPane), []
+        session = room.app.session
+        assert session is not None
+        await room.until(lambda: not corpus.stale)
+        draw = corpus.draw
+        monkeypatch.setattr(corpus, "draw", lambda shown: (drawn.append(1), draw(shown)))
+        corpus.show(session)
+        assert not drawn
+        summary = session.status.corpus
+        assert summary is not None
+        other = msgspec.structs.replace(summary, lines=summary.lines + 1)
+        session.status = msgspec.structs.replace(session.status, corpus=other)
+        corpus.show(session)
+        assert drawn and f"{other.lines:,}" in room.text("#facts")
+        drawn.clear()
+        corpus.stale = True
+        corpus.show(session)
+        assert drawn
 
 
 async def test_a_launch_that_fails_says_why_and_leaves_the_program_usable(tmp_path: Path) -> None:

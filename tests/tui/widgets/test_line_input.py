@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from textual import events
 from textual.app import App, ComposeResult
+from textual.geometry import Region
 from textual.suggester import Suggester
 
 from engine.visible import visible
@@ -163,3 +164,42 @@ async def test_a_completion_that_never_comes_holds_no_key_up() -> None:
         async with asyncio.timeout(10):
             await pilot.press("a", "right", "b")
         assert app.field.value == "ab"
+
+
+class OneLabelled(App[None]):
+    CSS = "LineInput { width: 100%; }"
+
+    def compose(self) -> ComposeResult:
+        yield LineInput("mathematician", label="word", id="field")
+
+
+@pytest.mark.parametrize("width", [1, 3, 5, 6, 12, 30])
+async def test_a_label_stands_before_the_value_whatever_part_is_painted(width: int) -> None:
+    app = OneLabelled()
+    async with app.run_test(size=(width, 3)):
+        app.screen.set_focus(None)
+        field = app.query_one(LineInput)
+        (line,) = field.render_lines(Region(0, 0, width, 1))
+        assert line.text == "word mathematician"[:width].ljust(width)
+        for begin in range(width):
+            for end in range(begin + 1, width + 1):
+                (part,) = field.render_lines(Region(begin, 0, end - begin, 1))
+                assert part.text == line.text[begin:end]
+
+
+async def test_a_click_behind_the_label_goes_to_the_character_there() -> None:
+    app = OneLabelled()
+    async with app.run_test(size=(30, 3)) as pilot:
+        for column, place in ((7, 2), (5, 0), (2, 0), (25, 13)):
+            await pilot.click(LineInput, offset=(column, 0))
+            assert app.query_one(LineInput).cursor_position == place
+
+
+async def test_a_label_can_be_changed() -> None:
+    app = OneLabelled()
+    async with app.run_test(size=(30, 3)) as pilot:
+        field = app.query_one(LineInput)
+        field.show_label("the word")
+        await pilot.pause()
+        (line,) = field.render_lines(Region(0, 0, 30, 1))
+        assert line.text.rstrip() == "the word mathematician"
