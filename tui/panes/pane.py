@@ -56,8 +56,8 @@ class Drawn(Container):
         return self.is_mounted and displayed(self)
 
     def tells(self, _session: Session | None) -> object:
-        """What the session tells of what is drawn here: it isn't drawn anew while that is the same.
-        Of itself each time something else."""
+        """What of the session is drawn here: while that is equal to what it was, nothing is drawn
+        anew. By default it never is."""
         return object()
 
     def is_new(self, session: Session | None) -> bool:
