@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from engine.runs import is_live, load_standing, read_address
+from engine.runs.engines import log_path
 from engine.text.toy_world import CLASSES
 from tests.drive import Program
 
@@ -240,8 +241,8 @@ def test_a_lost_terminal_leaves_the_training_running(
         program.hang_up()
         time.sleep(8)
         os.kill(address.pid, signal.SIGCONT)
-        assert program.process.wait(20) == 128 + signal.SIGHUP
-    assert is_live(folder)
+        assert program.process.wait(20) == 128 + signal.SIGHUP, log_path(folder).read_text()
+    assert is_live(folder), log_path(folder).read_text()
     os.kill(address.pid, signal.SIGTERM)
     wait_until(lambda: not is_live(folder), "the engine has saved and ended")
-    assert saved_step(folder) > 0
+    assert saved_step(folder) > 0, log_path(folder).read_text()
