@@ -89,12 +89,12 @@ PRESETS: Mapping[str, Preset] = {
         RunConfig(
             preset="shakespeare-char",
             corpus=CorpusConfig(tokenizer="character", valid_fraction=0.1, test_fraction=0),
-            model=ModelConfig(embedding_size=64, hidden_size=320, tied=False),
+            model=ModelConfig(embedding_size=64, hidden_size=448, tied=False),
             regularisation=RegularisationConfig(
-                input_dropout=0.05, output_dropout=0.35, locked=False
+                input_dropout=0.05, output_dropout=0.2, locked=False
             ),
-            optimiser=OptimiserConfig(learning_rate=0.0075, weight_decay=0.05),
-            schedule=ScheduleConfig(name="linear", warmup_steps=200),
+            optimiser=OptimiserConfig(learning_rate=0.006, weight_decay=0.05),
+            schedule=ScheduleConfig(name="cooldown", cooldown=0.5, warmup_steps=200),
             clipping=ClippingConfig(threshold=1.0),
             training=TrainingConfig(
                 batch_size=32, bptt=64, minutes=3, evaluate_every=1000, precision="bfloat16"
