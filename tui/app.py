@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -48,6 +49,7 @@ class PlaygroundApp(InOrder[str]):
         self._layout = layout
         self._note = note
         self._zoomed = zoomed
+        self._hung_up = False
         keys.remap(self._settings.keys)
         self.runs = RunController(models, launch)
         self.playground = Playground(self.runs, layout or Layout())
@@ -116,10 +118,23 @@ class PlaygroundApp(InOrder[str]):
         """The program is to end: what trains is saved and ends with it."""
         self.playground.quit_quietly("save", signal.SIGTERM)
 
+    @override
+    def panic(self, *renderables: RenderableType) -> None:
+        """Leave with what is to be said of a fault. That a terminal which is gone can't be read is
+        none: its SIGHUP may come only after that."""
+        read = self._driver is not None and not self._driver.is_headless
+        if read and (sys.__stdin__ is None or not sys.__stdin__.isatty()):
+            self._hang_up()
+        else:
+            super().panic(*renderables)
+
     def _hang_up(self) -> None:
         """The terminal is gone: what trains goes on training. Nothing is written to it any more:
         Textual's writer thread dies of the first attempt, and further ones would wait for it
         forever."""
+        if self._hung_up:
+            return
+        self._hung_up = True
         if self._driver is not None:
             setattr(self._driver, "write", lambda _: None)  # noqa: B010 - a method, to the type checker
         self.playground.quit_quietly("leave", signal.SIGHUP)

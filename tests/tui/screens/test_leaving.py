@@ -5,8 +5,10 @@ import os
 import re
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from textual.app import App
 
 from engine import messages as p
 from engine.config import preset, replace
@@ -145,6 +147,29 @@ async def test_a_signal_leaves_without_a_question_and_with_its_exit_code(
         assert [type(c) for c in room.engine.calls if isinstance(c, p.Detach | p.Shutdown)] == told
         assert room.app.return_code == 128 + number
         assert room.app.return_value is None
+
+
+async def test_a_terminal_that_is_gone_before_its_signal_comes_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults: list[str] = []
+    monkeypatch.setattr(App, "panic", lambda _app, fault: faults.append(fault))
+    async with playground(tmp_path) as room:
+        await room.happens(*RUNNING)
+        room.app.panic("of a test")
+        assert faults.pop() == "of a test"
+        monkeypatch.setattr(type(room.app._driver), "is_headless", False)
+        terminal = SimpleNamespace(isatty=lambda: True)
+        monkeypatch.setattr("sys.__stdin__", terminal)
+        room.app.panic("while there is a terminal")
+        assert faults.pop() == "while there is a terminal"
+        terminal.isatty = lambda: False
+        room.app.panic("OSError: [Errno 5] Input/output error")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await room.until(lambda: room.app._exit)
+        assert len(room.engine.asked(p.Detach)) == 1
+        assert room.app.return_code == 128 + signal.SIGHUP
+        assert not faults
 
 
 async def test_what_can_not_be_saved_at_a_signal_stays_with_its_engine_and_that_is_told(
