@@ -105,18 +105,17 @@ def main() -> None:
     changes = dict(change.split("=", 1) for change in options.changes)
     settings = changes | {"corpus.source": str(options.corpus.absolute())}
     corpus = open_corpus(replace(preset("large-vocabulary"), settings).corpus)
-    racing = []
+    runs = []
     for epochs in options.ours:
         config = replace(preset("large-vocabulary"), settings | {"training.epochs": epochs})
         trainer = Trainer(config, corpus, torch.device("cpu"))
-        racing.append(Racer("ours", pick_threads(trainer), ours(trainer, epochs)))
+        runs.append(Racer("ours", pick_threads(trainer), ours(trainer, epochs)))
     loop = ReferenceLoop(corpus.splits["train"], len(corpus.tokenizer.vocabulary))
     valid = torch.from_numpy(corpus.splits["valid"].astype("int64"))
     plain = Racer("plain PyTorch", every_core, reference(loop, valid, options.epochs))
     print(this_machine())
-    print(f"threads: ours {racing[0].threads}, plain PyTorch {plain.threads}; {options.changes}")
-    runs = tuple(racing)
-    racing.append(plain)
+    print(f"threads: ours {runs[0].threads}, plain PyTorch {plain.threads}; {options.changes}")
+    racing = [*runs, plain]
     while racing:
         behind = min(racing, key=lambda racer: racer.clock)
         try:

@@ -91,9 +91,9 @@ class Playground(Screen[None]):
         self.stale = True
         """Whether all is to be drawn anew."""
         self._due: deque[list[Pane]] = deque()
-        """The panes that are to be drawn next, and those after them."""
+        """The panes that are to be drawn next, then those after them."""
         self._parts = 1
-        """How many they were at first."""
+        """How many such parts there were at first."""
         self._processor_time = time.process_time()
         self._availability: list[bool] = []
         self._silence = 0.0
@@ -208,12 +208,12 @@ class Playground(Screen[None]):
         self.stale, self._silence = False, silence
         if everything:
             self._draw_head()
-        new = [
-            pane
-            for pane in filter(displayed, self.query(Pane))
-            for parts in [(pane, *pane.query(Drawn))]
-            if any(part.is_new(session) if everything else part.stale for part in parts)
-        ]
+
+        def has_news(pane: Pane) -> bool:
+            parts = pane, *pane.query(Drawn)
+            return any(part.is_new(session) if everything else part.stale for part in parts)
+
+        new = [pane for pane in self.query(Pane) if displayed(pane) and has_news(pane)]
         self._due.extend(filter(None, (new[:1], new[1:])))
         self._parts = max(1, len(self._due))
 
