@@ -72,6 +72,7 @@ class Saver:
         """Tell why nothing was saved, once. Returns the name of that: none."""
         failure = SaveFailed(step=self._run.step, reason=self._reason(error))
         if failure != self._failure:
+            logging.warning("%s", failure.reason)  # nobody may be there to hear it
             self._run.publish(failure)
         self._failure = failure
         return ""

@@ -60,11 +60,6 @@ class View(Drawn):
     active = False
     """Whether it is the one that was chosen last."""
 
-    @property
-    def BLANK(self) -> bool:  # type: ignore[override]  # noqa: N802 - Textual's name
-        """Whether what is in it covers all of it: only in a laboratory it has an edge."""
-        return not self.zoomed
-
     def __init__(self) -> None:
         super().__init__(id=self.ID)
 

@@ -7,7 +7,6 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from textual import on
-from textual.containers import Container
 from textual.content import Content
 from textual.css.query import NoMatches
 from textual.message import Message
@@ -22,6 +21,7 @@ from engine.service.client import EngineEnded
 from tui.chart.widget import Chart
 from tui.keys import shown
 from tui.run.session import Session
+from tui.widgets.room import Room
 from tui.widgets.text import Block
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def displayed(widget: Widget) -> bool:
     return all(node.display for node in widget.ancestors_with_self if isinstance(node, Widget))
 
 
-class Drawn(Container):
+class Drawn(Room):
     """A part of the playground, which calls `show` a few times a second.
 
     It is drawn anew as well whenever its size changes, or that of a block in it: what fits can be

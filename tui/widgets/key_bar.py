@@ -32,7 +32,9 @@ class KeyBar(Widget):
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
 
     def _bindings_changed(self, _screen: Screen[object]) -> None:
-        if self._active() != self._shown:
+        active = self._active()
+        if active != self._shown:
+            self._shown = active
             self.refresh()
 
     def _active(self) -> dict[str, ActiveBinding]:
@@ -50,7 +52,7 @@ class KeyBar(Widget):
 
     @override
     def render(self) -> Content:
-        active = self._shown = self._active()
+        active = self._shown = self._shown or self._active()
         if "start_pause" not in active:
             return _typing()
         right = _row([active[name] for name in _LAST])
