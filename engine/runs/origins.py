@@ -10,7 +10,6 @@ may be given that of one that was removed.)
 
 import fcntl
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Callable
@@ -137,7 +136,7 @@ def _remember(run: Path, source: str, *, made: bool) -> None:
     known = _known(run)
     mark = known.mark if known else ""
     if not mark:
-        mark = secrets.token_hex(16)
+        mark = os.urandom(16).hex()
         replace_file(run / MARK, [mark.encode()])
     _write(run, _Origin(_name(run), source, made, mark, begun=known is not None and known.begun))
 

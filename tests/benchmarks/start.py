@@ -207,7 +207,7 @@ def main() -> None:
         starts = Starts(Path(place))
         torch = ("import torch", starts.import_torch)
         first = ("an empty app", starts.empty_frame)
-        compare("first frame", 2, starts.first_frame, *first, options.rounds)
+        compare("first frame", 1.6, starts.first_frame, *first, options.rounds)
         compare("first step of train", 1.5, starts.first_step_trained, *torch, options.rounds)
         compare("first step shown", 1.5, starts.first_step_shown, *torch, options.rounds)
 

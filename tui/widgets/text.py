@@ -34,8 +34,7 @@ MUTED = "$foreground 60%"
 
 MOST_TYPED = 100_000
 """Characters of a field: as many as the engine takes."""
-
-
+_TOO_LONG = f"A field holds at most {MOST_TYPED:,} characters: paste less."
 _COMPLETED_WITHIN = 0.2
 """Seconds a key waits for what would complete the line: an engine may be in a long step."""
 
@@ -115,11 +114,14 @@ class LineInput(Input):
         *,
         label: str = "",
         placeholder: str = "",
+        allows: tuple[str, str] | None = None,
         id: str,  # noqa: A002
     ) -> None:
-        """`label` says what to type; it stands before the value."""
+        """`label` says what to type; it stands before the value. `allows` is a regular expression
+        for all that may be typed, and the sentence that is said to other text."""
         super().__init__(value, placeholder=placeholder, id=id, select_on_focus=False)
         self.max_length = MOST_TYPED
+        self.restrict, self._otherwise = allows or (None, _TOO_LONG)
         if label:
             self.show_label(label)
 
@@ -159,12 +161,8 @@ class LineInput(Input):
         self.take(event.text.replace("\r\n", "\n").replace("\r", "\n"))  # as terminals send \n
 
     def restricted(self) -> None:
-        """More than it holds was pasted: nothing of that is taken."""
-        self.notify(
-            f"A field holds at most {MOST_TYPED:,} characters: paste less.",
-            severity="warning",
-            markup=False,
-        )
+        """Something that it can't hold was typed or pasted: nothing of that is taken."""
+        self.notify(self._otherwise, severity="warning", markup=False)
 
     # --- what is drawn ------------------------------------------------------------------------
 

@@ -60,6 +60,7 @@ _AS_TRAINED = Sampling().temperature
 _LEAST_BESIDE = 84
 """Columns from which on what a token beat stands beside the text, not below it."""
 _NO_SEED = "by chance"
+_SEEDS = r"[0-9]{0,18}", "A seed is a whole number of at most 18 digits."
 _EMPTY = (
     "{generate} lets the model write from its weights as they are now:\n"
     "before any training, noise; after some, sentences."
@@ -83,16 +84,31 @@ class Passage(msgspec.Struct, frozen=True):
     """Whether the text's white space is the model's own, to be shown as it was written."""
 
 
-class SeedInput(PaneInput):
-    """A whole number, or nothing; then it shows the one that chance drew."""
+class Opened(Container):
+    """What the token under the cursor is laid open in; mounted in a laboratory, with its styles."""
 
-    def __init__(self, *, label: str = "", id: str) -> None:  # noqa: A002
-        super().__init__(label=label, placeholder=_NO_SEED, id=id)
-        self.restrict = r"[0-9]{0,18}"
+    DEFAULT_CSS = """
+    Opened {
+        layout: horizontal;
+        height: 45%;
+        border-top: solid $foreground 20%;
 
-    def restricted(self) -> None:
-        """Something else was typed."""
-        self.notify("A seed is a whole number of at most 18 digits.", severity="warning")
+        #token { width: 1fr; height: 1fr; }
+        #branches { width: 40%; max-width: 34; height: 1fr; text-wrap: nowrap; }
+
+        &.-roomy {
+            layout: vertical;
+            width: 46;
+            height: 1fr;
+            border-top: none;
+            border-left: solid $foreground 20%;
+            padding: 0 0 0 1;
+
+            #token { height: 14; }
+            #branches { width: 1fr; max-width: 100%; padding: 1 0 0 0; }
+        }
+    }
+    """
 
 
 class WriteView(TextView):
@@ -166,7 +182,7 @@ class WriteView(TextView):
     def compose(self) -> ComposeResult:
         with Row():
             yield PaneInput(label="prompt", placeholder="empty: a new sentence", id="prompt")
-            yield SeedInput(label="seed", id="seed")
+            yield PaneInput(label="seed", placeholder=_NO_SEED, allows=_SEEDS, id="seed")
             yield Block(id="temperature")
         with Room(id="laid"):
             yield Flow(id="passages")
@@ -176,7 +192,7 @@ class WriteView(TextView):
         if self._furnished:
             return
         self._furnished = True
-        laid, opened = self.query_one("#laid"), Container(id="opened")
+        laid, opened = self.query_one("#laid"), Opened(id="opened")
         self.mount(Block(id="knobs", explains=False), before=laid)
         self.mount(Block(id="grades", explains=False))
         laid.mount(opened)
@@ -208,7 +224,7 @@ class WriteView(TextView):
         return self.zoomed or width >= _LEAST_FOR_SEED
 
     def _draw_head(self) -> None:
-        seed = self.query_one("#seed", SeedInput)
+        seed = self.query_one("#seed", PaneInput)
         seed.placeholder = _NO_SEED if self._seed is None else str(self._seed)
         seed.display = self.has_room_for_seed(self.content_size.width)
         running = self.session is not None and self.session.running
@@ -232,7 +248,9 @@ class WriteView(TextView):
             self._form.display = self._form.display and self.zoomed
         turning = self._form is not None and self._form.display
         roomy = self.content_size.width >= _LEAST_BESIDE
-        self.query_one("#opened").display = self.zoomed and (roomy or not turning)
+        opened = self.query_one("#opened")
+        opened.display = self.zoomed and (roomy or not turning)
+        opened.set_class(roomy, "-roomy")
         knobs, grades = self.query_one("#knobs", Block), self.query_one("#grades", Block)
         knobs.display = self.zoomed
         grades.display = self.zoomed and self._shaded

@@ -63,9 +63,13 @@ class ListView(WordView):
     @override
     def compose(self) -> ComposeResult:
         yield Block(id="seen")
-        yield Block(id="how")
         yield Block(id="nearest", explains=False)
         yield Block(id="meaning")
+
+    @override
+    def furnish(self) -> None:
+        if not self.query("#how"):
+            self.mount(Block(id="how"), before="#nearest")
 
     @property
     @override
@@ -112,10 +116,11 @@ class ListView(WordView):
 
     @override
     def draw(self, session: Session | None) -> None:
-        seen, how, nearest, meaning = self.query(Block)
-        how.display = self.zoomed
+        seen, *how, nearest, meaning = self.query(Block)
+        for block in how:
+            block.display = self.zoomed
+            block.show(self._how())
         seen.show(self._seen(session))
-        how.show(self._how())
         nearest.show(self._nearest(*nearest.content_size))
         kind = self._answer.kind if self._answer is not None else "neighbours"
         meaning.show(Content.styled(_MEANING[kind], MUTED))
