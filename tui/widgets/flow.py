@@ -32,6 +32,8 @@ class Flow(ScrollView, can_focus=False):
         """`follows` says whether it stays at the end, unless the user scrolled up."""
         super().__init__(id=id)
         self._follows = follows
+        self._at_end = True
+        """Whether what was scrolled to last was the end: another size doesn't change that."""
         self._settled: Sequence[Content] = ()
         self._growing = Content("")
         self._settled_lines: list[Strip] = []
@@ -60,7 +62,13 @@ class Flow(ScrollView, can_focus=False):
 
     def to_end(self) -> None:
         """Scroll to the end, and stay there."""
+        self._at_end = True
         self.scroll_to(y=self.max_scroll_y, animate=False)
+
+    @override
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self._at_end = self.scroll_offset.y >= self.max_scroll_y
 
     def on_resize(self) -> None:
         """Wrap all of it anew."""
@@ -69,14 +77,13 @@ class Flow(ScrollView, can_focus=False):
         self._lines_changed()
 
     def _lines_changed(self) -> None:
-        at_end = self._follows and self.scroll_offset.y >= self.max_scroll_y
         height = len(self._settled_lines) + len(self._growing_lines)
         window = self.scrollable_content_region.size
         self.virtual_size = Size(window.width, height)
         self.vertical_scrollbar.window_virtual_size = height
         self.vertical_scrollbar.window_size = window.height
-        if at_end:
-            self.scroll_to(y=self.max_scroll_y, animate=False)
+        if self._follows and self._at_end:
+            self.to_end()
         self.refresh()
 
     def _wrap(self, content: Content) -> list[Strip]:

@@ -332,6 +332,27 @@ async def test_no_other_passage_begins_while_one_walks_over_a_text(tmp_path: Pat
         assert view._cursor == 99
 
 
+@pytest.mark.parametrize("size", [(80, 16), (100, 30), (160, 48)])
+async def test_the_end_is_seen_again_once_one_is_back_from_walking(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    async with playground(tmp_path, size=size) as room:
+        view = await written(room)
+        text = room.app.playground.query_one("#passages", Flow)
+        await room.press("z")
+        for _ in range(4):  # more than the window holds
+            await room.press("g")
+            await room.until(lambda: view._whole and not view.writing)
+        await room.press("z", "home")
+        await room.until(lambda: view._revealed)
+        await room.press("z")
+        await room.until(lambda: not view.zoomed and text.max_scroll_y)
+        await room.until(lambda: text.scroll_offset.y == text.max_scroll_y)
+        await room.press("g")
+        await room.until(lambda: view._whole and not view.writing)
+        assert text.scroll_offset.y == text.max_scroll_y
+
+
 async def test_a_passage_that_one_begins_to_walk_over_is_not_replaced(tmp_path: Path) -> None:
     async with playground(tmp_path, size=ONE) as room:
         await laboratory(room, "write")

@@ -214,8 +214,9 @@ class WriteView(TextView):
         flow.show(self._earlier_shown, text)
         if self.zoomed and self._cursor is not None:
             self.reveal(flow, reach, (self._tree.now, self._cursor))
-        else:
+        elif self._revealed is not None:
             self._revealed = None
+            flow.to_end()
         if session is not None and self._flows(session) and not self.writing:
             self._start_writing(session)
 
