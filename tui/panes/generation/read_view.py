@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Input
 from typing_extensions import override
@@ -24,7 +23,7 @@ from tui.chart.widget import Chart
 from tui.keys import no_model, sentence
 from tui.numbers import counted, grouped
 from tui.panes.generation.shades import COPIED, UNKNOWN, laid_out, legend, shade
-from tui.panes.generation.text_view import TextView
+from tui.panes.generation.text_view import LEAST_BESIDE, Aside, TextView
 from tui.panes.generation.write_view import WriteView
 from tui.panes.laboratory import action
 from tui.run.session import Session
@@ -45,14 +44,18 @@ _LEAST_COPY = 4
 """Tokens of a stretch that counts as copied."""
 _CURVE = 400
 """Points of the running curve."""
-_LEAST_BESIDE = 84
-"""Columns from which on what there is to say stands beside the text, not below it."""
 _LEAST_FOR_CURVE = 26
 """Rows from which on there is room for the running curve."""
 _EMPTY = (
     "{type_in} takes a text to read, typed or pasted, and Tab a file; enter reads it.\n"
     "{read_written} reads what the model wrote."
 )
+
+
+class Compared(Aside):
+    """What others make of the text that is read."""
+
+    DEFAULT_CSS = "Compared { height: 55%; }"
 
 
 class ReadView(TextView):
@@ -65,21 +68,12 @@ class ReadView(TextView):
     ReadView {
         #read-file { width: 40%; margin: 0 0 0 1; }
         #totals { height: 2; text-wrap: nowrap; }
-        #read-beside { height: 55%; border-top: solid $foreground 20%; layout: horizontal; }
         #baselines { width: 1fr; height: 1; text-wrap: nowrap; }
         #running { height: 8; }
         #surprising { width: 1fr; height: 1fr; text-wrap: nowrap; }
         #read-grades { height: 1; text-wrap: nowrap; }
 
         &.-roomy #read-body { layout: horizontal; }
-        &.-roomy #read-beside {
-            layout: vertical;
-            width: 46;
-            height: 1fr;
-            border-top: none;
-            border-left: solid $foreground 20%;
-            padding: 0 0 0 1;
-        }
     }
     """
     ACTIONS = (
@@ -122,7 +116,7 @@ class ReadView(TextView):
         yield Block(id="totals")
         with Room(id="read-body"):
             yield Flow(id="read-flow", follows=False)
-            with Container(id="read-beside"):
+            with Compared(id="read-beside"):
                 yield Block(id="baselines", explains=False)
                 yield Chart(id="running")
                 yield Block(id="surprising", explains=False)
@@ -133,12 +127,14 @@ class ReadView(TextView):
     @override
     def draw(self, _session: Session | None) -> None:
         width, height = self.content_size
-        self.set_class(width >= _LEAST_BESIDE, "-roomy")
+        roomy = width >= LEAST_BESIDE
+        self.set_class(roomy, "-roomy")
         totals = Content("\n").join([self._summary(width), self._here(width)])
         self.query_one("#totals", Block).show(totals)
         empty = not self._texts
         beside = self.query_one("#read-beside")
         beside.display = not empty
+        beside.set_class(roomy, "-roomy")
         self._draw_text(empty)
         if empty:
             self.query_one("#read-grades", Block).show(Content(""))
@@ -146,7 +142,6 @@ class ReadView(TextView):
         self.query_one("#read-grades", Block).show(legend())
         baselines = self.query_one("#baselines", Block)
         compared = self._compared(baselines.size.width)
-        roomy = width >= _LEAST_BESIDE
         baselines.styles.height = compared.plain.count("\n") + 1 if roomy else "1fr"
         baselines.show(compared)
         chart = self.query_one("#running", Chart)

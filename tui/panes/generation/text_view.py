@@ -1,11 +1,35 @@
 """What the views of the laboratory of texts share: a cursor, and one question under way."""
 
+from textual.containers import Container
+
 from tui.panes.laboratory import View
 from tui.panes.pane import Hearing
 from tui.widgets.flow import Flow
 
 SPELLING = ("character", "subword")
 """Tokenizers whose tokens spell the text out, white space too."""
+LEAST_BESIDE = 84
+"""Columns from which on what belongs to a text stands beside it."""
+
+
+class Aside(Container):
+    """What belongs to a text: below it, or `-roomy` beside it."""
+
+    DEFAULT_CSS = """
+    Aside {
+        layout: horizontal;
+        border-top: solid $foreground 20%;
+
+        &.-roomy {
+            layout: vertical;
+            width: 46;
+            height: 1fr;
+            border-top: none;
+            border-left: solid $foreground 20%;
+            padding: 0 0 0 1;
+        }
+    }
+    """
 
 
 class TextView(View, Hearing):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import Container
 from textual.content import Content
 from textual.css.query import NoMatches
 from textual.widgets import Input
@@ -26,7 +25,7 @@ from tui.panes.generation.branches import MOST, Tree, candidates
 from tui.panes.generation.knobs import KnobForm, row
 from tui.panes.generation.pacing import paced
 from tui.panes.generation.shades import bits, laid_out, legend, shade
-from tui.panes.generation.text_view import SPELLING, TextView
+from tui.panes.generation.text_view import LEAST_BESIDE, SPELLING, Aside, TextView
 from tui.panes.laboratory import action
 from tui.run.session import Session
 from tui.sanitize import content, token, visible
@@ -57,8 +56,6 @@ _LEAST_FOR_SEED = 60
 """Columns from which on there is room for the seed beside what the model does."""
 _AS_TRAINED = Sampling().temperature
 """At which training writes its samples."""
-_LEAST_BESIDE = 84
-"""Columns from which on what a token beat stands beside the text, not below it."""
 _NO_SEED = "by chance"
 _SEEDS = r"[0-9]{0,18}", "A seed is a whole number of at most 18 digits."
 _EMPTY = (
@@ -84,26 +81,17 @@ class Passage(msgspec.Struct, frozen=True):
     """Whether the text's white space is the model's own, to be shown as it was written."""
 
 
-class Opened(Container):
+class Opened(Aside):
     """What the token under the cursor is laid open in; mounted in a laboratory, with its styles."""
 
     DEFAULT_CSS = """
     Opened {
-        layout: horizontal;
         height: 45%;
-        border-top: solid $foreground 20%;
 
         #token { width: 1fr; height: 1fr; }
         #branches { width: 40%; max-width: 34; height: 1fr; text-wrap: nowrap; }
 
         &.-roomy {
-            layout: vertical;
-            width: 46;
-            height: 1fr;
-            border-top: none;
-            border-left: solid $foreground 20%;
-            padding: 0 0 0 1;
-
             #token { height: 14; }
             #branches { width: 1fr; max-width: 100%; padding: 1 0 0 0; }
         }
@@ -248,7 +236,7 @@ class WriteView(TextView):
         if self._form is not None:
             self._form.display = self._form.display and self.zoomed
         turning = self._form is not None and self._form.display
-        roomy = self.content_size.width >= _LEAST_BESIDE
+        roomy = self.content_size.width >= LEAST_BESIDE
         opened = self.query_one("#opened")
         opened.display = self.zoomed and (roomy or not turning)
         opened.set_class(roomy, "-roomy")
